@@ -1,0 +1,26 @@
+"""Which patterns do the depthwise kernels of trained networks fall into? One stage of the way is one file in rules/."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: f"{workflow.basedir}/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/extract.smk"
+include: "rules/merge.smk"
+include: "rules/train.smk"
+include: "rules/spectrum.smk"
+include: "rules/assign.smk"
+include: "rules/summarise.smk"
+include: "rules/draw.smk"
+include: "rules/report.smk"
+include: "rules/zoo.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",

@@ -1,0 +1,113 @@
+"""Give every kernel its code, its dissimilarity to its own reconstruction, its cluster and its label."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kernel_atlas.codes import Coder
+from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array, write_table
+from kernel_atlas.merge import shards_of
+from kernel_atlas.spectrum import cluster_of, read_clusters
+
+OTHER = -1  # the cluster of a kernel that its reconstruction does not resemble, and of a dead one
+SCHEMA = pa.schema(
+    {
+        "model": pa.string(),
+        "layer_index": pa.int32(),
+        "channel": pa.int32(),
+        "kh": pa.int16(),
+        "kw": pa.int16(),
+        "code": pa.float32(),
+        "dissimilarity": pa.float32(),
+        "cluster": pa.int32(),
+        "label": pa.string(),
+        "tap_sum": pa.float32(),
+    }
+)
+
+
+class Atlas(NamedTuple):
+    """What one size needs to assign kernels: its coder, its clusters, its threshold."""
+
+    coder: Coder
+    clusters: pd.DataFrame
+    threshold: float
+
+    def assign(self, kernels: np.ndarray, dead: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns code, dissimilarity, cluster, label and tap_sum of raw kernels [n, taps].
+
+        A kernel belongs to the cluster of its code if its dissimilarity is below the threshold (Babaiee et al. 2024);
+        otherwise it is `other`. Dead kernels have no code and no dissimilarity (NaN).
+        """
+        codes, dissimilarities = np.full((2, len(kernels)), np.nan, np.float32)
+        codes[~dead], dissimilarities[~dead] = self.coder.reconstruct(centre_and_normalise(kernels[~dead]))
+        row = cluster_of(codes, self.clusters)
+        near = dissimilarities < self.threshold  # False for NaN
+        return {
+            "code": codes,
+            "dissimilarity": dissimilarities,
+            "cluster": np.where(near, self.clusters["cluster"].to_numpy()[row], OTHER),
+            "label": np.where(dead, "dead", np.where(near, self.clusters["label"].to_numpy(str)[row], "other")),
+            "tap_sum": kernels.sum(axis=1),
+        }
+
+
+def load_atlases(encoders: Sequence[str], clusters: Sequence[str], thresholds: Mapping[str, float]) -> dict[int, Atlas]:
+    """Side of the kernels -> Atlas, from the files that training and naming wrote, one of each per size.
+
+    Parameters
+    ----------
+    encoders, clusters : sequence of path
+        `encoder.safetensors` and `clusters.tsv`, in the same order of sizes.
+    thresholds : mapping
+        Size (`7x7`) -> dissimilarity.
+    """
+    atlases = {}
+    for encoder, table in zip(encoders, clusters, strict=True):
+        coder = Coder(encoder)
+        side = round(coder.taps**0.5)
+        atlases[side] = Atlas(coder, read_clusters(table), thresholds[size_name(side)])
+    return atlases
+
+
+def assign_model(model: str | Path, atlases: Mapping[int, Atlas], output: str | Path) -> None:
+    """Assign the kernels of one model's shards, layer after layer; sizes without an atlas have no rows.
+
+    Parameters
+    ----------
+    model : path
+        Folder of shards.
+    atlases : mapping
+        Side of the kernels -> Atlas.
+    output : path
+        Parquet file with the columns of `SCHEMA`.
+    """
+    tables = [SCHEMA.empty_table()]
+    for shard in shards_of(model):
+        table = pq.read_table(shard)
+        side, width = (table[name][0].as_py() for name in ("kh", "kw"))
+        if side == width and side in atlases:
+            kept = {name: table[name] for name in SCHEMA.names[:5]}
+            assigned = kept | atlases[side].assign(taps_array(table["weight"]), table["dead"].to_numpy())
+            tables.append(pa.table(assigned).cast(SCHEMA))
+    write_table(pa.concat_tables(tables), output)
+
+
+def assign_noise(atlases: Mapping[int, Atlas], count: int, seed: int, output: str | Path) -> None:
+    """Assign `count` Gaussian-noise kernels of each size: the control that says what a share means.
+
+    The table looks like that of a model named `noise` with one layer a size.
+    """
+    tables: list[pa.Table] = [SCHEMA.empty_table()]
+    for layer, (side, atlas) in enumerate(sorted(atlases.items())):
+        kernels = np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)
+        same = {"model": "noise", "layer_index": layer, "kh": side, "kw": side}
+        columns = {name: np.full(count, value) for name, value in same.items()} | {"channel": np.arange(count)}
+        columns |= atlas.assign(kernels, np.zeros(count, bool))
+        tables.append(pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA))
+    write_table(pa.concat_tables(tables), output)

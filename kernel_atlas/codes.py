@@ -1,0 +1,65 @@
+"""Use a trained autoencoder: kernel -> code -> kernel, in numpy.
+
+Training needs torch; using the small result does not, and a job that assigns one model's kernels would spend longer
+importing torch (3 s) than computing.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from kernel_atlas.kernels import centre_and_normalise
+
+BATCH = 4096  # kernels at a time: the widest layer's activations (4 MB) stay in the cache
+
+Weights = list[tuple[np.ndarray, np.ndarray]]  # of each layer: [outputs, inputs] and [outputs]
+
+
+class Coder:
+    """The encoder and decoder that `autoencoder.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        encoder.safetensors, with the tensors `encoder.N.weight`, `encoder.N.bias` and the same of `decoder`.
+    """
+
+    def __init__(self, path: str | Path):
+        tensors = load_file(path)
+        self._encoder, self._decoder = (_layers(tensors, name) for name in ("encoder", "decoder"))
+        self.taps = self._encoder[0][0].shape[1]
+
+    def encode(self, kernels: np.ndarray) -> np.ndarray:
+        """Codes, float32 [n] in (0, 1), of centred unit kernels, float32 [n, taps]."""
+        return 1 / (1 + np.exp(-_mlp(kernels, self._encoder)[:, 0]))
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Centred unit kernels, float32 [n, taps], of codes [n]."""
+        return centre_and_normalise(_mlp(np.asarray(codes, np.float32)[:, None], self._decoder))
+
+    def reconstruct(self, kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Codes and dissimilarities (1 - cosine to the own reconstruction), float32 [n] each."""
+        codes, dissimilarities = np.empty((2, len(kernels)), np.float32)
+        for low in range(0, len(kernels), BATCH):
+            part = slice(low, low + BATCH)
+            codes[part] = self.encode(kernels[part])
+            decoded = _mlp(codes[part, None], self._decoder)
+            decoded -= decoded.mean(axis=1, keepdims=True)
+            length = np.sqrt(np.einsum("nt,nt->n", decoded, decoded))
+            dissimilarities[part] = 1 - np.einsum("nt,nt->n", decoded, kernels[part]) / np.maximum(length, 1e-8)
+        return codes, dissimilarities
+
+
+def _layers(tensors: dict[str, np.ndarray], name: str) -> Weights:
+    numbers = sorted({int(key.split(".")[1]) for key in tensors if key.startswith(f"{name}.")})
+    return [(tensors[f"{name}.{n}.weight"], tensors[f"{name}.{n}.bias"]) for n in numbers]
+
+
+def _mlp(values: np.ndarray, layers: Weights) -> np.ndarray:
+    for weight, bias in layers[:-1]:
+        values = values @ weight.T
+        values += bias
+        np.maximum(values, 0, out=values)
+    weight, bias = layers[-1]
+    return values @ weight.T + bias

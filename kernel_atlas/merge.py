@@ -1,0 +1,113 @@
+"""Put the kernels that train an autoencoder together, one Parquet file per size."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kernel_atlas.errors import AtlasError
+from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
+
+ROWS = 65_536  # kernels a row group holds: 13 MB of 7x7 taps, so that memory does not grow with the number of models
+
+
+def shards_of(model: str | Path) -> list[Path]:
+    """The shards of one model's folder, in layer order."""
+    return sorted(Path(model).glob("*.parquet"), key=lambda shard: int(shard.stem))
+
+
+def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) -> pd.DataFrame:
+    """Count the kernels of each size, to know which sizes have enough of them for an autoencoder.
+
+    Parameters
+    ----------
+    models : iterable of path
+        Folders of shards.
+    sides : list of int
+        The sizes asked for.
+    minimum : int
+        Kernels that are not dead which a size needs.
+
+    Returns
+    -------
+    DataFrame
+        size, kernels, dead, layers, models, trained (bool); a row for each side in `sides`.
+    """
+    counts = {side: [0, 0, 0, 0] for side in sides}
+    for model in models:
+        seen = set()
+        for shard in shards_of(model):
+            file = pq.ParquetFile(shard)
+            side = _side(file)
+            if side in counts:
+                dead = pc.sum(file.read(["dead"])["dead"]).as_py() or 0
+                counts[side][0] += file.metadata.num_rows
+                counts[side][1] += dead
+                counts[side][2] += 1
+                seen.add(side)
+        for side in seen:
+            counts[side][3] += 1
+    table = pd.DataFrame.from_dict(counts, orient="index", columns=["kernels", "dead", "layers", "models"])
+    table.insert(0, "size", [size_name(side) for side in table.index])
+    return table.assign(trained=table["kernels"] - table["dead"] >= minimum)
+
+
+def merge_kernels(models: Iterable[str | Path], side: int, output: str | Path) -> int:
+    """Write every kernel of one size, dead ones too, with the columns of the shards; return how many.
+
+    Models come in the order of their names, so that the order of the sheet does not matter.
+    """
+    partial, rows, waiting, writer = f"{output}.partial", 0, [], None
+    for model in sorted(models, key=lambda model: Path(model).name):
+        for shard in shards_of(model):
+            with pq.ParquetFile(shard) as file:
+                if _side(file) != side:
+                    continue
+                waiting.append(file.read().replace_schema_metadata())
+            rows += waiting[-1].num_rows
+            writer = writer or pq.ParquetWriter(partial, waiting[0].schema, compression="zstd")
+            if sum(table.num_rows for table in waiting) >= ROWS:
+                writer.write_table(pa.concat_tables(waiting), row_group_size=ROWS)
+                waiting = []
+    if writer is None:
+        raise AtlasError(f"{output}: no {size_name(side)} kernels in the models that train: add one to the sheet")
+    if waiting:
+        writer.write_table(pa.concat_tables(waiting), row_group_size=ROWS)
+    writer.close()
+    os.replace(partial, output)
+    return rows
+
+
+def training_kernels(merged: str | Path) -> np.ndarray:
+    """The kernels of a merged file that are not dead, centred and normalised: float32 [n, taps].
+
+    Read one row group at a time into the final array: at most the array and one row group are in memory.
+    """
+    with pq.ParquetFile(merged) as file:
+        live = sum(len(dead) - (pc.sum(dead).as_py() or 0) for dead in _columns(file, "dead"))
+        kernels = np.empty((live, file.schema_arrow.field("weight").type.list_size), np.float32)
+        low = 0
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, ["weight", "dead"])
+            part = centre_and_normalise(taps_array(table["weight"])[~table["dead"].to_numpy()])
+            kernels[low : low + len(part)] = part
+            low += len(part)
+    return kernels
+
+
+def _columns(file: pq.ParquetFile, name: str) -> Iterator[pa.ChunkedArray]:
+    return (file.read_row_group(group, [name])[name] for group in range(file.num_row_groups))
+
+
+def _side(file: pq.ParquetFile) -> int | None:
+    """The side of a shard's square kernels; None where they are not square. Every row of a shard has the same."""
+    statistics = [
+        file.metadata.row_group(0).column(file.schema_arrow.get_field_index(n)).statistics for n in ("kh", "kw")
+    ]
+    kh, kw = (column.min for column in statistics)
+    return kh if kh == kw else None

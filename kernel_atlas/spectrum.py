@@ -1,0 +1,166 @@
+"""The spectrum: what the decoder draws along the code, cut into stretches that show one pattern each."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from scipy.signal import find_peaks
+
+from kernel_atlas.errors import AtlasError
+from kernel_atlas.kernels import taps_column
+from kernel_atlas.patterns import resemble
+
+SAMPLES = 200  # even steps of the code; the follow-up code draws 50, which is coarse where the decoder changes fast
+NEAR_EQUAL = 0.9  # cosine above which two neighbouring prototypes of one name are one cluster
+COLUMNS = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
+
+
+def sample_codes() -> np.ndarray:
+    """The middles of `SAMPLES` even steps of the code, float64 [samples]."""
+    return (np.arange(SAMPLES) + 0.5) / SAMPLES
+
+
+def build_spectrum(decoded: np.ndarray, training_codes: np.ndarray) -> pa.Table:
+    """The spectrum as a table.
+
+    Parameters
+    ----------
+    decoded : float array [samples, taps]
+        What the decoder draws at `sample_codes()`, centred unit kernels.
+    training_codes : float array [n]
+        Codes of the training kernels.
+
+    Returns
+    -------
+    pyarrow.Table
+        code (the sample), kernels (training kernels whose code lies in the step around it), decoded (fixed_size_list).
+    """
+    counts = np.histogram(training_codes, SAMPLES, (0, 1))[0]
+    return pa.table({"code": sample_codes(), "kernels": counts, "decoded": taps_column(decoded)})
+
+
+def change_along(decoded: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """How fast the decoded pattern changes between neighbouring samples, as a multiple of its mean speed.
+
+    The angle between neighbours, `arccos(cosine)`, is divided by the distance between them on a coordinate that is half
+    code and half share of kernels passed. Where kernels crowd, the coordinate is stretched and the change slow: a
+    boundary through a crowd must be sharp to count. Where there are none, even a gradual change is a boundary.
+
+    Parameters
+    ----------
+    decoded : float array [samples, taps]
+    counts : int array [samples]
+        Training kernels in the step around each sample.
+
+    Returns
+    -------
+    float array [samples - 1]
+    """
+    angle = np.arccos(np.clip((decoded[1:] * decoded[:-1]).sum(axis=1), -1, 1))
+    passed = (counts[1:] + counts[:-1]) / 2 / max(1, counts.sum())
+    distance = (1 / len(counts) + passed) / 2
+    return angle / distance / max(angle.sum() / distance.sum(), 1e-12)
+
+
+def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smallest: float) -> pd.DataFrame:
+    """Cut the code into stretches, one pattern each, and name them.
+
+    Boundaries are the peaks of `change_along`. A stretch with hardly any kernels joins the neighbour whose prototype is
+    more like its own; neighbours of one name with near-equal prototypes become one. The prototype of a stretch is what
+    the decoder draws at the median code of its kernels, not at its middle.
+
+    Parameters
+    ----------
+    decoded : float array [samples, taps]
+        Centred unit kernels at `sample_codes()`.
+    counts : int array [samples]
+        Training kernels in the step around each sample.
+    boundary : float
+        How far a peak must rise above the valleys beside it, in multiples of the mean change.
+    smallest : float
+        The share of kernels below which a stretch joins a neighbour.
+
+    Returns
+    -------
+    DataFrame
+        cluster (0, 1, ... along the code), code_low, code_high, label, template, template_cosine, kernels.
+    """
+    padded = np.concatenate([[0], change_along(decoded, counts), [0]])  # so that a peak at the rim counts
+    peaks, _ = find_peaks(padded, prominence=boundary)
+    edges = [0, *peaks, len(decoded)]  # padded index i lies between the samples i - 1 and i
+    while len(edges) > 2:
+        prototypes = decoded[[_median_sample(counts, low, high) for low, high in _pairs(edges)]]
+        kernels = np.array([counts[low:high].sum() for low, high in _pairs(edges)])
+        likeness = (prototypes[1:] * prototypes[:-1]).sum(axis=1)  # of each edge's two sides
+        few = kernels < smallest * max(1, counts.sum())
+        labels = resemble(prototypes)[0]
+        same_name = np.array([a == b for a, b in itertools.pairwise(labels)])
+        candidates = few[1:] | few[:-1] | (same_name & (likeness > NEAR_EQUAL))
+        if not candidates.any():
+            break
+        del edges[1 + int(np.where(candidates, likeness, -2).argmax())]  # the most alike first
+    prototypes = decoded[[_median_sample(counts, low, high) for low, high in _pairs(edges)]]
+    labels, templates, cosines = resemble(prototypes)
+    return pd.DataFrame(
+        {
+            "cluster": np.arange(len(labels)),
+            "code_low": np.array(edges[:-1]) / len(decoded),
+            "code_high": np.array(edges[1:]) / len(decoded),
+            "label": labels,
+            "template": templates,
+            "template_cosine": cosines.round(4),
+            "kernels": [counts[low:high].sum() for low, high in _pairs(edges)],
+        }
+    )
+
+
+def _pairs(edges: list[int]) -> list[tuple[int, int]]:
+    return list(itertools.pairwise(edges))
+
+
+def _median_sample(counts: np.ndarray, low: int, high: int) -> int:
+    passed = counts[low:high].cumsum()
+    return low + (int(np.searchsorted(passed, passed[-1] / 2)) if passed[-1] else (high - low) // 2)
+
+
+def prototypes_of(clusters: pd.DataFrame, decoded: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The prototype of each row of `clusters`: the decoded sample at the median of its kernels, [clusters, taps]."""
+    edges = (clusters[["code_low", "code_high"]].to_numpy() * len(decoded)).round().astype(int)
+    edges[:, 1] = np.maximum(edges[:, 1], edges[:, 0] + 1)
+    return decoded[[_median_sample(counts, low, high) for low, high in edges.clip(0, len(decoded))]]
+
+
+def read_clusters(path: str | Path) -> pd.DataFrame:
+    """Read a clusters.tsv, our own or one edited by hand.
+
+    Only cluster, code_low, code_high and label must be there: a hand-made file needs no templates. Two stretches may
+    share a cluster.
+
+    Raises
+    ------
+    AtlasError
+        The stretches leave gaps, overlap, or do not cover the code from 0 to 1; a column is missing; a label is reserved.
+    """
+    try:
+        clusters = pd.read_csv(path, sep="\t").sort_values("code_low", ignore_index=True)
+        low, high = clusters["code_low"].to_numpy(float), clusters["code_high"].to_numpy(float)
+        clusters["cluster"] = clusters["cluster"].astype(int)
+        reserved = clusters["label"].isin(["other", "dead"]) | clusters["label"].isna()
+    except (KeyError, ValueError, pd.errors.ParserError) as error:
+        raise AtlasError(f"{path}: {error}; write the columns cluster, code_low, code_high and label") from error
+    covered = np.concatenate([[0], high]), np.concatenate([low, [1]])
+    if not np.allclose(*covered, atol=1e-9) or (high <= low).any() or (clusters["cluster"] < 0).any():
+        raise AtlasError(f"{path}: the stretches must cover the code from 0 to 1 without gap or overlap")
+    if reserved.any():
+        raise AtlasError(
+            f"{path}: row {reserved.idxmax() + 2}: label: missing or reserved (other, dead); write another"
+        )
+    return clusters.reindex(columns=COLUMNS)
+
+
+def cluster_of(codes: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
+    """The row of `clusters` whose stretch holds each code; a code on a boundary belongs to the stretch above it."""
+    inner = clusters["code_high"].to_numpy()[:-1]
+    return np.searchsorted(inner, codes, side="right")

@@ -1,0 +1,213 @@
+"""Shares of labels per layer, per model and across models, each with its interval and its control.
+
+Kernels of one layer are trained together and are not independent, nor are layers of one model. So a model's shares are
+bootstrapped over its layers, and shares over all models are bootstrapped over models.
+"""
+
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import norm, pearsonr, spearmanr
+
+from kernel_atlas.kernels import size_name
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
+MODEL_COLUMNS = ["family", "architecture", "dataset", "top1", "params", "group", "licence", "use"]
+
+
+def count_assignments(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Reduce assignments to counts, one file in memory at a time.
+
+    Returns
+    -------
+    counts : DataFrame
+        model, layer_index, size, label, kernels.
+    below : DataFrame
+        model, size, threshold, kernels (not dead), clustered: those with a dissimilarity below the threshold.
+    """
+    counts, below = [], []
+    for path in paths:
+        table = pq.read_table(path, columns=["model", "layer_index", "kh", "label", "dissimilarity"]).to_pandas()
+        table["size"] = table["kh"].map(size_name)
+        counts.append(table.groupby(["model", "layer_index", "size", "label"]).size())
+        for (model, size), values in table.groupby(["model", "size"])["dissimilarity"]:
+            live = np.sort(values.dropna())
+            clustered = np.searchsorted(live, THRESHOLDS.astype(np.float32), side="left")
+            below.append(
+                pd.DataFrame(
+                    {
+                        "model": model,
+                        "size": size,
+                        "threshold": THRESHOLDS,
+                        "kernels": len(live),
+                        "clustered": clustered,
+                    }
+                )
+            )
+    return pd.concat(counts).rename("kernels").reset_index(), pd.concat(below, ignore_index=True)
+
+
+def bootstrap_share(part: np.ndarray, whole: np.ndarray, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile bootstrap interval of `sum(part) / sum(whole)` over units (layers, or models) drawn with replacement.
+
+    Parameters
+    ----------
+    part : array [units] or [units, labels]
+        Kernels counted, per unit.
+    whole : array [units]
+        Kernels they are a share of, per unit.
+    seed : list of int
+
+    Returns
+    -------
+    low, high : float arrays [] or [labels]
+        The 95 % interval; NaN with one unit, which says nothing about how units differ.
+    """
+    if len(whole) < 2:
+        unknown = np.full(part.shape[1:], np.nan)
+        return unknown, unknown
+    draws = np.random.default_rng(seed).multinomial(len(whole), np.full(len(whole), 1 / len(whole)), RESAMPLES)
+    with np.errstate(invalid="ignore"):
+        shares = (draws @ part) / (draws @ whole).reshape(-1, *[1] * (part.ndim - 1))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(shares, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def _wide(counts: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Kernels per unit (rows) and label (columns), zeros filled, `dead` and `other` always there."""
+    wide = counts.pivot_table(index=unit, columns="label", values="kernels", aggfunc="sum", fill_value=0)
+    for label in ("dead", "other"):
+        if label not in wide:
+            wide[label] = 0
+    return wide
+
+
+def _seed(seed: int, *names: str) -> list[int]:
+    """A seed of its own for each model and size, so that another model does not change these intervals."""
+    return [seed, *(zlib.crc32(name.encode()) for name in names)]
+
+
+def summarise_models(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """models.csv: kernels, dead, clustered and its share with an interval over layers, per model and size."""
+    rows = []
+    for (model, size), part in counts.groupby(["model", "size"]):
+        wide = _wide(part, "layer_index")
+        live = wide.drop(columns="dead").sum(axis=1)
+        clustered = live - wide["other"]
+        low, high = bootstrap_share(clustered.to_numpy(), live.to_numpy(), _seed(seed, model, size))
+        share = clustered.sum() / live.sum() if live.sum() else np.nan
+        dead = wide["dead"].sum()
+        rows.append((model, size, len(wide), live.sum() + dead, dead, clustered.sum(), share, low, high))
+    names = ["model", "size", "layers", "kernels", "dead", "clustered", "clustered_share", "share_low", "share_high"]
+    return pd.DataFrame(rows, columns=names).merge(sheet[["model", *MODEL_COLUMNS]], on="model", how="left")
+
+
+def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """labels.csv: kernels and share of each label with an interval over layers, per model and size.
+
+    Shares are of the kernels that are not dead; `dead` has a share of all kernels.
+    """
+    tables = [
+        _label_shares(_wide(part, "layer_index"), _seed(seed, model, size)).assign(model=model, size=size)
+        for (model, size), part in counts.groupby(["model", "size"])
+    ]
+    return pd.concat(tables, ignore_index=True)[
+        ["model", "size", "label", "kernels", "share", "share_low", "share_high"]
+    ]
+
+
+def summarise_totals(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """totals.csv: shares of labels over one model per `group`, no controls, with an interval over models."""
+    independent = one_per_group(sheet)
+    tables = [
+        _label_shares(_wide(part, "model"), _seed(seed, size)).assign(size=size, models=part["model"].nunique())
+        for size, part in counts[counts["model"].isin(independent["model"])].groupby("size")
+    ]
+    names = ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
+    return pd.concat(tables, ignore_index=True)[names] if tables else pd.DataFrame(columns=names)
+
+
+def one_per_group(sheet: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the sheet that count as independent networks: no controls, the first of each `group`."""
+    models = sheet[sheet["use"] != "control"]
+    return models[~models.duplicated("group") | models["group"].isna()]
+
+
+def _label_shares(wide: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
+    live = wide.drop(columns="dead")
+    shares = []
+    for part, whole in ((live, live.sum(axis=1)), (wide[["dead"]], wide.sum(axis=1))):
+        low, high = bootstrap_share(part.to_numpy(), whole.to_numpy(), seed)
+        kernels = part.sum()
+        share = kernels / whole.sum() if whole.sum() else np.nan
+        shares.append(pd.DataFrame({"kernels": kernels, "share": share, "share_low": low, "share_high": high}))
+    table = pd.concat(shares).rename_axis("label").reset_index()
+    return table[table["kernels"] > 0]
+
+
+def summarise_layers(counts: pd.DataFrame, inventory: pd.DataFrame) -> pd.DataFrame:
+    """layers.csv: kernels and share of each label per layer, with the layer's depth.
+
+    Depth is 0 at a model's first depthwise layer and 1 at its last, counted over all sizes. Shares are of the kernels
+    that are not dead; `dead` has a share of all kernels of the layer.
+    """
+    last = inventory.groupby("model")["layer_index"].transform("max")
+    places = inventory.assign(depth=inventory["layer_index"] / last.clip(lower=1))
+    table = counts.merge(places[["model", "layer_index", "layer", "depth"]], on=["model", "layer_index"])
+    every = table.groupby(["model", "layer_index"])["kernels"].transform("sum")
+    dead = table["kernels"].where(table["label"] == "dead", 0).groupby([table["model"], table["layer_index"]])
+    table["share"] = table["kernels"] / np.where(table["label"] == "dead", every, every - dead.transform("sum"))
+    return table[["model", "layer_index", "layer", "depth", "size", "label", "kernels", "share"]]
+
+
+def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
+    """architectures.csv: Jensen-Shannon distance (base 2, 0 to 1) of label shares with `other`, per pair and size."""
+    tables = []
+    for size, part in labels[labels["label"] != "dead"].groupby("size"):
+        wide = part.pivot_table(index="model", columns="label", values="share", fill_value=0)
+        shares = wide.to_numpy(np.float64)
+        for row in range(len(wide) - 1):
+            distance = jensenshannon(shares[row][None], shares[row + 1 :], base=2, axis=1)
+            pair = {"size": size, "model_a": wide.index[row], "model_b": wide.index[row + 1 :]}
+            tables.append(
+                pd.DataFrame(pair | {"jensen_shannon": np.nan_to_num(distance)})
+            )  # rounding below 0 gives NaN
+    names = ["size", "model_a", "model_b", "jensen_shannon"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
+
+
+def summarise_thresholds(below: pd.DataFrame) -> pd.DataFrame:
+    """thresholds.csv: the share clustered at each threshold; the rows of model `noise` are the control."""
+    share = below["clustered"] / below["kernels"].where(below["kernels"] > 0)
+    return below.assign(clustered_share=share)[["model", "size", "threshold", "clustered_share"]]
+
+
+def correlate(models: pd.DataFrame, sheet: pd.DataFrame) -> pd.DataFrame:
+    """correlation.csv: clustered share against top-1 and log10 of the parameters, per size and data set.
+
+    Accuracies on different data sets cannot be compared, so each data set has its own rows. One model per `group`;
+    a row for every data set with at least four models, which the intervals need. Pearson's interval is Fisher's,
+    Spearman's is Bonett & Wright's (Psychometrika 65, 2000).
+    """
+    independent = models[models["model"].isin(one_per_group(sheet)["model"])]
+    rows = []
+    for (size, dataset), part in independent.groupby(["size", "dataset"]):
+        for variable, values in (("top1", part["top1"]), ("log10_params", np.log10(part["params"].astype(float)))):
+            pair = pd.DataFrame({"x": values.astype(float), "y": part["clustered_share"]}).dropna()
+            if len(pair) >= 4 and (pair.nunique() > 1).all():
+                pearson = pearsonr(pair["x"], pair["y"])
+                spearman = spearmanr(pair["x"], pair["y"]).statistic
+                width = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + spearman**2 / 2) / (len(pair) - 3))
+                centre = np.arctanh(np.clip(spearman, -1 + 1e-12, 1 - 1e-12))
+                row = size, dataset, variable, len(pair), pearson.statistic, *pearson.confidence_interval(CONFIDENCE)
+                rows.append((*row, spearman, np.tanh(centre - width), np.tanh(centre + width)))
+    names = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pearson_high"]
+    return pd.DataFrame(rows, columns=[*names, "spearman", "spearman_low", "spearman_high"])

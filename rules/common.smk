@@ -1,0 +1,86 @@
+"""What all stages share: the checked configuration and sheet, and the functions that name inputs."""
+
+import ast
+import os
+import sys
+
+import pandas as pd
+
+BASE = workflow.basedir
+sys.path.insert(0, BASE)
+os.environ["PYTHONPATH"] = (
+    BASE  # scripts import kernel_atlas from here, installed or not
+)
+
+from kernel_atlas.errors import AtlasError
+from kernel_atlas.sheet import check_config, read_sheet
+
+
+wildcard_constraints:
+    model=r"[A-Za-z0-9_.-]+",
+    size=r"[0-9]+x[0-9]+",
+    net=r"[A-Za-z0-9_.-]+",
+
+
+def beside(path):
+    """A file of this project as seen from the working directory, so that moving both reruns nothing."""
+    return os.path.relpath(os.path.join(BASE, path))
+
+
+def find_file(path):
+    """A file that the configuration names: in the working directory if it is there, else beside the Snakefile."""
+    return path if os.path.isabs(path) or os.path.exists(path) else beside(path)
+
+
+def library(script):
+    """The modules of kernel_atlas that a script imports, directly or not.
+
+    As named inputs they make an edited module rerun the rules that use it, which Snakemake does not see by itself.
+    """
+    found, waiting = set(), [os.path.join(BASE, "workflow_scripts", script)]
+    while waiting:
+        with open(waiting.pop(), encoding="utf-8") as file:
+            imports = [
+                node
+                for node in ast.walk(ast.parse(file.read()))
+                if isinstance(node, ast.ImportFrom)
+            ]
+        for node in imports:
+            package = node.module or ""
+            names = [node.module] + [f"{package}.{alias.name}" for alias in node.names]
+            for name in names if package.split(".")[0] == "kernel_atlas" else []:
+                path = os.path.join(BASE, *name.split(".")) + ".py"
+                if os.path.exists(path) and path not in found:
+                    found.add(path)
+                    waiting.append(path)
+    return sorted(os.path.relpath(path) for path in found)
+
+
+def trained_sizes():
+    """The sizes with enough kernels for an autoencoder; known once the kernels are counted."""
+    counts = pd.read_csv(checkpoints.count_kernels.get().output.sizes)
+    return counts.loc[counts["trained"], "size"].tolist()
+
+
+def models_of(*uses):
+    """The models of the sheet with one of these uses, sorted: the order of the sheet changes nothing."""
+    return sorted(MODELS.index[MODELS["use"].isin(uses)])
+
+
+def stop(error):
+    """End before any job, with the one line that says what to mend."""
+    raise SystemExit(f"error: {error}")
+
+
+try:
+    config = check_config(config, os.path.join(BASE, "schemas/config.schema.yaml"))
+    SHEET = find_file(config["models"])
+    MODELS = read_sheet(SHEET).set_index("model", drop=False)
+    SIZES = [f"{side}x{side}" for side in config["sizes"]]
+    for size in SIZES:
+        if size not in config["thresholds"]:
+            raise AtlasError(
+                f"configuration: thresholds: none for size {size}; add {size}: 0.3"
+            )
+except AtlasError as error:
+    stop(error)

@@ -1,0 +1,55 @@
+"""Turn the code axis into named clusters.
+
+Inputs: results/autoencoder/KxK/spectrum.parquet; results/merged/KxK.parquet for k-means.
+Outputs: results/autoencoder/KxK/clusters.tsv, or the file that the configuration names in its place, checked;
+results/kmeans/KxK.parquet, the same naming for the centres of k-means.
+"""
+
+
+def clusters_by_hand(wildcards):
+    """The file that replaces the clusters found, if the configuration names one."""
+    path = config["clusters"].get(wildcards.size)
+    return [find_file(path)] if path else []
+
+
+rule name_clusters:
+    input:
+        spectrum="results/autoencoder/{size}/spectrum.parquet",
+        by_hand=clusters_by_hand,
+        library=library("name_clusters.py"),
+    output:
+        clusters="results/autoencoder/{size}/clusters.tsv",
+    log:
+        "results/logs/name_clusters/{size}.log",
+    benchmark:
+        "results/benchmarks/name_clusters/{size}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    params:
+        **config["spectrum"],
+    message:
+        "Naming the clusters of the {wildcards.size} kernels"
+    script:
+        "../workflow_scripts/name_clusters.py"
+
+
+rule cluster_kmeans:
+    input:
+        merged="results/merged/{size}.parquet",
+        library=library("cluster_kmeans.py"),
+    output:
+        centres="results/kmeans/{size}.parquet",
+    log:
+        "results/logs/cluster_kmeans/{size}.log",
+    benchmark:
+        "results/benchmarks/cluster_kmeans/{size}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    params:
+        clusters=config["kmeans_clusters"],
+        threshold=lambda wildcards: config["thresholds"][wildcards.size],
+        seed=config["seed"],
+    message:
+        "Clustering the {wildcards.size} kernels by k-means"
+    script:
+        "../workflow_scripts/cluster_kmeans.py"

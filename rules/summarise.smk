@@ -1,0 +1,36 @@
+"""Count labels per layer and per model, and compare models.
+
+Inputs: every assignment, the noise control, the inventory, the model sheet.
+Outputs: results/statistics/*.csv.
+"""
+
+
+rule summarise_assignments:
+    input:
+        assignments=expand(
+            "results/assignments/{model}.parquet", model=sorted(MODELS.index)
+        ),
+        noise="results/controls/noise.parquet",
+        inventory="results/inventory.parquet",
+        sheet=SHEET,
+        library=library("summarise_assignments.py"),
+    output:
+        models="results/statistics/models.csv",
+        labels="results/statistics/labels.csv",
+        totals="results/statistics/totals.csv",
+        layers="results/statistics/layers.csv",
+        architectures="results/statistics/architectures.csv",
+        thresholds="results/statistics/thresholds.csv",
+        correlation="results/statistics/correlation.csv",
+    log:
+        "results/logs/summarise_assignments.log",
+    benchmark:
+        "results/benchmarks/summarise_assignments.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    params:
+        seed=config["seed"],
+    message:
+        "Summing up the assignments"
+    script:
+        "../workflow_scripts/summarise_assignments.py"

@@ -1,0 +1,31 @@
+"""Train an autoencoder with a code of one number for each size, and draw its spectrum.
+
+Inputs: results/merged/KxK.parquet.
+Outputs: results/autoencoder/KxK/encoder.safetensors, history.parquet and spectrum.parquet.
+On a GPU where there is one: --resources gpu=0 keeps it on the CPU.
+"""
+
+
+rule train_autoencoder:
+    input:
+        merged="results/merged/{size}.parquet",
+        library=library("train_autoencoder.py"),
+    output:
+        encoder="results/autoencoder/{size}/encoder.safetensors",
+        history="results/autoencoder/{size}/history.parquet",
+        spectrum="results/autoencoder/{size}/spectrum.parquet",
+    log:
+        "results/logs/train_autoencoder/{size}.log",
+    benchmark:
+        "results/benchmarks/train_autoencoder/{size}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        gpu=1,
+    params:
+        **config["training"],
+        seed=config["seed"],
+    message:
+        "Training the autoencoder of the {wildcards.size} kernels"
+    script:
+        "../workflow_scripts/train_autoencoder.py"

@@ -1,0 +1,16 @@
+"""One model: its checkpoint -> a shard per depthwise layer."""
+
+from kernel_atlas.errors import job_log
+from kernel_atlas.extract import extract_model
+
+with job_log(snakemake.log[0]):
+    extract_model(
+        snakemake.wildcards.model,
+        snakemake.params.source,
+        snakemake.params.folder,
+        snakemake.output.shards,
+        convolution=snakemake.params.convolution,
+        dense_per_layer=snakemake.params.dense_per_layer,
+        seed=snakemake.params.seed,
+        licence=snakemake.params.licence,
+    )

@@ -1,0 +1,28 @@
+"""One size: its kernels -> the autoencoder, its training history, its spectrum."""
+
+import torch
+
+from kernel_atlas import autoencoder
+from kernel_atlas.codes import Coder
+from kernel_atlas.errors import job_log
+from kernel_atlas.kernels import write_table
+from kernel_atlas.merge import training_kernels
+from kernel_atlas.spectrum import build_spectrum, sample_codes
+
+with job_log(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    device = autoencoder.choose_device(snakemake.resources.get("gpu", 0))
+    kernels = training_kernels(snakemake.input.merged)
+    print(f"{len(kernels)} kernels on {device}, {snakemake.threads} threads")
+    model, history = autoencoder.train(
+        kernels,
+        seed=snakemake.params.seed,
+        restarts=snakemake.params.restarts,
+        epochs=snakemake.params.epochs,
+        kernels_seen=snakemake.params.kernels_seen,
+        device=device,
+    )
+    history.to_parquet(snakemake.output.history, index=False)
+    autoencoder.save(model, snakemake.output.encoder, size=snakemake.wildcards.size, seed=snakemake.params.seed)
+    coder = Coder(snakemake.output.encoder)
+    write_table(build_spectrum(coder.decode(sample_codes()), coder.encode(kernels)), snakemake.output.spectrum)
