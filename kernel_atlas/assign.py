@@ -111,3 +111,40 @@ def assign_noise(atlases: Mapping[int, Atlas], count: int, seed: int, output: st
         columns |= atlas.assign(kernels, np.zeros(count, bool))
         tables.append(pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA))
     write_table(pa.concat_tables(tables), output)
+
+
+def sample_assigned(
+    merged: str | Path, assignments: Sequence[str | Path], count: int, seed: int, output: str | Path
+) -> None:
+    """Draw kernels of one size, taps beside labels, for figures that cannot show millions.
+
+    Parameters
+    ----------
+    merged : path
+        The kernels of the models that train.
+    assignments : sequence of path
+        Their assignments.
+    count : int
+        Kernels drawn, all where there are fewer; dead ones are left out.
+    seed : int
+    output : path
+        Parquet file with the columns of the shards and of the assignments.
+    """
+    keys = ["model", "layer_index", "channel"]
+    with pq.ParquetFile(merged) as file:
+        live = np.flatnonzero(~file.read(["dead"])["dead"].to_numpy())
+        drawn = np.sort(np.random.default_rng(seed).choice(live, min(count, len(live)), replace=False))
+        parts, start = [], 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            here = drawn[(drawn >= start) & (drawn < start + rows)] - start
+            parts.append(file.read_row_group(group, [*keys, "layer", "weight"]).take(here))
+            start += rows
+    sample = pa.concat_tables(parts).combine_chunks()
+    labels = pa.concat_tables(pq.read_table(path, columns=[*keys, *SCHEMA.names[5:]]) for path in assignments)
+    place = pa.array(np.arange(len(sample)))  # the join loses the order, and cannot carry lists
+    joined = sample.select(keys).append_column("place", place).join(labels, keys, join_type="inner").sort_by("place")
+    taps = sample.select(["layer", "weight"]).take(joined["place"])
+    for name in taps.column_names:
+        joined = joined.append_column(name, taps[name])
+    write_table(joined.drop_columns("place"), output)

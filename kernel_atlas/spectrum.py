@@ -44,7 +44,7 @@ def build_spectrum(decoded: np.ndarray, training_codes: np.ndarray) -> pa.Table:
 def change_along(decoded: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """How fast the decoded pattern changes between neighbouring samples, as a multiple of its mean speed.
 
-    The angle between neighbours, `arccos(cosine)`, is divided by the distance between them on a coordinate that is half
+    The angle between neighbours is divided by the distance between them on a coordinate that is half
     code and half share of kernels passed. Where kernels crowd, the coordinate is stretched and the change slow: a
     boundary through a crowd must be sharp to count. Where there are none, even a gradual change is a boundary.
 
@@ -58,7 +58,8 @@ def change_along(decoded: np.ndarray, counts: np.ndarray) -> np.ndarray:
     -------
     float array [samples - 1]
     """
-    angle = np.arccos(np.clip((decoded[1:] * decoded[:-1]).sum(axis=1), -1, 1))
+    chord = np.linalg.norm(decoded[1:] - decoded[:-1], axis=1)
+    angle = 2 * np.arcsin(np.clip(chord / 2, 0, 1))  # arccos of the cosine loses small angles in rounding
     passed = (counts[1:] + counts[:-1]) / 2 / max(1, counts.sum())
     distance = (1 / len(counts) + passed) / 2
     return angle / distance / max(angle.sum() / distance.sum(), 1e-12)

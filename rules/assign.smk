@@ -1,7 +1,8 @@
 """Give every kernel its code, dissimilarity, cluster and label.
 
 Inputs: the shards of a model, the encoders and the clusters of all sizes.
-Outputs: results/assignments/MODEL.parquet, and results/controls/noise.parquet for Gaussian noise.
+Outputs: results/assignments/MODEL.parquet; results/controls/noise.parquet for Gaussian noise; results/samples/KxK.parquet,
+kernels drawn for the figures, taps beside labels.
 """
 
 
@@ -55,3 +56,25 @@ rule assign_noise:
         "Assigning Gaussian noise, the control"
     script:
         "../workflow_scripts/assign_noise.py"
+
+
+rule sample_kernels:
+    input:
+        merged="results/merged/{size}.parquet",
+        assignments=expand("results/assignments/{model}.parquet", model=models_of("train")),
+        library=library("sample_kernels.py"),
+    output:
+        sample="results/samples/{size}.parquet",
+    log:
+        "results/logs/sample_kernels/{size}.log",
+    benchmark:
+        "results/benchmarks/sample_kernels/{size}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    params:
+        kernels=10000,
+        seed=config["seed"],
+    message:
+        "Drawing {wildcards.size} kernels for the figures"
+    script:
+        "../workflow_scripts/sample_kernels.py"

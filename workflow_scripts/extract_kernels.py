@@ -1,5 +1,7 @@
 """One model: its checkpoint -> a shard per depthwise layer."""
 
+from pathlib import Path
+
 from kernel_atlas.errors import job_log
 from kernel_atlas.extract import extract_model
 
@@ -7,8 +9,8 @@ with job_log(snakemake.log[0]):
     extract_model(
         snakemake.wildcards.model,
         snakemake.params.source,
-        snakemake.params.folder,
-        snakemake.output.shards,
+        Path(snakemake.params.folder),
+        Path(snakemake.output.shards),
         convolution=snakemake.params.convolution,
         dense_per_layer=snakemake.params.dense_per_layer,
         seed=snakemake.params.seed,

@@ -1,0 +1,28 @@
+# make run and make test need Python >= 3.11 and nothing else; the environment is made once, and again when the lock changes.
+PYTHON ?= python3
+
+.PHONY: run test lint clean
+
+run: .venv/ready
+	.venv/bin/snakemake --cores all
+
+test: .venv/ready
+	.venv/bin/python -m pytest -q -rs
+
+lint: .venv/ready
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/snakefmt --check Snakefile rules
+	.venv/bin/snakemake --lint
+
+# A new lock gets a new environment, so that nothing of the old one is left. uv is used if it is there, else put inside.
+.venv/ready: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kernel-atlas needs Python 3.11 or newer")'
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	command -v uv >/dev/null || .venv/bin/python -m pip install --quiet uv
+	PATH="$$PATH:$(CURDIR)/.venv/bin" VIRTUAL_ENV="$(CURDIR)/.venv" uv pip install --quiet -r requirements.lock
+	touch $@
+
+clean:
+	rm -rf .venv results .snakemake

@@ -1,0 +1,199 @@
+"""From a model's checkpoint to its shards: one Parquet file per convolution layer, with everything later stages need.
+
+A shard carries its row of the inventory and its provenance in the metadata of its schema, so that the inventory is
+read from the footers alone.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kernel_atlas import __version__
+from kernel_atlas.checkpoints import read_layers
+from kernel_atlas.errors import AtlasError
+from kernel_atlas.kernels import is_dead
+from kernel_atlas.layers import Layer
+
+BLOCK_TAPS = 2**20  # in one row group: 4 MB, which bounds the memory of writing and of reading, whatever the size
+MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
+
+INVENTORY = pa.schema(
+    [
+        pa.field("model", pa.string(), metadata={"description": "id of the model in the sheet"}),
+        pa.field("layer_index", pa.int32(), metadata={"description": "position among the model's layers, from 0"}),
+        pa.field("layer", pa.string(), metadata={"description": "name of the weight in the checkpoint"}),
+        pa.field("channels", pa.int32(), metadata={"description": "kernels in the layer"}),
+        pa.field("kh", pa.int32(), metadata={"description": "height of a kernel in taps"}),
+        pa.field("kw", pa.int32(), metadata={"description": "width of a kernel in taps"}),
+        pa.field("stride", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
+        pa.field("dilation", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
+        pa.field("dtype", pa.string(), metadata={"description": "data type the checkpoint stores"}),
+    ]
+)
+
+
+def shard_schema(taps: int) -> pa.Schema:
+    """Columns of a shard whose kernels have so many taps."""
+    kernel = [
+        pa.field("channel", pa.int32(), metadata={"description": "output channel; dense: o * inputs + i"}),
+        INVENTORY.field("kh"),
+        INVENTORY.field("kw"),
+        pa.field(
+            "weight",
+            pa.list_(pa.float32(), taps),
+            metadata={"description": "the checkpoint's values, row by row; float16 and bfloat16 widened exactly"},
+        ),
+        pa.field("mean", pa.float32(), metadata={"description": "mean of the taps"}),
+        pa.field("norm", pa.float32(), metadata={"description": "L2 norm of the taps less their mean"}),
+        pa.field("dead", pa.bool_(), metadata={"description": "a tap is NaN or Inf, or none exceeds 1e-4 in size"}),
+    ]
+    return pa.schema([INVENTORY.field(name) for name in ("model", "layer_index", "layer")] + kernel)
+
+
+def extract_model(
+    model: str,
+    source: str,
+    folder: Path,
+    shards: Path,
+    *,
+    convolution: str = "depthwise",
+    dense_per_layer: int,
+    seed: int,
+    licence: str | None = None,
+) -> int:
+    """Write the kernels of one model.
+
+    Parameters
+    ----------
+    model, source : str
+        As in the model sheet.
+    folder : Path
+        Folder of the sheet, which a `file:` source is relative to.
+    shards : Path
+        Folder that gets one `LLL.parquet` per layer (LLL: layer_index), whole or not at all; an old one is replaced.
+    convolution : str
+        "depthwise", or "dense": every [kh, kw] slice of regular convolutions, at most `dense_per_layer` a layer,
+        drawn with `seed`.
+    licence : str, optional
+        From the sheet; without it, what the file's metadata tell.
+
+    Returns
+    -------
+    int
+        Number of layers.
+
+    Raises
+    ------
+    AtlasError
+        Where the source cannot be read, or has no layer of the kind asked for.
+    """
+    partial, old = (shards.with_name(f".{shards.name}.{state}") for state in ("partial", "old"))
+    for left_over in (partial, old):  # by a run that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        count = 0
+        checkpoint = read_layers(source, folder, convolution)
+        provenance = {"source": source, **checkpoint.metadata, "version": __version__}
+        if licence:
+            provenance["licence"] = licence
+        with contextlib.closing(checkpoint.layers) as layers:
+            for index, layer in enumerate(layers):
+                if len(layer.name) > MAX_NAME or not layer.name.isprintable():
+                    raise AtlasError(f"damaged: the name of layer {index} is not up to {MAX_NAME} printable characters")
+                channels = np.arange(layer.weight.shape[0] * layer.weight.shape[1])
+                if convolution == "dense" and len(channels) > dense_per_layer:
+                    draw = np.random.default_rng([seed, index])
+                    channels = np.sort(draw.choice(channels, dense_per_layer, replace=False))
+                _write_shard(partial / f"{index:03d}.parquet", model, index, layer, channels, provenance)
+                count += 1
+        if not count:
+            raise AtlasError(f"no {convolution} convolution in it; check that it holds the weights of a network")
+    except BaseException as error:
+        shutil.rmtree(partial)
+        if isinstance(error, AtlasError):
+            raise AtlasError(f"model {model}: {source}: {error}") from error
+        raise
+    if shards.exists():
+        os.rename(shards, old)
+    os.rename(partial, shards)
+    shutil.rmtree(old, ignore_errors=True)
+    return count
+
+
+def _write_shard(
+    path: Path, model: str, index: int, layer: Layer, channels: np.ndarray, provenance: dict[str, str]
+) -> None:
+    """One layer's shard: the kernels of `channels`, in blocks that bound the memory."""
+    *_, kh, kw = layer.weight.shape
+    kernels = layer.weight.reshape(-1, kh * kw)
+    row = (model, index, layer.name, len(kernels), kh, kw, layer.stride, layer.dilation, layer.dtype)
+    known = {name: str(value) for name, value in zip(INVENTORY.names, row, strict=True) if value is not None}
+    schema = shard_schema(kh * kw).with_metadata(known | provenance)
+    # Dictionaries pay for names, which repeat; taps do not.
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["model", "layer"]) as writer:
+        step = max(1, BLOCK_TAPS // (kh * kw))
+        for start in range(0, len(channels), step):
+            block = channels[start : start + step]
+            taps = kernels[block]
+            with np.errstate(invalid="ignore", over="ignore"):  # dead kernels with Inf, and norms beyond float32
+                mean = taps.mean(axis=1, dtype=np.float64)
+                norm = np.linalg.norm(taps - mean[:, None], axis=1)
+                mean, norm = mean.astype(np.float32), norm.astype(np.float32)
+            rows = len(taps)
+            columns = {"model": _repeated(model, rows), "layer": _repeated(layer.name, rows)}
+            whole = {
+                "layer_index": np.full(rows, index),
+                "channel": block,
+                "kh": np.full(rows, kh),
+                "kw": np.full(rows, kw),
+            }
+            columns |= {name: _column(values, schema.field(name).type) for name, values in whole.items()}
+            columns["weight"] = pa.FixedSizeListArray.from_arrays(_column(taps.reshape(-1), pa.float32()), kh * kw)
+            columns |= {"mean": _column(mean, pa.float32()), "norm": _column(norm, pa.float32())}
+            columns["dead"] = _column(is_dead(taps), pa.uint8()).cast(pa.bool_())
+            writer.write_table(pa.table(columns, schema=schema))
+
+
+def _column(values: np.ndarray, type: pa.DataType) -> pa.Array:
+    """Numbers as a column; by way of buffers, as `pa.array` imports pandas, which takes longer than a whole model."""
+    values = np.ascontiguousarray(values, type.to_pandas_dtype())
+    return pa.Array.from_buffers(type, len(values), [None, pa.py_buffer(values)])
+
+
+def _repeated(text: str, rows: int) -> pa.Array:
+    """A column that says the same in every row."""
+    data = text.encode()
+    offsets = np.arange(rows + 1, dtype=np.int32) * len(data)
+    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(data * rows)])
+
+
+def read_inventory(directories: Iterable[Path]) -> pa.Table:
+    """The layers of models, one row each, from the footers of their shards.
+
+    Parameters
+    ----------
+    directories : iterable of Path
+        What `extract_model` wrote, in the order of the models wanted.
+
+    Returns
+    -------
+    pyarrow.Table
+        With the schema `INVENTORY`.
+    """
+    footers = [
+        pq.read_schema(shard).metadata
+        for directory in directories
+        for shard in sorted(Path(directory).glob("*.parquet"), key=lambda shard: int(shard.stem))
+    ]
+    columns = []
+    for field in INVENTORY:
+        values = [footer.get(field.name.encode()) for footer in footers]
+        columns.append(pa.array([value and value.decode() for value in values], pa.string()).cast(field.type))
+    return pa.Table.from_arrays(columns, schema=INVENTORY)

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from kernel_atlas.errors import AtlasError
+from kernel_atlas.sheet import check_config, read_sheet
+
+SCHEMA = Path(__file__).parents[1] / "schemas/config.schema.yaml"
+
+
+def sheet(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "sheet.tsv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_defaults_and_types(tmp_path):
+    table = read_sheet(sheet(tmp_path, "model\tsource\ttop1\tmine\na\tfile:a.pt\t81.5\tx\nb\tfile:b.pt\t\ty\n"))
+    assert table["use"].tolist() == ["train", "train"]
+    assert table["convolution"].tolist() == ["depthwise", "depthwise"]
+    assert table["top1"].isna().tolist() == [False, True] and table["top1"][0] == 81.5
+    assert table["family"].isna().all() and "mine" not in table
+
+
+def test_bom_crlf_spaces_and_empty_lines(tmp_path):
+    table = read_sheet(sheet(tmp_path, "\ufeffmodel\tsource\r\n a \tfile:a.pt \r\n\r\nb\tfile:b.pt\r\n"))
+    assert table["model"].tolist() == ["a", "b"] and table["source"].tolist() == ["file:a.pt", "file:b.pt"]
+
+
+def test_one_column_only_names_the_other(tmp_path):
+    with pytest.raises(AtlasError, match="row 1: column source is missing"):
+        read_sheet(sheet(tmp_path, "model\na\n"))
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ("../x\tfile:a\ttrain\t", r"row 3: column model: '../x' is not an id"),
+        ("..\tfile:a\ttrain\t", r"row 3: column model: '..' is not an id"),
+        ("CON\tfile:a\ttrain\t", "row 3: column model: 'CON' is reserved"),
+        ("nul.pth\tfile:a\ttrain\t", "reserved"),
+        ("noise\tfile:a\ttrain\t", "reserved"),
+        ("GOOD\tfile:a\ttrain\t", "row 3: column model: 'GOOD' appears twice"),
+        ("b\t\ttrain\t", "row 3: column source: '' is empty"),
+        ("b\tfile:a\ttest\t", "row 3: column use: 'test' is not one of train, assign, control"),
+        ("b\tfile:a\ttrain\tgood", "row 3: column top1: 'good' is not a number"),
+        ("b\tfile:a\ttrain\tinf", "row 3: column top1: 'inf' is not a number"),
+        ("b\tfile:a\ttrain\t1\t2\t3", "not a tab-separated table"),
+    ],
+)
+def test_wrong_rows_are_named(tmp_path, row, message):
+    with pytest.raises(AtlasError, match=message) as caught:
+        read_sheet(sheet(tmp_path, f"model\tsource\tuse\ttop1\ngood\tfile:a\ttrain\t\n{row}\n"))
+    assert "\n" not in str(caught.value) and "sheet.tsv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, encoding, message",
+    [
+        ("", "utf-8", "not a tab-separated table"),
+        ("model\tsource\n", "utf-8", "no models"),
+        ("model\tsource\nä\tfile:a\n", "latin-1", "not UTF-8"),
+        ("model\tsource\tuse\na\tfile:a\tcontrol\n", "utf-8", "no row has use = train"),
+        ("model,source\na,file:a\n", "utf-8", "column model is missing"),
+    ],
+)
+def test_wrong_sheets(tmp_path, text, encoding, message):
+    with pytest.raises(AtlasError, match=message):
+        read_sheet(sheet(tmp_path, text, encoding))
+
+
+def test_missing_sheet(tmp_path):
+    with pytest.raises(AtlasError, match="no such model sheet"):
+        read_sheet(tmp_path / "none.tsv")
+
+
+def test_config_defaults_fill_nested_keys():
+    config = check_config({"training": {"epochs": 3}, "thresholds": {"7x7": 0.25}}, SCHEMA)
+    assert config["training"] == {"epochs": 3, "restarts": 3, "kernels_seen": 10_000_000}
+    assert config["thresholds"]["7x7"] == 0.25 and config["thresholds"]["5x5"] == 0.2
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"modles": "x"}, "'modles' was unexpected.*did you mean models"),
+        ({"training": {"epoch": 3}}, "training: .*did you mean epochs"),
+        ({"training": {"epochs": 0}}, "training.epochs: 0 is less than the minimum of 1"),
+        ({"sizes": [7, 7]}, "sizes: .*non-unique"),
+        ({"thresholds": {"7x7": "low"}}, "thresholds.7x7: 'low' is not of type 'number'"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_wrong_configurations_are_one_line(config, message):
+    with pytest.raises(AtlasError, match=message) as caught:
+        check_config(config, SCHEMA)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_key_of_the_schema_is_described():
+    import yaml
+
+    def walk(rules):
+        for key, rule in rules.get("properties", {}).items():
+            assert "description" in rule, key
+            assert "default" in rule, key
+            walk(rule)
+
+    walk(yaml.safe_load(SCHEMA.read_text()))
