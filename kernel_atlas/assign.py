@@ -9,10 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kernel_atlas.clusters import cluster_of, read_clusters
 from kernel_atlas.codes import Coder
-from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array, write_table
-from kernel_atlas.merge import shards_of
-from kernel_atlas.spectrum import cluster_of, read_clusters
+from kernel_atlas.kernels import centre_and_normalise, shards_of, size_name, taps_array, write_table
 
 OTHER = -1  # the cluster of a kernel that its reconstruction does not resemble, and of a dead one
 SCHEMA = pa.schema(

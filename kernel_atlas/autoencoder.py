@@ -125,8 +125,8 @@ def train(
             best = loss, start, model
     if best is None:
         raise AtlasError(
-            f"autoencoder of {kernels.shape[1]} taps: all {restarts} starts collapsed to one code on {len(kernels)} kernels; "
-            "they may be all alike: add models, or raise training.restarts"
+            f"autoencoder of {kernels.shape[1]} taps: all {restarts} starts collapsed to one code; "
+            f"the {len(kernels)} kernels may be all alike: add models, or raise training.restarts"
         )
     history = pd.concat(histories, ignore_index=True)
     history["chosen"] = history["start"] == best[1]
@@ -163,7 +163,8 @@ def _train_once(
             best_state = {name: value.clone() for name, value in model.state_dict().items()}
         if time.monotonic() - reported > 5 or epoch + 1 == epochs:
             reported = time.monotonic()
-            report(f"start {start}: epoch {epoch + 1}/{epochs}, held-out loss {held_out_loss:.4f}, codes {spread:.3f}")
+            state = f"held-out loss {held_out_loss:.4f}, spread of codes {spread:.3f}"
+            report(f"start {start}: epoch {epoch + 1}/{epochs}, {state}")
         warmed_up = epoch > 0.15 * epochs
         if warmed_up and (collapsed or epoch - best_epoch >= PATIENCE):
             break

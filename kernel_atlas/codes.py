@@ -1,4 +1,4 @@
-"""Use a trained autoencoder: kernel -> code -> kernel, in numpy.
+"""Use a trained autoencoder: kernel -> code -> kernel, in numpy, and the spectrum that it draws.
 
 Training needs torch; using the small result does not, and a job that assigns one model's kernels would spend longer
 importing torch (3 s) than computing.
@@ -7,10 +7,12 @@ importing torch (3 s) than computing.
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from safetensors.numpy import load_file
 
-from kernel_atlas.kernels import centre_and_normalise
+from kernel_atlas.kernels import centre_and_normalise, taps_column
 
+SAMPLES = 200  # even steps of the code; the follow-up code draws 50, which is coarse where the decoder changes fast
 BATCH = 4096  # kernels at a time: the widest layer's activations (4 MB) stay in the cache
 
 Weights = list[tuple[np.ndarray, np.ndarray]]  # of each layer: [outputs, inputs] and [outputs]
@@ -63,3 +65,27 @@ def _mlp(values: np.ndarray, layers: Weights) -> np.ndarray:
         np.maximum(values, 0, out=values)
     weight, bias = layers[-1]
     return values @ weight.T + bias
+
+
+def sample_codes() -> np.ndarray:
+    """The middles of `SAMPLES` even steps of the code, float64 [samples]."""
+    return (np.arange(SAMPLES) + 0.5) / SAMPLES
+
+
+def build_spectrum(decoded: np.ndarray, training_codes: np.ndarray) -> pa.Table:
+    """The spectrum as a table.
+
+    Parameters
+    ----------
+    decoded : float array [samples, taps]
+        What the decoder draws at `sample_codes()`, centred unit kernels.
+    training_codes : float array [n]
+        Codes of the training kernels.
+
+    Returns
+    -------
+    pyarrow.Table
+        code (the sample), kernels (training kernels whose code lies in the step around it), decoded (fixed_size_list).
+    """
+    counts = np.histogram(training_codes, SAMPLES, (0, 1))[0]
+    return pa.table({"code": sample_codes(), "kernels": counts, "decoded": taps_column(decoded)})

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from kernel_atlas import __version__
 from kernel_atlas.checkpoints import read_layers
 from kernel_atlas.errors import AtlasError
-from kernel_atlas.kernels import is_dead
+from kernel_atlas.kernels import is_dead, shards_of
 from kernel_atlas.layers import Layer
 
 BLOCK_TAPS = 2**20  # in one row group: 4 MB, which bounds the memory of writing and of reading, whatever the size
@@ -187,11 +187,7 @@ def read_inventory(directories: Iterable[Path]) -> pa.Table:
     pyarrow.Table
         With the schema `INVENTORY`.
     """
-    footers = [
-        pq.read_schema(shard).metadata
-        for directory in directories
-        for shard in sorted(Path(directory).glob("*.parquet"), key=lambda shard: int(shard.stem))
-    ]
+    footers = [pq.read_schema(shard).metadata for directory in directories for shard in shards_of(directory)]
     columns = []
     for field in INVENTORY:
         values = [footer.get(field.name.encode()) for footer in footers]

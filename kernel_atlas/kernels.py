@@ -69,6 +69,11 @@ def size_name(side: int) -> str:
     return f"{side}x{side}"
 
 
+def shards_of(model: str | Path) -> list[Path]:
+    """The shards of one model's folder, in layer order."""
+    return sorted(Path(model).glob("*.parquet"), key=lambda shard: int(shard.stem))
+
+
 def write_table(table: pa.Table, path: str | Path) -> None:
     """Write a Parquet file so that its final name never holds a part of it."""
     partial = f"{path}.partial"

@@ -11,14 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kernel_atlas.errors import AtlasError
-from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.kernels import centre_and_normalise, shards_of, size_name, taps_array
 
 ROWS = 65_536  # kernels a row group holds: 13 MB of 7x7 taps, so that memory does not grow with the number of models
-
-
-def shards_of(model: str | Path) -> list[Path]:
-    """The shards of one model's folder, in layer order."""
-    return sorted(Path(model).glob("*.parquet"), key=lambda shard: int(shard.stem))
 
 
 def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) -> pd.DataFrame:

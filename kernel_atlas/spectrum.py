@@ -1,44 +1,14 @@
-"""The spectrum: what the decoder draws along the code, cut into stretches that show one pattern each."""
+"""Cut the spectrum, what the decoder draws along the code, into stretches that show one pattern each, and name them."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from scipy.signal import find_peaks
 
-from kernel_atlas.errors import AtlasError
-from kernel_atlas.kernels import taps_column
 from kernel_atlas.patterns import resemble
 
-SAMPLES = 200  # even steps of the code; the follow-up code draws 50, which is coarse where the decoder changes fast
 NEAR_EQUAL = 0.9  # cosine above which two neighbouring prototypes of one name are one cluster
-COLUMNS = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
-
-
-def sample_codes() -> np.ndarray:
-    """The middles of `SAMPLES` even steps of the code, float64 [samples]."""
-    return (np.arange(SAMPLES) + 0.5) / SAMPLES
-
-
-def build_spectrum(decoded: np.ndarray, training_codes: np.ndarray) -> pa.Table:
-    """The spectrum as a table.
-
-    Parameters
-    ----------
-    decoded : float array [samples, taps]
-        What the decoder draws at `sample_codes()`, centred unit kernels.
-    training_codes : float array [n]
-        Codes of the training kernels.
-
-    Returns
-    -------
-    pyarrow.Table
-        code (the sample), kernels (training kernels whose code lies in the step around it), decoded (fixed_size_list).
-    """
-    counts = np.histogram(training_codes, SAMPLES, (0, 1))[0]
-    return pa.table({"code": sample_codes(), "kernels": counts, "decoded": taps_column(decoded)})
 
 
 def change_along(decoded: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -131,37 +101,3 @@ def prototypes_of(clusters: pd.DataFrame, decoded: np.ndarray, counts: np.ndarra
     edges = (clusters[["code_low", "code_high"]].to_numpy() * len(decoded)).round().astype(int)
     edges[:, 1] = np.maximum(edges[:, 1], edges[:, 0] + 1)
     return decoded[[_median_sample(counts, low, high) for low, high in edges.clip(0, len(decoded))]]
-
-
-def read_clusters(path: str | Path) -> pd.DataFrame:
-    """Read a clusters.tsv, our own or one edited by hand.
-
-    Only cluster, code_low, code_high and label must be there: a hand-made file needs no templates. Two stretches may
-    share a cluster.
-
-    Raises
-    ------
-    AtlasError
-        The stretches leave gaps, overlap, or do not cover the code from 0 to 1; a column is missing; a label is reserved.
-    """
-    try:
-        clusters = pd.read_csv(path, sep="\t").sort_values("code_low", ignore_index=True)
-        low, high = clusters["code_low"].to_numpy(float), clusters["code_high"].to_numpy(float)
-        clusters["cluster"] = clusters["cluster"].astype(int)
-        reserved = clusters["label"].isin(["other", "dead"]) | clusters["label"].isna()
-    except (KeyError, ValueError, pd.errors.ParserError) as error:
-        raise AtlasError(f"{path}: {error}; write the columns cluster, code_low, code_high and label") from error
-    covered = np.concatenate([[0], high]), np.concatenate([low, [1]])
-    if not np.allclose(*covered, atol=1e-9) or (high <= low).any() or (clusters["cluster"] < 0).any():
-        raise AtlasError(f"{path}: the stretches must cover the code from 0 to 1 without gap or overlap")
-    if reserved.any():
-        raise AtlasError(
-            f"{path}: row {reserved.idxmax() + 2}: label: missing or reserved (other, dead); write another"
-        )
-    return clusters.reindex(columns=COLUMNS)
-
-
-def cluster_of(codes: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
-    """The row of `clusters` whose stretch holds each code; a code on a boundary belongs to the stretch above it."""
-    inner = clusters["code_high"].to_numpy()[:-1]
-    return np.searchsorted(inner, codes, side="right")

@@ -105,7 +105,7 @@ def summarise_models(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd
         low, high = bootstrap_share(clustered.to_numpy(), live.to_numpy(), _seed(seed, model, size))
         share = clustered.sum() / live.sum() if live.sum() else np.nan
         dead = wide["dead"].sum()
-        rows.append((model, size, len(wide), live.sum() + dead, dead, clustered.sum(), share, low, high))
+        rows.append((model, size, len(wide), live.sum() + dead, dead, clustered.sum(), share, float(low), float(high)))
     names = ["model", "size", "layers", "kernels", "dead", "clustered", "clustered_share", "share_low", "share_high"]
     return pd.DataFrame(rows, columns=names).merge(sheet[["model", *MODEL_COLUMNS]], on="model", how="left")
 

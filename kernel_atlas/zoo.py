@@ -5,7 +5,6 @@ depthwise convolutions is the only thing in which the architecture varies.
 """
 
 import io
-import json
 import math
 import os
 import time
@@ -25,13 +24,15 @@ from kernel_atlas.errors import AtlasError
 
 # Each stage halves the map. Where a map is smaller than about two kernels most of a large kernel meets padding and
 # stays noise, so only the first stage (16 x 16 pixels for CIFAR-10) has the kernel size asked for; below it is 3 x 3.
-WIDTHS = (32, 96, 128)
-DEPTHS = (3, 2, 2)
+WIDTHS = (32, 128, 192)
+DEPTHS = (3, 3, 2)
 BATCH = 128
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 4e-3
+KERNEL_LEARNING_RATE = 6e-3
+KERNEL_STD = 0.005
 WEIGHT_DECAY = 0.1
 # Ten times the usual decay removes what is left of a kernel's initial noise; BatchNorm undoes the change of scale.
-KERNEL_DECAY = 1.0
+KERNEL_DECAY = 3.0
 LABEL_SMOOTHING = 0.1
 WARM_UP = 0.15  # share of the steps
 SHIFT = 4  # pixels an image is moved at most
@@ -113,3 +114,323 @@ class Depthwise(nn.Conv2d):
             dtype = torch.get_autocast_dtype("cpu")
             return _DepthwiseOnCPU.apply(x.to(dtype), self.weight.to(dtype))
         return _DepthwiseOnCPU.apply(x, self.weight)
+
+
+class Block(nn.Module):
+    """Depthwise, then pointwise convolution, each with BatchNorm and GELU; [N, C, H, W] in and out.
+
+    Only the 3 x 3 blocks have a skip connection. Around a large kernel it would carry the centre of the image past
+    the kernel, which then learns broad bars for the context alone; without it the kernels become as local as those
+    of large networks.
+    """
+
+    def __init__(self, channels: int, size: int, skip: bool):
+        super().__init__()
+        self.depthwise = Depthwise(channels, size)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.skip = skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.gelu(self.norm1(self.depthwise(x)))
+        y = F.gelu(self.norm2(self.pointwise(y)))
+        return x + y if self.skip else y
+
+
+class ZooNet(nn.Module):
+    """The one architecture of the zoo.
+
+    Parameters
+    ----------
+    size
+        Side of the depthwise kernels of the first stage, odd.
+    classes
+        Number of classes.
+
+    Images go in as RGB [N, 3, H, W], grey ones as three equal channels: a stem on one channel would have weights of
+    a depthwise convolution's shape.
+    """
+
+    def __init__(self, size: int, classes: int):
+        super().__init__()
+        self.stages = nn.ModuleList()
+        channels = 3
+        for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
+            halve = nn.Sequential(nn.Conv2d(channels, width, 2, stride=2, bias=False), nn.BatchNorm2d(width))
+            first = stage == 0
+            blocks = [Block(width, size if first else min(size, 3), skip=not first) for _ in range(depth)]
+            self.stages.append(nn.Sequential(halve, *blocks))
+            channels = width
+        self.head = nn.Linear(channels, classes)
+        for name, weight in self.named_parameters():
+            if name.endswith("depthwise.weight"):
+                nn.init.trunc_normal_(weight, std=KERNEL_STD)
+            elif weight.ndim > 1:
+                nn.init.trunc_normal_(weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage in self.stages:
+            x = stage(x)
+        return self.head(x.mean((2, 3)))
+
+
+def new_net(kernel: int, classes: int, seed: int) -> ZooNet:
+    """The untrained network of a seed, the same at every call."""
+    if kernel < 3 or kernel % 2 == 0:
+        raise AtlasError(f"zoo: the kernel size must be odd and at least 3, not {kernel}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ZooNet(kernel, classes)
+
+
+# --- The images -------------------------------------------------------------------------------------------------
+
+
+class ImageSet(NamedTuple):
+    """One split each for training and test: pixels uint8 [N, H, W, 3], labels int64 [N]; `classes` is their number."""
+
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+    classes: int
+
+
+def image_files(images: Path, dataset: str) -> list[Path]:
+    """The Parquet files of a data set: those whose name, or whose folder in `images`, begins with its name.
+
+    So `cifar10_a.parquet`, `cifar10/train.parquet` and `cifar10/plain_text/test-00000-of-00001.parquet` belong to
+    `cifar10`, and `cifar100.parquet` does not.
+    """
+    if dataset not in DATASETS:
+        raise AtlasError(f"zoo: unknown data set {dataset!r}; known are {', '.join(DATASETS)}")
+    images = Path(images)
+    if not images.is_dir():
+        raise AtlasError(
+            f"zoo: {images}: no such folder of image sets; set zoo_images to yours (resources/zoo/README.md)"
+        )
+    files = [
+        path
+        for path in sorted(images.rglob("*.parquet"))
+        if (first := path.relative_to(images).parts[0]).startswith(dataset) and not first[len(dataset) :][:1].isdigit()
+    ]
+    if not files:
+        raise AtlasError(f"zoo: {images}: no Parquet file of {dataset}; its name or folder must begin with {dataset}")
+    return files
+
+
+def read_images(images: Path, dataset: str) -> ImageSet:
+    """Read and decode a data set.
+
+    A row is an encoded image (`image` or `img`: bytes, or the hub's struct of `bytes` and `path`), a `label` and a
+    `split` (`train` or `test`); without a column `split` the file's name tells it.
+    """
+    pixels = {"train": [], "test": []}
+    labels = {"train": [], "test": []}
+    for path in image_files(images, dataset):
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise AtlasError(f"zoo: {path}: not a readable Parquet file ({error})") from error
+        columns = table.column_names
+        image = next((name for name in ("image", "img") if name in columns), None)
+        if image is None or "label" not in columns:
+            raise AtlasError(f"zoo: {path}: needs the columns image (or img) and label, has {', '.join(columns)}")
+        if "split" in columns:
+            splits = table["split"].to_pylist()
+        else:
+            named = [split for split in pixels if split in path.stem]
+            if len(named) != 1:
+                raise AtlasError(f"zoo: {path}: no column split, and the file's name says neither train nor test")
+            splits = named * len(table)
+        rows = zip(table[image].to_pylist(), table["label"].to_pylist(), splits, strict=True)
+        for row, (encoded, label, split) in enumerate(rows):
+            if split not in pixels:
+                continue
+            pixels[split].append(_decode(encoded, f"{path}, row {row}"))
+            labels[split].append(label)
+    for split, decoded in pixels.items():
+        if not decoded:
+            raise AtlasError(f"zoo: {images}: {dataset} has no {split} images")
+    shapes = {image.shape for decoded in pixels.values() for image in decoded}
+    if len(shapes) > 1:
+        raise AtlasError(f"zoo: {images}: the images of {dataset} differ in size: {sorted(shapes)[:3]}")
+    train, test = (torch.from_numpy(np.stack(decoded)) for decoded in pixels.values())
+    train_labels, test_labels = (torch.tensor(values, dtype=torch.int64) for values in labels.values())
+    return ImageSet(train, train_labels, test, test_labels, int(max(train_labels.max(), test_labels.max())) + 1)
+
+
+def _decode(encoded: bytes | dict, where: str) -> np.ndarray:
+    """Pixels uint8 [H, W, 3] of an encoded image."""
+    if isinstance(encoded, dict):
+        encoded = encoded.get("bytes")
+    try:
+        return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+    except (UnidentifiedImageError, OSError, TypeError) as error:
+        raise AtlasError(f"zoo: {where}: not an image that can be decoded") from error
+
+
+class Batches:
+    """Augmented batches of a training set, made where it lies: shifted, and mirrored if that keeps the class."""
+
+    def __init__(self, pixels: Tensor, labels: Tensor, flip: bool, seed: int):
+        self.pixels = F.pad(pixels.permute(0, 3, 1, 2), (SHIFT,) * 4).permute(0, 2, 3, 1)
+        self.labels, self.flip, self.side = labels, flip, pixels.shape[1:3]
+        self.random = torch.Generator(pixels.device).manual_seed(seed)
+        sample = pixels[:5000].float()
+        self.mean, self.std = sample.mean((0, 1, 2)), sample.std((0, 1, 2))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Float images [N, 3, H, W], in the memory order that CPUs need, from pixels [N, H, W, 3]."""
+        return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+
+    def __iter__(self):
+        """One epoch; a last batch that is not full is left out."""
+        device, (height, width) = self.pixels.device, self.side
+        order = torch.randperm(len(self.labels), generator=self.random, device=device)
+        size = min(BATCH, len(order))
+        for chosen in order[: len(order) // size * size].split(size):
+            top, left = torch.randint(0, 2 * SHIFT + 1, (2, size, 1), generator=self.random, device=device)
+            rows = top + torch.arange(height, device=device)
+            columns = left + torch.arange(width, device=device)
+            if self.flip:
+                mirrored = torch.rand((size, 1), generator=self.random, device=device) < 0.5
+                columns = torch.where(mirrored, columns.flip(1), columns)
+            pixels = self.pixels[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+            yield self.normalise(pixels), self.labels[chosen]
+
+
+# --- The training -----------------------------------------------------------------------------------------------
+
+
+def train_net(
+    images: Path, dataset: str, kernel: int, seed: int, epochs: int, output: Path, device: str = "cpu", log=print
+) -> dict:
+    """Train one net and write it to `output` (safetensors, the whole state dict).
+
+    Parameters
+    ----------
+    images
+        Folder of the Parquet image sets, see `image_files`.
+    dataset
+        One of `DATASETS`.
+    kernel
+        Side of the depthwise kernels of the first stage.
+    seed
+        Of the initialisation and of the order and augmentation of the images.
+    epochs
+        Passes over the training split.
+    device
+        Torch device, `cpu` or `cuda`.
+    log
+        Called with one line of text per epoch.
+
+    Returns
+    -------
+    dict
+        `top1` on the test split in percent, looked at once, after the last epoch; `params`, `seconds`, `epochs`,
+        `seed`, `dataset`, `kernel`, `device`.
+    """
+    start = time.perf_counter()
+    if epochs < 1:
+        raise AtlasError(f"zoo: at least one epoch, not {epochs}")
+    data = read_images(images, dataset)
+    data = ImageSet(*(part.to(device) if isinstance(part, Tensor) else part for part in data))
+    batches = Batches(data.train, data.train_labels, FLIPPED[dataset], seed)
+    net = new_net(kernel, data.classes, seed).to(device, memory_format=torch.channels_last)
+    steps = epochs * max(1, len(data.train) // BATCH)
+    optimiser = _optimiser(net)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
+    kind = torch.device(device).type
+    net.train()
+    for epoch in range(epochs):
+        losses = []
+        for x, labels in batches:
+            # bfloat16 halves the time of a step on a CPU too; the weights stay float32.
+            with torch.autocast(kind, torch.bfloat16):
+                loss = F.cross_entropy(net(x), labels, label_smoothing=LABEL_SMOOTHING)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.detach())
+        mean = torch.stack(losses).mean().item()
+        log(f"{output.name}: epoch {epoch + 1} of {epochs}, loss {mean:.3f}, {time.perf_counter() - start:.0f} s")
+    top1 = accuracy(net, batches, data.test, data.test_labels)
+    log(f"{output.name}: {top1:.2f} % of {len(data.test)} test images")
+    row = _row(net, dataset, kernel, seed) | {
+        "top1": top1,
+        "epochs": epochs,
+        "seconds": round(time.perf_counter() - start),
+        "device": kind,
+    }
+    write_net(net, row, output)
+    return row
+
+
+def init_net(images: Path, dataset: str, kernel: int, seed: int, output: Path) -> dict:
+    """Write the untrained network from which `train_net` with the same arguments starts; its row has no `top1`."""
+    labels = [pq.read_table(path, columns=["label"])["label"].to_numpy() for path in image_files(images, dataset)]
+    net = new_net(kernel, int(np.concatenate(labels).max()) + 1, seed)
+    row = _row(net, dataset, kernel, seed) | {"epochs": 0}
+    write_net(net, row, output)
+    return row
+
+
+def _optimiser(net: nn.Module) -> torch.optim.Optimizer:
+    """AdamW with three groups: depthwise kernels, other weights, and the rest, which does not decay."""
+    kernels, weights, rest = [], [], []
+    for name, parameter in net.named_parameters():
+        group = kernels if name.endswith("depthwise.weight") else weights if parameter.ndim > 1 else rest
+        group.append(parameter)
+    groups = [
+        {"params": kernels, "lr": KERNEL_LEARNING_RATE, "weight_decay": KERNEL_DECAY},
+        {"params": weights, "weight_decay": WEIGHT_DECAY},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.99))
+
+
+def _rate(progress: float) -> float:
+    """Factor of the learning rate: a linear rise, then half a cosine down to zero."""
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+@torch.no_grad()
+def accuracy(net: nn.Module, batches: Batches, pixels: Tensor, labels: Tensor) -> float:
+    """Share of the images that `net` classifies correctly, in percent."""
+    net.eval()
+    right = 0
+    for part, truth in zip(pixels.split(BATCH), labels.split(BATCH), strict=True):
+        right += (net(batches.normalise(part)).argmax(1) == truth).sum().item()
+    return 100 * right / len(labels)
+
+
+# --- The file ---------------------------------------------------------------------------------------------------
+
+
+def _row(net: nn.Module, dataset: str, kernel: int, seed: int) -> dict:
+    return {
+        "architecture": f"zoonet_{kernel}x{kernel}",
+        "dataset": dataset,
+        "params": sum(parameter.numel() for parameter in net.parameters()),
+        "kernel": kernel,
+        "seed": seed,
+    }
+
+
+def write_net(net: nn.Module, row: dict, output: Path) -> None:
+    """Write the state dict, and `row` as the file's metadata; the final name appears only when the file is whole."""
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        save_file(state, partial, metadata={"format": "pt"} | {key: str(value) for key, value in row.items()})
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)

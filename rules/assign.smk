@@ -61,7 +61,9 @@ rule assign_noise:
 rule sample_kernels:
     input:
         merged="results/merged/{size}.parquet",
-        assignments=expand("results/assignments/{model}.parquet", model=models_of("train")),
+        assignments=expand(
+            "results/assignments/{model}.parquet", model=models_of("train")
+        ),
         library=library("sample_kernels.py"),
     output:
         sample="results/samples/{size}.parquet",

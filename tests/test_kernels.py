@@ -26,7 +26,9 @@ def test_unit_kernels_are_finite_and_of_length_one_or_zero(raw):
     assert ((np.abs(lengths - 1) < 1e-4) | (lengths == 0)).all()
 
 
-@given(hnp.arrays(np.float32, (1, 9), elements=st.floats(-100, 100, width=32)), st.floats(0.1, 100), st.floats(-100, 100))
+@given(
+    hnp.arrays(np.float32, (1, 9), elements=st.floats(-100, 100, width=32)), st.floats(0.1, 100), st.floats(-100, 100)
+)
 def test_scale_and_offset_do_not_matter(raw, scale, offset):
     if np.ptp(raw) < 1:
         return

@@ -3,19 +3,12 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
+from kernel_atlas.clusters import cluster_of, read_clusters
+from kernel_atlas.codes import SAMPLES, build_spectrum, sample_codes
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.kernels import centre_and_normalise, taps_array
 from kernel_atlas.patterns import templates
-from kernel_atlas.spectrum import (
-    SAMPLES,
-    build_spectrum,
-    change_along,
-    cluster_of,
-    find_clusters,
-    prototypes_of,
-    read_clusters,
-    sample_codes,
-)
+from kernel_atlas.spectrum import change_along, find_clusters, prototypes_of
 
 
 def spectrum(*parts, side=7):

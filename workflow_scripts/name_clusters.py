@@ -2,9 +2,10 @@
 
 import pyarrow.parquet as pq
 
+from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import job_log
 from kernel_atlas.kernels import taps_array
-from kernel_atlas.spectrum import find_clusters, read_clusters
+from kernel_atlas.spectrum import find_clusters
 
 with job_log(snakemake.log[0]):
     if snakemake.input.by_hand:

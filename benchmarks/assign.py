@@ -1,0 +1,88 @@
+"""Assignment from Parquet to Parquet in kernels per second, and the memory of merging.
+
+    python benchmarks/assign.py [--kernels 1000000] [--merge 5000000]
+
+Every figure is of a fresh process, imports among it: as many processes assign at once as there are cores, one model
+each, as the workflow does it.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import save_file
+
+from kernel_atlas import autoencoder
+from kernel_atlas.assign import assign_model, load_atlases
+from kernel_atlas.extract import extract_model
+from kernel_atlas.merge import merge_kernels
+
+LAYER = 4096  # kernels of a layer
+CORES = len(os.sched_getaffinity(0))
+
+
+def make_model(folder: Path, name: str, kernels: int) -> None:
+    random = np.random.default_rng(kernels)
+    layers = {f"{n:04d}": random.standard_normal((LAYER, 1, 7, 7), np.float32) for n in range(kernels // LAYER)}
+    save_file(layers, folder / f"{name}.safetensors")
+    extract_model(name, f"file:{name}.safetensors", folder, folder / name, dense_per_layer=1, seed=0)
+    (folder / f"{name}.safetensors").unlink()
+
+
+def child(job: str, folder: Path, model: str) -> None:
+    if job == "assign":
+        atlases = load_atlases([folder / "encoder.safetensors"], [folder / "clusters.tsv"], {"7x7": 0.3})
+        assign_model(folder / model, atlases, folder / f"{model}.parquet")
+    else:
+        merge_kernels(sorted(folder.glob("merge*")), 7, folder / "7x7.parquet")
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+def run(jobs: list[list[str]]) -> tuple[float, int]:
+    """Seconds that processes take side by side, and the largest memory of one in MB."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    start = time.perf_counter()
+    processes = [
+        subprocess.Popen([sys.executable, __file__, "--child", *job], stdout=subprocess.PIPE, env=environment)
+        for job in jobs
+    ]
+    memory = [int(process.communicate()[0]) for process in processes]
+    return time.perf_counter() - start, max(memory)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kernels", type=int, default=1_000_000)
+    parser.add_argument("--merge", type=int, default=5_000_000)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        return child(options.child[0], Path(options.child[1]), options.child[2])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        autoencoder.save(autoencoder.Autoencoder(49), folder / "encoder.safetensors")
+        clusters = pd.DataFrame({"cluster": [0], "code_low": [0.0], "code_high": [1.0], "label": ["all"]})
+        clusters.to_csv(folder / "clusters.tsv", sep="\t", index=False)
+        models = [f"model{n}" for n in range(CORES)]
+        for model in models:
+            make_model(folder, model, options.kernels // CORES)
+        speeds = []
+        for _ in range(3):
+            seconds, memory = run([["assign", name, model] for model in models])
+            speeds.append(CORES * (options.kernels // CORES // LAYER) * LAYER / seconds)
+        print(f"assign: {sorted(speeds)[1]:.0f} kernels/s on {CORES} cores, {memory} MB a process (runs: {speeds})")
+        for n in range(5):
+            make_model(folder, f"merge{n}", options.merge // 5)
+        seconds, memory = run([["merge", name, ""]])
+        print(f"merge: {options.merge / seconds:.0f} kernels/s, {memory} MB for {options.merge} 7x7 kernels")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The clusters of one size: stretches of the code with a label each, found by `spectrum` or written by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kernel_atlas.errors import AtlasError
+
+COLUMNS = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
+
+
+def read_clusters(path: str | Path) -> pd.DataFrame:
+    """Read a clusters.tsv, our own or one edited by hand.
+
+    Only cluster, code_low, code_high and label must be there: a hand-made file needs no templates. Two stretches may
+    share a cluster.
+
+    Raises
+    ------
+    AtlasError
+        The stretches leave gaps, overlap or do not cover the code; a column is missing; a label is reserved.
+    """
+    try:
+        clusters = pd.read_csv(path, sep="\t").sort_values("code_low", ignore_index=True)
+        low, high = clusters["code_low"].to_numpy(float), clusters["code_high"].to_numpy(float)
+        clusters["cluster"] = clusters["cluster"].astype(int)
+        reserved = clusters["label"].isin(["other", "dead"]) | clusters["label"].isna()
+    except (KeyError, ValueError, pd.errors.ParserError) as error:
+        raise AtlasError(f"{path}: {error}; write the columns cluster, code_low, code_high and label") from error
+    covered = np.concatenate([[0], high]), np.concatenate([low, [1]])
+    if not np.allclose(*covered, atol=1e-9) or (high <= low).any() or (clusters["cluster"] < 0).any():
+        raise AtlasError(f"{path}: the stretches must cover the code from 0 to 1 without gap or overlap")
+    if reserved.any():
+        raise AtlasError(
+            f"{path}: row {reserved.idxmax() + 2}: label: missing or reserved (other, dead); write another"
+        )
+    return clusters.reindex(columns=COLUMNS)
+
+
+def cluster_of(codes: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
+    """The row of `clusters` whose stretch holds each code; a code on a boundary belongs to the stretch above it."""
+    inner = clusters["code_high"].to_numpy()[:-1]
+    return np.searchsorted(inner, codes, side="right")

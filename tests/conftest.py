@@ -1,0 +1,111 @@
+"""What several tests share: the folder of other people's data, and small projects to run."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from kernel_atlas.patterns import templates
+
+ROOT = Path(__file__).parents[1]
+CODE = [
+    "Snakefile",
+    "config.yaml",
+    "config",
+    "rules",
+    "workflow_scripts",
+    "kernel_atlas",
+    "schemas",
+    "envs",
+    "profiles",
+]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder that KERNEL_ATLAS_DATA names: real checkpoints, kernels and images, which may not be committed."""
+    folder = os.environ.get("KERNEL_ATLAS_DATA")
+    if not folder:
+        pytest.skip("KERNEL_ATLAS_DATA is not set: it names the folder of real checkpoints and kernels")
+    return Path(folder).resolve()
+
+
+def copy_project(to: Path) -> Path:
+    """The code of this project, to run and to edit."""
+    for name in CODE:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            to.mkdir(exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    return to
+
+
+def snakemake(project: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    """Run Snakemake in a project as a user would; both streams are in `stdout`."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(
+        command, cwd=project, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900
+    )
+    assert not check or done.returncode == 0, done.stdout[-5000:]
+    return done
+
+
+def make_net(path: Path, seed: int, *, layers: int = 4, kernels: int = 90, sides: tuple[int, ...] = (3, 5)) -> None:
+    """A checkpoint whose kernels are templates with noise, so that patterns can be found in it."""
+    random = np.random.default_rng(seed)
+    tensors = {}
+    for layer in range(layers):
+        side = sides[layer % len(sides)]
+        taps = templates(side).taps[random.choice(len(templates(side).taps), kernels)]
+        taps = taps * random.lognormal(0, 0.5, (kernels, 1)) + random.normal(0, 0.02, taps.shape)
+        tensors[f"blocks.{layer}.dw.weight"] = taps.reshape(kernels, 1, side, side).astype(np.float32)
+    tensors["head.weight"] = random.normal(size=(10, kernels)).astype(np.float32)
+    save_file(tensors, path)
+
+
+SMALL = """
+models: sheet.tsv
+sizes: [3, 5, 7]
+minimum_kernels: 200
+noise_kernels: 500
+training: {restarts: 1, epochs: 8, kernels_seen: 20000}
+"""
+
+
+def make_sheet(project: Path, rows: list[str]) -> None:
+    lines = ["model source use dataset top1 params licence", *rows]
+    (project / "sheet.tsv").write_text("\n".join(lines).replace(" ", "\t") + "\n")
+
+
+ROWS = [
+    "alpha file:nets/alpha.safetensors train toy 70 1000 MIT",
+    "beta file:nets/beta.safetensors train toy 80 2000 MIT",
+    "chance file:nets/chance.safetensors control",
+]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A project with two nets and a control whose main job has run to its report. Copy it before changing it."""
+    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    (project / "config.yaml").write_text(SMALL)
+    (project / "nets").mkdir()
+    for seed, name in enumerate(("alpha", "beta", "gamma")):
+        make_net(project / f"nets/{name}.safetensors", seed)
+    noise = np.random.default_rng(9).normal(size=(200, 1, 5, 5)).astype(np.float32)
+    save_file({"dw.weight": noise}, project / "nets/chance.safetensors")
+    make_sheet(project, ROWS)
+    snakemake(project)
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path) -> Path:
+    """A copy of the finished project that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "project"))

@@ -1,0 +1,146 @@
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import bootstrap, pearsonr, spearmanr
+
+from kernel_atlas import statistics
+from kernel_atlas.assign import SCHEMA
+from kernel_atlas.sheet import read_sheet
+
+
+def assignments(path, model, layers, side=7):
+    """An assignments file; `layers` is a list of {label: kernels}."""
+    rows = []
+    for index, labels in enumerate(layers):
+        for label, count in labels.items():
+            dissimilarity = {"other": 0.5, "dead": np.nan}.get(label, 0.1)
+            rows += [(model, index, 0, side, side, 0.5, dissimilarity, 0, label, 0.0)] * count
+    pd.DataFrame(rows, columns=SCHEMA.names).to_parquet(path, schema=SCHEMA, index=False)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path):
+    layers = {
+        "a": [{"On-Centre": 30, "other": 10, "dead": 5}, {"On-Cross": 10, "other": 30}, {"On-Centre": 20}],
+        "b": [{"On-Centre": 5, "other": 15}],
+        "c": [{"other": 40}, {"dead": 8}],
+    }
+    rows = ["model source use group top1", "a file:a train g 80", "b file:b assign g 70", "c file:c control"]
+    (tmp_path / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t"))
+    counts, below = statistics.count_assignments(
+        [assignments(tmp_path / f"{m}.parquet", m, v) for m, v in layers.items()]
+    )
+    return counts, below, read_sheet(tmp_path / "sheet.tsv")
+
+
+def test_models(run):
+    counts, _, sheet = run
+    models = statistics.summarise_models(counts, sheet, 0).set_index("model")
+    assert models.loc["a", ["kernels", "dead", "clustered", "layers"]].tolist() == [105, 5, 60, 3]
+    assert models["clustered_share"].tolist() == [0.6, 0.25, 0]
+    low, high = models.loc["a", ["share_low", "share_high"]]
+    assert 0.2 < low < 0.6 < high <= 1
+    assert np.isnan(models.loc["b", "share_low"]), "one layer says nothing about how layers differ"
+    assert models.loc["a", "top1"] == 80 and models.loc["c", "use"] == "control"
+
+
+def test_labels_share_what_is_not_dead(run):
+    counts, _, _ = run
+    labels = statistics.summarise_labels(counts, 0).set_index(["model", "label"])
+    assert labels.loc[("a", "On-Centre"), "share"] == 0.5
+    assert labels.loc[("a", "dead"), "share"] == 5 / 105
+    live = labels[labels.index.get_level_values("label") != "dead"]
+    assert_allclose(live.groupby("model")["share"].sum(), 1)
+    assert (live["share_low"].dropna() <= live["share"].loc[live["share_low"].notna()]).all()
+
+
+def test_totals_leave_out_controls_and_shared_weights(run):
+    counts, _, sheet = run
+    totals = statistics.summarise_totals(counts, sheet, 0).set_index("label")
+    assert totals["kernels"].to_dict() == {"On-Centre": 50, "On-Cross": 10, "other": 40, "dead": 5}
+    assert (totals["models"] == 1).all()
+
+
+def test_layers(run):
+    counts, _, _ = run
+    inventory = pd.DataFrame({"model": ["a"] * 3, "layer_index": range(3), "layer": ["x", "y", "z"]})
+    layers = statistics.summarise_layers(counts, inventory).set_index(["layer_index", "label"])
+    assert layers.loc[(0, "On-Centre"), ["layer", "depth", "share"]].tolist() == ["x", 0, 0.75]
+    assert layers.loc[(0, "dead"), "share"] == 5 / 45
+    assert layers.loc[(2, "On-Centre"), ["depth", "share"]].tolist() == [1, 1]
+
+
+def test_architectures(run):
+    counts, _, _ = run
+    labels = statistics.summarise_labels(counts, 0)
+    pairs = statistics.compare_architectures(labels).set_index(["model_a", "model_b"])["jensen_shannon"]
+    assert len(pairs) == 3
+    assert_allclose(pairs["a", "b"], jensenshannon([0.5, 0.1, 0.4], [0.25, 0, 0.75], base=2))
+    assert_allclose(pairs["b", "c"], jensenshannon([0.25, 0.75], [0, 1], base=2))
+
+
+def test_thresholds(run):
+    _, below, _ = run
+    curve = statistics.summarise_thresholds(below).set_index(["model", "threshold"])["clustered_share"]
+    assert curve["a", 0.1] == 0 and curve["a", 0.12] == 0.6 and curve["a", 1.0] == 1
+    assert curve["a"].is_monotonic_increasing
+
+
+def test_threshold_rows_agree_with_the_labels_threshold(tmp_path):
+    """A dissimilarity equal to the threshold is not below it, in float32 as in assign."""
+    table = pd.DataFrame([("m", 0, 0, 7, 7, 0.5, np.float32(0.3), -1, "other", 0.0)], columns=SCHEMA.names)
+    table.to_parquet(tmp_path / "m.parquet", schema=SCHEMA, index=False)
+    _, below = statistics.count_assignments([tmp_path / "m.parquet"])
+    curve = statistics.summarise_thresholds(below).set_index("threshold")["clustered_share"]
+    assert curve[0.3] == 0 and curve[0.32] == 1
+
+
+def test_bootstrap_agrees_with_scipy():
+    random = np.random.default_rng(0)
+    whole = random.integers(20, 60, 12)
+    part = random.binomial(whole, 0.4)
+    low, high = statistics.bootstrap_share(part, whole, [0])
+    expected = bootstrap(
+        (part, whole),
+        lambda p, w, axis: p.sum(axis) / w.sum(axis),
+        paired=True,
+        method="percentile",
+        n_resamples=9999,
+        rng=1,
+    ).confidence_interval
+    assert_allclose([low, high], [expected.low, expected.high], atol=0.01)
+
+
+def test_another_model_does_not_change_an_interval(run):
+    counts, _, sheet = run
+    alone = statistics.summarise_models(counts[counts["model"] == "a"], sheet, 0)
+    together = statistics.summarise_models(counts, sheet, 0)
+    pd.testing.assert_frame_equal(alone, together[together["model"] == "a"].reset_index(drop=True))
+
+
+def test_correlation_agrees_with_scipy_and_stays_within_a_data_set(tmp_path):
+    random = np.random.default_rng(1)
+    names = [f"m{n}" for n in range(9)]
+    models = pd.DataFrame(
+        {
+            "model": names,
+            "size": "7x7",
+            "dataset": ["x"] * 6 + ["y"] * 3,
+            "top1": random.normal(80, 3, 9),
+            "params": np.nan,
+            "clustered_share": random.uniform(0.3, 0.9, 9),
+        }
+    )
+    lines = [f"{name}\tfile:{name}\t{n}" for n, name in enumerate(names)]
+    (tmp_path / "s.tsv").write_text("\n".join(["model\tsource\tgroup", *lines]))
+    table = statistics.correlate(models, read_sheet(tmp_path / "s.tsv"))
+    assert table[["dataset", "variable", "n"]].to_numpy().tolist() == [["x", "top1", 6]]
+    x, y = models["top1"][:6], models["clustered_share"][:6]
+    row = table.iloc[0]
+    assert_allclose(row["pearson"], pearsonr(x, y).statistic)
+    assert_allclose(row[["pearson_low", "pearson_high"]].tolist(), pearsonr(x, y).confidence_interval())
+    assert_allclose(row["spearman"], spearmanr(x, y).statistic)
+    assert row["spearman_low"] < row["spearman"] < row["spearman_high"]

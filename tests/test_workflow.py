@@ -1,0 +1,196 @@
+"""The main job as a user runs it: once, again, with a model more, with mistakes, after an edit of the code."""
+
+import re
+import shutil
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, ROWS, make_net, make_sheet, snakemake
+
+
+def planned(project, *arguments) -> Counter:
+    """Jobs per rule that a dry run would do, `all` left out."""
+    output = snakemake(project, "-n", *arguments).stdout
+    table = re.search(r"^job +count\n-+ +-+\n(.*?)^total", output, re.M | re.S)
+    jobs = re.findall(r"^(\w+) +(\d+)$", table[1], re.M) if table else []
+    return Counter({rule: int(count) for rule, count in jobs if rule != "all"})
+
+
+def done(output: str) -> Counter:
+    """Jobs per rule that a real run did, `all` left out."""
+    return Counter(rule for rule in re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", output, re.M) if rule != "all")
+
+
+def edited(project) -> set[str]:
+    """The rules that a dry run would run because one of their own inputs was edited, not a job before them."""
+    found = re.search(r"^    updated input files:\n +(.+)$", snakemake(project, "-n").stdout, re.M)
+    return set(found[1].split(", ")) if found else set()
+
+
+def test_results_are_what_the_schemas_say(finished):
+    tables = yaml.safe_load((ROOT / "schemas/tables.yaml").read_text())
+    for pattern, rules in tables.items():
+        paths = list((finished / "results").glob(pattern))
+        assert paths, pattern
+        for path in paths:
+            read = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".tsv": lambda p: pd.read_csv(p, sep="\t")}
+            assert read[path.suffix](path).columns.tolist() == list(rules["columns"]), path
+    written = {p for p in (finished / "results").rglob("*") if p.suffix in (".csv", ".parquet", ".tsv")}
+    written -= set((finished / "results").glob("benchmarks/**/*")) | set((finished / "results").glob("figures/*"))
+    described = {path for pattern in tables for path in (finished / "results").glob(pattern)}
+    assert written == described
+
+
+def test_kernels_arrive_bit_for_bit_and_find_their_patterns(finished):
+    from safetensors.numpy import load_file
+
+    weights = load_file(finished / "nets/alpha.safetensors")
+    shard = pd.read_parquet(finished / "results/kernels/alpha/001.parquet")
+    assert (np.stack(shard["weight"]) == weights["blocks.1.dw.weight"].reshape(-1, 25)).all()
+    models = pd.read_csv(finished / "results/statistics/models.csv").set_index(["model", "size"])
+    assert models.loc[("alpha", "5x5"), "kernels"] == 180
+    noise = pd.read_csv(finished / "results/statistics/thresholds.csv").query("model == 'noise' and threshold == 0.2")
+    share = models.loc[("alpha", "5x5"), "clustered_share"]
+    assert share > noise.set_index("size").loc["5x5", "clustered_share"] + 0.1
+    assert models.loc[("chance", "5x5"), "clustered_share"] < share
+
+
+def test_sizes_without_enough_kernels_are_said_so(finished):
+    sizes = pd.read_csv(finished / "results/merged/sizes.csv").set_index("size")
+    assert sizes["trained"].to_dict() == {"3x3": True, "5x5": True, "7x7": False}
+    assert not (finished / "results/autoencoder/7x7").exists()
+
+
+def test_report_stands_alone(finished):
+    report = (finished / "results/report.html").read_text()
+    assert "alpha" in report and report.count("<svg") >= 4
+    assert not re.search(r"(src|href)=[\"'](?!#|data:|https://(arxiv|doi))", report)
+    assert str(finished) not in report
+
+
+def test_second_run_does_nothing(project):
+    assert "Nothing to be done" in snakemake(project).stdout
+
+
+def test_the_order_of_the_sheet_changes_only_what_reads_the_sheet(project):
+    make_sheet(project, ROWS[::-1])
+    jobs = planned(project)
+    assert set(jobs) <= {"summarise_assignments", "draw_figure", "write_report"}
+
+
+def test_one_more_model_runs_only_its_own_jobs_and_the_aggregates(project):
+    make_sheet(project, [*ROWS, "gamma file:nets/gamma.safetensors assign toy 60 500 MIT"])
+    jobs = done(snakemake(project).stdout)
+    assert jobs.pop("extract_kernels") == jobs.pop("assign_kernels") == 1
+    assert jobs.pop("collect_inventory") == jobs.pop("summarise_assignments") == jobs.pop("write_report") == 1
+    assert set(jobs) == {"draw_figure"}
+    assert "gamma" in pd.read_csv(project / "results/statistics/models.csv")["model"].tolist()
+
+
+def test_a_changed_threshold_reruns_assignment_only(project):
+    config = (project / "config.yaml").read_text()
+    (project / "config.yaml").write_text(config + "thresholds: {5x5: 0.15}\n")
+    assert set(planned(project)) == {
+        *("assign_kernels", "assign_noise", "sample_kernels", "summarise_assignments", "draw_figure", "write_report")
+    }
+
+
+# The rules whose script imports a module, directly or not.
+USERS = {
+    "sheet": {"summarise_assignments", "write_report"},
+    "formats": {"extract_kernels", "collect_inventory"},
+    "patterns": {"name_clusters", "cluster_kmeans"},
+    "clusters": {"name_clusters", "assign_kernels", "assign_noise", "sample_kernels"},
+    "autoencoder": {"train_autoencoder"},
+    "codes": {"train_autoencoder", "assign_kernels", "assign_noise", "sample_kernels"},
+    "statistics": {"summarise_assignments"},
+    "draw": {"draw_figure"},
+    "report": {"write_report"},
+}
+
+
+@pytest.mark.parametrize("module", USERS)
+def test_an_edited_module_reruns_exactly_the_rules_that_use_it(project, module):
+    path = project / f"kernel_atlas/{module}.py"
+    path.write_text(path.read_text() + "\nEDITED = True\n")
+    assert edited(project) == USERS[module]
+
+
+def test_a_touched_module_reruns_nothing(project):
+    (project / "kernel_atlas/spectrum.py").touch()
+    assert not planned(project)
+
+
+def test_clusters_by_hand_take_the_place_of_those_found(project):
+    (project / "mine.tsv").write_text("cluster\tcode_low\tcode_high\tlabel\n0\t0\t0.5\tleft\n1\t0.5\t1\tright\n")
+    config = (project / "config.yaml").read_text()
+    (project / "config.yaml").write_text(config + "clusters: {5x5: mine.tsv}\n")
+    snakemake(project, "results/assignments/alpha.parquet")
+    table = pd.read_parquet(project / "results/assignments/alpha.parquet")
+    assert set(table.loc[table["kh"] == 5, "label"]) <= {"left", "right", "other"}
+
+
+@pytest.mark.parametrize(
+    "config, line",
+    [
+        ("modles: sheet.tsv", "error: configuration: top level: .*'modles' was unexpected.*did you mean models?"),
+        ("models: none.tsv", "error: none.tsv: no such model sheet"),
+        ("sizes: [13]", "error: configuration: thresholds: none for size 13x13"),
+    ],
+)
+def test_a_wrong_configuration_stops_with_one_line(project, config, line):
+    (project / "config.yaml").write_text(f"{config}\n")
+    wrong = snakemake(project, check=False)
+    assert wrong.returncode != 0
+    assert re.search(line, wrong.stdout) and "Traceback" not in wrong.stdout
+    assert len(wrong.stdout.strip().splitlines()) == 1
+
+
+def test_a_wrong_sheet_stops_with_one_line(project):
+    make_sheet(project, [*ROWS, "../x file:nets/gamma.safetensors"])
+    wrong = snakemake(project, check=False)
+    assert wrong.returncode != 0
+    assert wrong.stdout.strip().splitlines() == [
+        "error: sheet.tsv: row 5: column model: '../x' is not an id; "
+        "use letters, digits, '_', '.' and '-', not '.' or '-' first"
+    ]
+
+
+def test_a_corrupt_checkpoint_fails_only_its_model(project):
+    make_net(project / "nets/broken.safetensors", 5)
+    whole = (project / "nets/broken.safetensors").read_bytes()
+    (project / "nets/broken.safetensors").write_bytes(whole[:-100])
+    rows = ["broken file:nets/broken.safetensors assign", "missing file:nets/missing.pth assign"]
+    make_sheet(project, [*ROWS, *rows, "gamma file:nets/gamma.safetensors assign"])
+    output = snakemake(project, "--keep-going", check=False).stdout
+    assert len(re.findall("^error: model broken: file:nets/broken.safetensors: .*", output, re.M)) == 1
+    assert len(re.findall("^error: model missing: file:nets/missing.pth: .*", output, re.M)) == 1
+    assert (project / "results/assignments/gamma.parquet").exists()
+    left = [path.name for path in (project / "results/kernels").iterdir()]
+    assert sorted(left) == ["alpha", "beta", "chance", "gamma"]
+
+
+def test_results_in_another_directory(project, tmp_path):
+    before = sorted(path for path in project.rglob("*") if "__pycache__" not in path.parts)
+    (tmp_path / "elsewhere").mkdir()
+    sheet = project / "sheet.tsv"
+    snakemake(
+        project, "results/inventory.parquet", "--directory", str(tmp_path / "elsewhere"), "--config", f"models={sheet}"
+    )
+    assert (tmp_path / "elsewhere/results/inventory.parquet").exists()
+    assert sorted(path for path in project.rglob("*") if "__pycache__" not in path.parts) == before
+
+
+def test_two_runs_give_equal_tables(finished, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(finished, again, ignore=shutil.ignore_patterns("results", ".snakemake"))
+    snakemake(again, "results/statistics/models.csv")
+    for name in ("assignments/alpha.parquet", "autoencoder/5x5/spectrum.parquet"):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(finished / "results" / name), pd.read_parquet(again / "results" / name)
+        )
+    for path in (again / "results/statistics").glob("*.csv"):
+        assert path.read_bytes() == (finished / "results/statistics" / path.name).read_bytes()

@@ -1,0 +1,18 @@
+"""One figure of one size: its tables -> the drawing, its data and its words."""
+
+import pandas as pd
+
+from kernel_atlas import draw
+from kernel_atlas.errors import job_log
+
+
+def read_table(path):
+    if path.endswith(".parquet"):
+        return pd.read_parquet(path)
+    return pd.read_csv(path, sep="\t" if path.endswith(".tsv") else ",")
+
+
+with job_log(snakemake.log[0]):
+    tables = {name: read_table(path) for name, path in snakemake.input.items() if name != "library"}
+    drawing = draw.draw(snakemake.wildcards.figure, snakemake.wildcards.size, snakemake.params.threshold, tables)
+    draw.write(drawing, snakemake.output.figure, snakemake.output.data, snakemake.output.words)

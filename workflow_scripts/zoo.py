@@ -1,0 +1,9 @@
+"""The nets of the embedded zoo: their files -> a model sheet."""
+
+from pathlib import Path
+
+from kernel_atlas.errors import job_log
+from kernel_atlas.zoo import list_nets
+
+with job_log(snakemake.log[0]):
+    list_nets([Path(path) for path in snakemake.input.weights]).to_csv(snakemake.output.sheet, sep="\t", index=False)
