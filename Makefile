@@ -1,6 +1,9 @@
 # make run and make test need Python >= 3.11 and nothing else; the environment is made once, and again when the lock changes.
 PYTHON ?= python3
 
+# Where this is set, every job would compile torch and pandas anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test lint clean
 
 run: .venv/ready

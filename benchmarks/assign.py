@@ -8,7 +8,7 @@ each, as the workflow does it.
 
 import argparse
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,7 +42,8 @@ def child(job: str, folder: Path, model: str) -> None:
         assign_model(folder / model, atlases, folder / f"{model}.parquet")
     else:
         merge_kernels(sorted(folder.glob("merge*")), 7, folder / "7x7.parquet")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    # not ru_maxrss, which a child inherits from its parent
+    print(int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024)
 
 
 def run(jobs: list[list[str]]) -> tuple[float, int]:

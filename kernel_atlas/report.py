@@ -18,31 +18,31 @@ from kernel_atlas.statistics import one_per_group
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 FEW = 4  # independent networks below which an interval over networks says little
+NOTHING = "\N{EN DASH}"
 
 
 def percent(share: float, low: float = np.nan, high: float = np.nan) -> str:
-    """`62.7 % [58.1, 66.9]`, without the brackets where there is no interval, `–` where there is no share."""
+    """`62.7 % [58.1, 66.9]`, without the brackets where there is no interval, a dash where there is no share."""
     if not np.isfinite(share):
-        return "–"
-    interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(low) and np.isfinite(high) else ""
+        return NOTHING
+    interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(low) else ""
     return f"{100 * share:.1f} %{interval}"
 
 
 def number(value: float) -> str:
-    """`6012` -> `6,012`; whatever is missing -> `–`."""
-    return "–" if pd.isna(value) else f"{value:,.0f}"
+    """`6012` -> `6,012`; a dash where it is missing."""
+    return NOTHING if pd.isna(value) else f"{value:,.0f}"
 
 
 def controls_of(size: str, models: pd.DataFrame, noise: pd.DataFrame) -> dict[str, float]:
-    """The share clustered of what should not be: Gaussian noise, and each model with use = control."""
+    """The share clustered of what should not be: of Gaussian noise, and of each model with use = control."""
     labels = noise.loc[noise["kh"] == int(size.split("x")[0]), "label"]
     rows = models[(models["size"] == size) & (models["use"] == "control")]
-    return {"Gaussian noise": (labels != "other").mean()} | dict(
-        zip(rows["model"], rows["clustered_share"], strict=True)
-    )
+    shares = dict(zip(rows["model"], rows["clustered_share"], strict=True))
+    return {"Gaussian noise": labels.ne("other").mean()} | shares
 
 
-def find_share(size: str, threshold: float, totals: pd.DataFrame, controls: Mapping[str, float]) -> list[str]:
+def find_shares(size: str, threshold: float, totals: pd.DataFrame, controls: Mapping[str, float]) -> list[str]:
     """Sentences on how much of one size is clustered, how sure that is, and what the controls say.
 
     Parameters
@@ -57,37 +57,34 @@ def find_share(size: str, threshold: float, totals: pd.DataFrame, controls: Mapp
     Returns
     -------
     list of str
+        The share first.
     """
-    rows = totals[(totals["size"] == size) & (totals["label"] != "dead")].set_index("label")
-    if rows.empty:
+    rows = totals[totals["size"] == size].set_index("label")
+    live = rows.drop(index="dead", errors="ignore")
+    if live.empty:
         return ["No independent network has live kernels of this size."]
-    networks, kernels = int(rows["models"].iloc[0]), int(rows["kernels"].sum())
     share, low, high = 1.0, np.nan, np.nan
-    if "other" in rows.index:
-        other = rows.loc["other"]
-        share, low, high = 1 - other["share"], 1 - other["share_high"], 1 - other["share_low"]
-    of = f"{networks} independent networks" if networks > 1 else "the only network"
-    found = [f"{percent(share, low, high)} of the {number(kernels)} kernels of {of} are clustered, at {threshold:g}."]
+    if "other" in live.index:
+        share, high, low = 1 - live.loc["other", ["share", "share_low", "share_high"]]
+    networks = live["models"].iloc[0]
+    found = [
+        f"{percent(share, low, high)} of {number(live['kernels'].sum())} kernels are clustered (dissimilarity below "
+        f"{threshold:g}), in {number(networks)} independent network{'s' if networks > 1 else ''}."
+    ]
     if networks < FEW:
-        found.append(
-            f"{'One network is' if networks == 1 else f'{networks} networks are'} not enough to say how others differ."
-        )
-    listed = ", ".join(f"{name} {percent(value)}" for name, value in list(controls.items())[:4])
+        found.append("Too few networks to say how others differ.")
+    listed = ", ".join(f"{name} {percent(value)}" for name, value in list(controls.items())[:FEW])
+    end, surest = ("lower end of the interval", low) if np.isfinite(low) else ("share", share)
     highest = max(controls.values())
-    bound = low if np.isfinite(low) else share
-    if bound > 2 * highest:
-        verdict = "more than twice" if highest > 0 else "above"
-    else:
-        verdict = "above" if bound > highest else "not clearly above"
-    what = "the lower end of the interval" if np.isfinite(low) else "the share"
-    found.append(f"Controls: {listed}; {what} is {verdict} the highest of them.")
-    patterns = rows.drop(index="other", errors="ignore").sort_values("share", ascending=False, kind="stable").head(3)
-    named = ", ".join(f"{row.Index} {percent(row.share, row.share_low, row.share_high)}" for row in patterns.itertuples())
-    if named:
-        found.append(f"Most common: {named}.")
-    dead = totals[(totals["size"] == size) & (totals["label"] == "dead")]
-    if len(dead):
-        found.append(f"Dead, and left out: {percent(dead['share'].iloc[0])} of all kernels ({number(dead['kernels'].iloc[0])}).")
+    verdict = "more than twice" if surest > 2 * highest > 0 else "above" if surest > highest else "not above"
+    found.append(f"Controls: {listed}; the {end} is {verdict} the highest of them.")
+    common = live.drop(index="other", errors="ignore").nlargest(3, "share")
+    if len(common):
+        named = (f"{row.Index} {percent(row.share, row.share_low, row.share_high)}" for row in common.itertuples())
+        found.append(f"Most common: {', '.join(named)}.")
+    if "dead" in rows.index:
+        kernels, share = rows.loc["dead", ["kernels", "share"]]
+        found.append(f"Left out as dead: {number(kernels)} kernels, {percent(share)} of all.")
     return found
 
 
@@ -99,14 +96,16 @@ def find_correlation(correlation: pd.DataFrame) -> str:
             "networks in the sheet whose top1 or params are given and differ."
         )
     clear = correlation[(correlation["pearson_low"] > 0) | (correlation["pearson_high"] < 0)]
-    words = f"Of {len(correlation)} correlations of the share clustered with top-1 or size, {len(clear)} have an interval "
-    words += "that leaves out zero"
-    listed = "; ".join(
-        f"{row.size_} on {row.dataset} against {row.variable}: r = {row.pearson:.2f} "
-        f"[{row.pearson_low:.2f}, {row.pearson_high:.2f}], n = {row.n}"
-        for row in clear.rename(columns={"size": "size_"}).head(3).itertuples()
+    words = (
+        f"Of {len(correlation)} correlations of the share clustered with top-1 or with the number of parameters, "
+        f"{len(clear)} {'has' if len(clear) == 1 else 'have'} an interval without zero"
     )
-    return f"{words} ({listed})." if listed else f"{words}."
+    listed = [
+        f"{row['size']} on {row['dataset']}, {row['variable']}: r = {row['pearson']:.2f} "
+        f"[{row['pearson_low']:.2f}, {row['pearson_high']:.2f}], n = {row['n']}"
+        for row in clear.nlargest(3, "n").to_dict("records")
+    ]
+    return f"{words} ({'; '.join(listed)})." if listed else f"{words}."
 
 
 def describe_sizes(sizes: pd.DataFrame, minimum: int) -> list[dict[str, Any]]:
@@ -123,11 +122,12 @@ def describe_parameters(parameters: Mapping[str, Any], rules: Mapping[str, Any],
     rows = []
     for name, value in parameters.items():
         rule = rules.get("properties", {}).get(name, {})
-        if isinstance(value, Mapping) and "properties" in rule and "description" not in rule["properties"].get("3x3", {}):
+        if rule.get("additionalProperties") is False:  # a group of parameters, not a table of sizes
             rows += describe_parameters(value, rule, f"{before}{name}.")
         else:
             if isinstance(value, Mapping):
-                value = ", ".join(f"{key}: {each}" for key, each in value.items())
+                # text in a table of sizes is a file: its name, since where it lay on this machine says nothing
+                value = ", ".join(f"{key}: {Path(x).name if isinstance(x, str) else x}" for key, x in value.items())
             elif isinstance(value, list):
                 value = ", ".join(str(each) for each in value)
             rows.append((before + name, value if value != "" else "none", rule.get("description", "")))
@@ -136,20 +136,13 @@ def describe_parameters(parameters: Mapping[str, Any], rules: Mapping[str, Any],
 
 def describe_models(sheet: pd.DataFrame, models: pd.DataFrame, sizes: Sequence[str]) -> list[dict[str, Any]]:
     """A row per model of the sheet: what the sheet says, and the share clustered of each size."""
-    rows = []
-    for row in sheet.sort_values("model").to_dict("records"):
-        shares = models[models["model"] == row["model"]].set_index("size")
-        cells = []
-        for size in sizes:
-            cell = shares.loc[size] if size in shares.index else None
-            cells.append(
-                "–"
-                if cell is None
-                else f"{percent(cell['clustered_share'], cell['share_low'], cell['share_high'])} of "
-                f"{number(cell['kernels'] - cell['dead'])}"
-            )
-        rows.append({name: "" if pd.isna(value) else value for name, value in row.items()} | {"cells": cells})
-    return rows
+    cells = {
+        (row.model, row.size): f"{percent(row.clustered_share, row.share_low, row.share_high)} of "
+        f"{number(row.kernels - row.dead)}"
+        for row in models.itertuples()
+    }
+    rows = sheet.sort_values("model").astype(object).where(sheet.notna(), "").to_dict("records")
+    return [row | {"cells": [cells.get((row["model"], size), NOTHING) for size in sizes]} for row in rows]
 
 
 def describe_licences(sheet: pd.DataFrame) -> list[tuple[str, list[str]]]:
@@ -234,9 +227,8 @@ def collect_facts(
             {
                 "size": size,
                 "threshold": thresholds[size],
-                "findings": find_share(size, thresholds[size], totals, controls),
-                "clusters": table.to_dict("records"),
-                "kernels": table["kernels"].sum(),
+                "findings": find_shares(size, thresholds[size], totals, controls),
+                "clusters": table.assign(share=table["kernels"] / table["kernels"].sum()).to_dict("records"),
                 "figures": figures[size],
             }
         )

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -24,14 +26,13 @@ from kernel_atlas.errors import AtlasError
 
 # Each stage halves the map. Where a map is smaller than about two kernels most of a large kernel meets padding and
 # stays noise, so only the first stage (16 x 16 pixels for CIFAR-10) has the kernel size asked for; below it is 3 x 3.
-WIDTHS = (32, 128, 192)
+WIDTHS = (48, 128, 192)
 DEPTHS = (3, 3, 2)
 BATCH = 128
-LEARNING_RATE = 4e-3
-KERNEL_LEARNING_RATE = 6e-3
+LEARNING_RATE = 3e-3
 KERNEL_STD = 0.005
 WEIGHT_DECAY = 0.1
-# Ten times the usual decay removes what is left of a kernel's initial noise; BatchNorm undoes the change of scale.
+# Thirty times the usual decay removes what is left of a kernel's initial noise; BatchNorm undoes the change of scale.
 KERNEL_DECAY = 3.0
 LABEL_SMOOTHING = 0.1
 WARM_UP = 0.15  # share of the steps
@@ -40,6 +41,9 @@ SHIFT = 4  # pixels an image is moved at most
 # A mirrored photograph or garment keeps its class, a mirrored letter does not.
 FLIPPED = {"cifar10": True, "fashion_mnist": True, "chars74k": False}
 DATASETS = tuple(FLIPPED)
+
+SHEET_COLUMNS = ["model", "source", "use", "family", "architecture", "dataset", "top1", "params", "group", "licence"]
+SHEET_COLUMNS += ["seed", "epochs", "seconds", "device"]
 
 
 # --- The network ------------------------------------------------------------------------------------------------
@@ -117,7 +121,7 @@ class Depthwise(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """Depthwise, then pointwise convolution, each with BatchNorm and GELU; [N, C, H, W] in and out.
+    """Depthwise, then pointwise convolution, each with BatchNorm and ReLU; [N, C, H, W] in and out.
 
     Only the 3 x 3 blocks have a skip connection. Around a large kernel it would carry the centre of the image past
     the kernel, which then learns broad bars for the context alone; without it the kernels become as local as those
@@ -133,8 +137,8 @@ class Block(nn.Module):
         self.skip = skip
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.gelu(self.norm1(self.depthwise(x)))
-        y = F.gelu(self.norm2(self.pointwise(y)))
+        y = F.relu(self.norm1(self.depthwise(x)))
+        y = F.relu(self.norm2(self.pointwise(y)))
         return x + y if self.skip else y
 
 
@@ -162,6 +166,7 @@ class ZooNet(nn.Module):
             blocks = [Block(width, size if first else min(size, 3), skip=not first) for _ in range(depth)]
             self.stages.append(nn.Sequential(halve, *blocks))
             channels = width
+        self.norm = nn.BatchNorm2d(channels)
         self.head = nn.Linear(channels, classes)
         for name, weight in self.named_parameters():
             if name.endswith("depthwise.weight"):
@@ -173,7 +178,7 @@ class ZooNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for stage in self.stages:
             x = stage(x)
-        return self.head(x.mean((2, 3)))
+        return self.head(F.relu(self.norm(x)).mean((2, 3)))
 
 
 def new_net(kernel: int, classes: int, seed: int) -> ZooNet:
@@ -386,7 +391,7 @@ def _optimiser(net: nn.Module) -> torch.optim.Optimizer:
         group = kernels if name.endswith("depthwise.weight") else weights if parameter.ndim > 1 else rest
         group.append(parameter)
     groups = [
-        {"params": kernels, "lr": KERNEL_LEARNING_RATE, "weight_decay": KERNEL_DECAY},
+        {"params": kernels, "weight_decay": KERNEL_DECAY},
         {"params": weights, "weight_decay": WEIGHT_DECAY},
         {"params": rest, "weight_decay": 0.0},
     ]
@@ -410,7 +415,7 @@ def accuracy(net: nn.Module, batches: Batches, pixels: Tensor, labels: Tensor) -
     return 100 * right / len(labels)
 
 
-# --- The file ---------------------------------------------------------------------------------------------------
+# --- The files --------------------------------------------------------------------------------------------------
 
 
 def _row(net: nn.Module, dataset: str, kernel: int, seed: int) -> dict:
@@ -434,3 +439,18 @@ def write_net(net: nn.Module, row: dict, output: Path) -> None:
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def list_nets(nets: list[Path]) -> pd.DataFrame:
+    """Model sheet of nets written by `train_net` and `init_net`, from the metadata of their files, in this order.
+
+    Untrained nets are controls. `source` is relative to the sheet, which so belongs beside the nets.
+    """
+    rows = []
+    for path in map(Path, nets):
+        with safe_open(path, "pt") as file:
+            row = file.metadata()
+        use = "train" if int(row["epochs"]) else "control"
+        told = {"model": path.stem, "source": f"file:{path.name}", "use": use, "family": "zoo", "licence": "MIT"}
+        rows.append(row | told | {"group": path.stem})
+    return pd.DataFrame(rows).reindex(columns=SHEET_COLUMNS)

@@ -1,0 +1,51 @@
+"""Write the report.
+
+Inputs: the figures of every trained size, the tables, the model sheet, the configuration and its schema.
+Outputs: results/report.html, one page that needs nothing beside it.
+"""
+
+
+def figure_files(extension):
+    """A file of every figure of every trained size, in the order of the page."""
+    return lambda wildcards: [
+        f"results/figures/{figure}_{size}.{extension}"
+        for size in trained_sizes()
+        for figure in figures_of(size)
+    ]
+
+
+rule write_report:
+    input:
+        figures=figure_files("svg"),
+        words=figure_files("json"),
+        clusters=atlas_files("clusters.tsv"),
+        sizes="results/merged/sizes.csv",
+        inventory="results/inventory.parquet",
+        models="results/statistics/models.csv",
+        totals="results/statistics/totals.csv",
+        correlation="results/statistics/correlation.csv",
+        noise="results/controls/noise.parquet",
+        sheet=SHEET,
+        schema=beside("schemas/config.schema.yaml"),
+        template=beside("kernel_atlas/report.html"),
+        library=library("write_report.py"),
+    output:
+        report="results/report.html",
+    log:
+        "results/logs/write_report.log",
+    benchmark:
+        "results/benchmarks/write_report.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    params:
+        title=config["title"],
+        # all that decides the results: a page that lists every parameter must be written again when one changes
+        parameters={
+            name: value
+            for name, value in config.items()
+            if name not in ("title", "models", "images", "zoo_epochs")
+        },
+    message:
+        "Writing the report"
+    script:
+        "../workflow_scripts/write_report.py"

@@ -56,13 +56,18 @@ def snakemake(project: Path, *arguments: str, check: bool = True) -> subprocess.
     return done
 
 
+PATTERNS = ("On-Centre", "Off-Centre", "First-Derivative-E", "First-Derivative-N")
+
+
 def make_net(path: Path, seed: int, *, layers: int = 4, kernels: int = 90, sides: tuple[int, ...] = (3, 5)) -> None:
-    """A checkpoint whose kernels are templates with noise, so that patterns can be found in it."""
+    """A checkpoint whose kernels are four patterns with a little noise, so that there is something to find."""
     random = np.random.default_rng(seed)
     tensors = {}
     for layer in range(layers):
         side = sides[layer % len(sides)]
-        taps = templates(side).taps[random.choice(len(templates(side).taps), kernels)]
+        family = templates(side)
+        patterns = [family.labels.index(name) for name in PATTERNS]
+        taps = family.taps[random.choice(patterns, kernels)]
         taps = taps * random.lognormal(0, 0.5, (kernels, 1)) + random.normal(0, 0.02, taps.shape)
         tensors[f"blocks.{layer}.dw.weight"] = taps.reshape(kernels, 1, side, side).astype(np.float32)
     tensors["head.weight"] = random.normal(size=(10, kernels)).astype(np.float32)
@@ -74,7 +79,7 @@ models: sheet.tsv
 sizes: [3, 5, 7]
 minimum_kernels: 200
 noise_kernels: 500
-training: {restarts: 1, epochs: 8, kernels_seen: 20000}
+training: {restarts: 1, epochs: 80, kernels_seen: 40000}
 """
 
 

@@ -35,7 +35,7 @@ def images(tmp_path_factory):
     """A folder with CIFAR-10 in the hub's layout and a grey Chars74K with a column `split`, both tiny."""
     folder = tmp_path_factory.mktemp("images")
     (folder / "cifar10" / "plain_text").mkdir(parents=True)
-    for split, number in (("train", 200), ("test", 40)):
+    for split, number in (("train", 100), ("test", 40)):
         encoded, labels = bright_and_dark(number, (16, 16, 3))
         table = pa.table({"img": [{"bytes": data, "path": None} for data in encoded], "label": labels})
         pq.write_table(table, folder / "cifar10" / "plain_text" / f"{split}-00000-of-00001.parquet")
@@ -81,7 +81,7 @@ def test_only_depthwise_weights_look_depthwise(size):
 
 def test_reads_the_hubs_layout_and_a_split_column(images):
     hub = zoo.read_images(images, "cifar10")
-    assert hub.train.shape == (200, 16, 16, 3) and hub.test.shape == (40, 16, 16, 3) and hub.classes == 2
+    assert hub.train.shape == (100, 16, 16, 3) and hub.test.shape == (40, 16, 16, 3) and hub.classes == 2
     grey = zoo.read_images(images, "chars74k")
     assert grey.train.shape == (40, 16, 16, 3) and len(grey.test_labels) == 20
     assert torch.equal(grey.train[..., 0], grey.train[..., 2])
@@ -99,7 +99,8 @@ def test_batches_are_shifted_and_flipped_only_where_allowed():
         assert len(torch.unique(middle[:, 8])) > 5
 
 
-def test_trains_writes_and_repeats(images, tmp_path):
+def test_trains_writes_and_repeats(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "BATCH", 5)
     lines = []
     row = zoo.train_net(images, "cifar10", 5, 3, 3, tmp_path / "a.safetensors", log=lines.append)
     assert row["top1"] > 90 and len(lines) == 4
@@ -112,6 +113,15 @@ def test_trains_writes_and_repeats(images, tmp_path):
     net = zoo.new_net(5, 2, 0)
     net.load_state_dict(first)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "b.safetensors"]
+
+
+def test_list_tells_trained_nets_from_controls(images, tmp_path):
+    zoo.train_net(images, "chars74k", 3, 0, 1, tmp_path / "net.safetensors", log=lambda line: None)
+    zoo.init_net(images, "chars74k", 3, 0, tmp_path / "net_init.safetensors")
+    sheet = zoo.list_nets([tmp_path / "net.safetensors", tmp_path / "net_init.safetensors"])
+    assert list(sheet.columns) == zoo.SHEET_COLUMNS and list(sheet["use"]) == ["train", "control"]
+    assert list(sheet["source"]) == ["file:net.safetensors", "file:net_init.safetensors"]
+    assert sheet["top1"].notna().tolist() == [True, False]
 
 
 def test_init_is_where_training_starts(images, tmp_path):

@@ -1,0 +1,33 @@
+"""The whole run: figures and tables -> one page."""
+
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from kernel_atlas.clusters import read_clusters
+from kernel_atlas.errors import job_log
+from kernel_atlas.report import collect_facts, read_figure, write_report
+from kernel_atlas.sheet import read_sheet
+
+with job_log(snakemake.log[0]):
+    given = snakemake.input
+    sizes = pd.read_csv(given.sizes)
+    figures = {size: [] for size in sizes.loc[sizes["trained"], "size"]}
+    for svg, words in zip(given.figures, given.words, strict=True):
+        figures[Path(svg).stem.rpartition("_")[2]].append(read_figure(svg, words))
+    facts = collect_facts(
+        title=snakemake.params.title,
+        sheet=read_sheet(given.sheet),
+        parameters=snakemake.params.parameters,
+        rules=yaml.safe_load(Path(given.schema).read_text(encoding="utf-8")),
+        inventory=pd.read_parquet(given.inventory),
+        sizes=sizes,
+        clusters=dict(zip(figures, map(read_clusters, given.clusters), strict=True)),
+        figures=figures,
+        models=pd.read_csv(given.models),
+        totals=pd.read_csv(given.totals),
+        correlation=pd.read_csv(given.correlation),
+        noise=pd.read_parquet(given.noise, columns=["kh", "label"]),
+    )
+    write_report(snakemake.output.report, given.template, **facts)
