@@ -365,14 +365,14 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
     axis_names = [f"component_{number}" for number in range(1, 5)]
     data[axis_names] = kernels @ components.T
 
-    height, first_left, side = 4.75, 0.85, 3.6
+    height, first_left, side = 4.85, 0.85, 3.6
     figure, canvas = _canvas(height)
     canvas.set_zorder(1)
     families = data["label"].map(family_of)
-    limit = 1.25 * data[axis_names].abs().max(axis=None)  # room for the components at the ends of the axes
+    limit = 1.05 * data[axis_names].abs().max(axis=None)
     for panel, (across, up) in enumerate([(0, 1), (2, 3)]):
         left = first_left + panel * 4.4
-        axes = figure.add_axes([left / WIDTH, 0.95 / height, side / WIDTH, side / height])
+        axes = figure.add_axes([left / WIDTH, 1.05 / height, side / WIDTH, side / height])
         axes.axhline(0, color=SOFT, lw=0.4)
         axes.axvline(0, color=SOFT, lw=0.4)
         for clustered in (False, True):  # those in no cluster lie below
@@ -384,8 +384,8 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
         axes.set_xlabel(f"component {across + 1} ({_percent(explained[across])} of the variance)")
         axes.set_ylabel(f"component {up + 1} ({_percent(explained[up])} of the variance)")
         for sign in (-1, 1):
-            _draw_kernel(canvas, sign * components[across], left + 1.8 + sign * 1.6, 1.83, 0.34)
-            _draw_kernel(canvas, sign * components[up], left + 1.8, 1.83 - sign * 1.6, 0.34)
+            _draw_kernel(canvas, sign * components[across], left + side / 2 * (1 + 0.91 * sign), 4.05, 0.32)
+            _draw_kernel(canvas, sign * components[up], left - 0.55, 1.84 - 0.91 * side / 2 * sign, 0.32)
         medians = data[families != "other"].groupby("label")[[axis_names[across], axis_names[up]]].median()
         for label, (x, y) in zip(medians.index, _spread(medians.to_numpy(), limit), strict=True):
             axes.text(x, y, short(label), ha="center", va="center", size=6.5, path_effects=[HALO])
@@ -397,7 +397,7 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
         "projection: where colours lie apart, two ways of looking agree. Grey kernels are in no cluster."
     )
     medians = data[families != "other"].groupby("label")[axis_names[:2]].median()
-    listed = ", ".join(f"{label} ({x:.2f}, {y:.2f})" for label, x, y in medians.itertuples())
+    listed = ", ".join(f"{label} ({x:z.2f}, {y:z.2f})" for label, x, y in medians.itertuples())
     alt = f"Scatter of {size} kernels along principal components; medians along the first two: {listed or 'none'}."
     return Drawing(figure, data, "Projection", caption, alt)
 
@@ -448,7 +448,7 @@ def draw_tap_sums(size: str, threshold: float, clusters: pd.DataFrame, sample: p
         medians = data.loc[data["label"].map(family_of) == family, "med"]
         if len(medians):
             caption += f"{words}: {_between(medians)}. "
-    listed = ", ".join(f"{label} {median:.2f}" for label, median in zip(data["label"], data["med"], strict=True))
+    listed = ", ".join(f"{label} {median:z.2f}" for label, median in zip(data["label"], data["med"], strict=True))
     alt = f"Box plots of the relative sum of taps of {size} kernels per cluster; medians: {listed}."
     return Drawing(figure, data, "Sum of taps", caption.strip(), alt)
 
@@ -676,7 +676,7 @@ def _percent(share: float) -> str:
 
 
 def _between(values: pd.Series) -> str:
-    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    low, high = f"{values.min():z.2f}", f"{values.max():z.2f}"
     return f"median {low}" if low == high else f"medians from {low} to {high}"
 
 

@@ -1,4 +1,4 @@
-"""Cut the spectrum, what the decoder draws along the code, into stretches that show one pattern each, and name them."""
+"""Cut the spectrum, what the decoder draws along the code, into named stretches that show one pattern each."""
 
 import itertools
 
@@ -39,8 +39,8 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
     """Cut the code into stretches, one pattern each, and name them.
 
     Boundaries are the peaks of `change_along`. A stretch with hardly any kernels joins the neighbour whose prototype is
-    more like its own; neighbours of one name with near-equal prototypes become one. The prototype of a stretch is what
-    the decoder draws at the median code of its kernels, not at its middle.
+    more like its own. Stretches of one name with near-equal prototypes are one cluster: neighbours become one stretch,
+    others share a number. The prototype is what the decoder draws at the median code of a stretch's kernels.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
     peaks, _ = find_peaks(padded, prominence=boundary)
     edges = [0, *peaks, len(decoded)]  # padded index i lies between the samples i - 1 and i
     while len(edges) > 2:
-        prototypes = decoded[[_median_sample(counts, low, high) for low, high in _pairs(edges)]]
-        kernels = np.array([counts[low:high].sum() for low, high in _pairs(edges)])
+        prototypes = _prototypes(decoded, counts, edges)
+        kernels = np.array([counts[low:high].sum() for low, high in itertools.pairwise(edges)])
         likeness = (prototypes[1:] * prototypes[:-1]).sum(axis=1)  # of each edge's two sides
         few = kernels < smallest * max(1, counts.sum())
         labels = resemble(prototypes)[0]
@@ -72,32 +72,34 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
         if not candidates.any():
             break
         del edges[1 + int(np.where(candidates, likeness, -2).argmax())]  # the most alike first
-    prototypes = decoded[[_median_sample(counts, low, high) for low, high in _pairs(edges)]]
+    prototypes = _prototypes(decoded, counts, edges)
     labels, templates, cosines = resemble(prototypes)
     return pd.DataFrame(
         {
-            "cluster": np.arange(len(labels)),
+            "cluster": _numbers(labels, prototypes),
             "code_low": np.array(edges[:-1]) / len(decoded),
             "code_high": np.array(edges[1:]) / len(decoded),
             "label": labels,
             "template": templates,
             "template_cosine": cosines.round(4),
-            "kernels": [counts[low:high].sum() for low, high in _pairs(edges)],
+            "kernels": [counts[low:high].sum() for low, high in itertools.pairwise(edges)],
         }
     )
 
 
-def _pairs(edges: list[int]) -> list[tuple[int, int]]:
-    return list(itertools.pairwise(edges))
+def _numbers(labels: list[str], prototypes: np.ndarray) -> list[int]:
+    """Cluster numbers along the code; a stretch of an earlier one's name and nearly its prototype has its number."""
+    likeness, numbers = prototypes @ prototypes.T, []
+    for row, label in enumerate(labels):
+        same = [n for n in range(row) if labels[n] == label and likeness[n, row] > NEAR_EQUAL]
+        numbers.append(numbers[same[0]] if same else max(numbers, default=-1) + 1)
+    return numbers
+
+
+def _prototypes(decoded: np.ndarray, counts: np.ndarray, edges: list[int]) -> np.ndarray:
+    return decoded[[_median_sample(counts, low, high) for low, high in itertools.pairwise(edges)]]
 
 
 def _median_sample(counts: np.ndarray, low: int, high: int) -> int:
     passed = counts[low:high].cumsum()
     return low + (int(np.searchsorted(passed, passed[-1] / 2)) if passed[-1] else (high - low) // 2)
-
-
-def prototypes_of(clusters: pd.DataFrame, decoded: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The prototype of each row of `clusters`: the decoded sample at the median of its kernels, [clusters, taps]."""
-    edges = (clusters[["code_low", "code_high"]].to_numpy() * len(decoded)).round().astype(int)
-    edges[:, 1] = np.maximum(edges[:, 1], edges[:, 0] + 1)
-    return decoded[[_median_sample(counts, low, high) for low, high in edges.clip(0, len(decoded))]]
