@@ -7,6 +7,7 @@ code. Widths, optimiser and length are not published and are chosen here.
 import itertools
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from kernel_atlas.errors import AtlasError
 
@@ -114,15 +116,20 @@ def train(
     training = torch.from_numpy(kernels[order[held_out_count:]]).to(device)
     epochs = max(1, min(epochs, math.ceil(kernels_seen / len(training))))
 
+    # for whoever watches a terminal; where there is none, `report` has to do
+    bar = tqdm(total=restarts * epochs, unit="epoch", leave=False, disable=None, file=sys.__stderr__)
     best, histories = None, []
     for start in range(restarts):
-        model, history = _train_once(training, held_out, seed + start, epochs, start, report)
+        bar.set_description(f"{kernels.shape[1]} taps, start {start + 1} of {restarts}")
+        bar.update(start * epochs - bar.n)
+        model, history = _train_once(training, held_out, seed + start, epochs, start, report, bar)
         histories.append(history.assign(start=start, seed=seed + start))
         loss = history["held_out_loss"].min()
         collapsed = history["collapsed"].iloc[-1]
         report(f"start {start}: held-out loss {loss:.4f}{', collapsed' if collapsed else ''}")
         if not collapsed and (best is None or loss < best[0]):
             best = loss, start, model
+    bar.close()
     if best is None:
         raise AtlasError(
             f"autoencoder of {kernels.shape[1]} taps: all {restarts} starts collapsed to one code; "
@@ -134,7 +141,7 @@ def train(
 
 
 def _train_once(
-    training: Tensor, held_out: Tensor, seed: int, epochs: int, start: int, report: Callable[[str], None]
+    training: Tensor, held_out: Tensor, seed: int, epochs: int, start: int, report: Callable[[str], None], bar: tqdm
 ) -> tuple[Autoencoder, pd.DataFrame]:
     torch.manual_seed(seed)
     model = Autoencoder(training.shape[1]).to(training.device)
@@ -161,6 +168,7 @@ def _train_once(
         if held_out_loss < best_loss:
             best_loss, best_epoch = held_out_loss, epoch
             best_state = {name: value.clone() for name, value in model.state_dict().items()}
+        bar.update()
         if time.monotonic() - reported > 5 or epoch + 1 == epochs:
             reported = time.monotonic()
             state = f"held-out loss {held_out_loss:.4f}, spread of codes {spread:.3f}"

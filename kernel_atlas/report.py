@@ -158,7 +158,7 @@ def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     # groups have the same ids in every figure, and nothing refers to them; a page may have an id only once
-    drawing = re.sub(r'<g id="[a-zA-Z0-9]+_\d+"', "<g", drawing)
+    drawing = re.sub(r'<g id="[\w.]+_\d+"', "<g", drawing)
     # the page sets the size: a figure is as wide as the text
     drawing = re.sub(r'^(<svg[^>]*?) width="[^"]*"', r"\1", drawing)
     drawing = re.sub(r'^(<svg[^>]*?) height="[^"]*"', r"\1", drawing)

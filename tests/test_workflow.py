@@ -194,3 +194,9 @@ def test_two_runs_give_equal_tables(finished, tmp_path):
         )
     for path in (again / "results/statistics").glob("*.csv"):
         assert path.read_bytes() == (finished / "results/statistics" / path.name).read_bytes()
+
+
+def test_the_zoo_is_planned_from_its_table(project):
+    nets = pd.read_csv(project / "config/zoo.tsv", sep="\t")
+    jobs = planned(project, "zoo")
+    assert jobs == {"train_zoo_net": len(nets) + (nets["keep_init"] == "yes").sum(), "zoo": 1}
