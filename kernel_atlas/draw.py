@@ -196,13 +196,14 @@ def draw_spectrum(size: str, threshold: float, spectrum: pd.DataFrame, clusters:
     data = pd.DataFrame({"code": codes, "kernels": counts, "share": density})
     data[["cluster", "label"]] = clusters[["cluster", "label"]].to_numpy()[row]
     fullest = np.sort(density)[::-1][: len(codes) // 10].sum()
-    largest = clusters.iloc[shares.argmax()]
+    by_cluster = pd.Series(shares).groupby([clusters["cluster"], clusters["label"]]).sum()
+    number, label = by_cluster.idxmax()
     caption = (
         f"Top: density of the codes of {counts.sum():,} {size} training kernels, and what the decoder draws at even "
         f"steps of the code. Below: each of the {len(clusters)} stretches, with what the decoder draws at the 10 %, "
         "50 % and 90 % quantiles of the kernels in it, its name, and its share of kernels (clustered or not). "
         "Neighbouring codes draw similar kernels, and kernels crowd: the fullest tenth of the code holds "
-        f"{_percent(fullest)} of them, and cluster {largest['cluster']} ({largest['label']}) {_percent(shares.max())}."
+        f"{_percent(fullest)} of them, and cluster {number} ({label}) {_percent(by_cluster.max())}."
     )
     listed = ", ".join(f"{label} {_percent(share)}" for label, share in zip(clusters["label"], shares, strict=True))
     alt = f"Spectrum of the {size} kernels. Stretches along the code, with their share of kernels: {listed}."

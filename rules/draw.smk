@@ -56,7 +56,7 @@ rule draw_figure:
     benchmark:
         "results/benchmarks/draw_figure/{figure}_{size}.tsv"
     wildcard_constraints:
-        figure="|".join(FIGURES),
+        figure=r"[a-z_]+",
     conda:
         "../envs/atlas.yaml"
     params:

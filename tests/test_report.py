@@ -1,0 +1,212 @@
+"""The report: every number from the tables, every text escaped, nothing from outside the page."""
+
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+
+from kernel_atlas.report import (
+    collect_facts,
+    controls_of,
+    describe_parameters,
+    find_correlation,
+    find_shares,
+    number,
+    percent,
+    read_figure,
+    write_report,
+)
+
+NASTY = '<script>alert("x")</script> & co'
+SVG = """<?xml version="1.0" encoding="utf-8"?>
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="648pt" height="200pt"
+ viewBox="0 0 648 200"><metadata><a href="https://example.org"/></metadata><g id="figure_1"><g id="matplotlib.axis_1">
+<rect width="10" height="20"/><text id="kept">5 %</text></g></g></svg>
+"""
+RULES = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
+PARAMETERS = {
+    "sizes": [5, 7],
+    "minimum_kernels": 500,
+    "thresholds": {"5x5": 0.2, "7x7": 0.3},
+    "seed": 4321,
+    "training": {"restarts": 3, "epochs": 77},
+    "clusters": {"5x5": "/home/me/by_hand.tsv"},
+    "kmeans_sizes": [],
+}
+CORRELATION = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pearson_high"]
+CORRELATION += ["spearman", "spearman_low", "spearman_high"]
+
+
+@pytest.fixture
+def totals():
+    rows = [
+        ("5x5", "On-Centre", 5, 400, 0.4, 0.31, 0.52),
+        ("5x5", "pattern-2", 5, 227, 0.227, 0.2, 0.25),
+        ("5x5", "other", 5, 373, 0.373, 0.331, 0.419),
+        ("5x5", "dead", 5, 25, 0.0244, 0.01, 0.04),
+    ]
+    return pd.DataFrame(rows, columns=["size", "label", "models", "kernels", "share", "share_low", "share_high"])
+
+
+@pytest.fixture
+def models():
+    rows = [
+        ("good", "5x5", 1025, 25, 0.627, 0.6, 0.65, "train"),
+        ("chance", "5x5", 200, 0, 0.031, np.nan, np.nan, "control"),
+    ]
+    names = ["model", "size", "kernels", "dead", "clustered_share", "share_low", "share_high", "use"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@pytest.fixture
+def noise():
+    return pd.DataFrame({"kh": [5] * 1000 + [7] * 10, "label": ["On-Centre"] * 4 + ["other"] * 1006})
+
+
+@pytest.fixture
+def page(tmp_path, totals, models, noise):
+    (tmp_path / "spectrum_5x5.svg").write_text(SVG)
+    (tmp_path / "spectrum_5x5.json").write_text(
+        '{"title": "Spectrum", "caption": "See 17 < 18.", "alt": "A \\"b\\" <c>"}'
+    )
+    sheet = pd.DataFrame(
+        {
+            "model": ["good", "chance"],
+            "use": ["train", "control"],
+            "dataset": [NASTY, None],
+            "top1": [81.3, np.nan],
+            "params": [270000, np.nan],
+            "group": None,
+            "licence": [f"MIT {NASTY}", None],
+        }
+    )
+    columns = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
+    found = (0, 0.0, 0.25, "On-Centre", "On-Centre sigma=0.5", 0.987, 600)
+    clusters = pd.DataFrame([found, (1, 0.25, 1.0, NASTY, np.nan, np.nan, 400)], columns=columns)
+    sizes = [("5x5", 1025, 25, 3, 1, True), ("7x7", 41, 1, 2, 1, False)]
+    facts = collect_facts(
+        title=f"Atlas {NASTY}",
+        sheet=sheet,
+        parameters=PARAMETERS,
+        rules=RULES,
+        inventory=pd.DataFrame({"kh": [5, 7, 1], "kw": [5, 7, 9], "channels": [1025, 41, 66]}),
+        sizes=pd.DataFrame(sizes, columns=["size", "kernels", "dead", "layers", "models", "trained"]),
+        clusters={"5x5": clusters},
+        figures={"5x5": [read_figure(tmp_path / "spectrum_5x5.svg", tmp_path / "spectrum_5x5.json")]},
+        models=models,
+        totals=totals,
+        correlation=pd.DataFrame([("5x5", NASTY, "top1", 9, 0.61, 0.2, 0.85, 0.55, 0.1, 0.8)], columns=CORRELATION),
+        noise=noise,
+    )
+    write_report(tmp_path / "report.html", ROOT / "kernel_atlas/report.html", **facts)
+    return (tmp_path / "report.html").read_text()
+
+
+def text_of(page: str) -> str:
+    """What a reader sees, with single spaces."""
+    words = []
+    parser = HTMLParser()
+    parser.handle_data = words.append
+    parser.feed(page)
+    return re.sub(r"\s+", " ", " ".join(words))
+
+
+def test_numbers_are_those_of_the_tables(page):
+    text = text_of(page)
+    for number_ in (
+        "62.7 % [58.1, 66.9] of 1,000 kernels are clustered (dissimilarity below 0.2), in 5 independent networks",
+        "Gaussian noise 0.4 %, chance 3.1 %; the lower end of the interval is more than twice the highest",
+        "On-Centre 40.0 % [31.0, 52.0]",
+        "Left out as dead: 25 kernels, 2.4 % of all",
+        "left out: 40 live kernels, 500 needed",
+        "not asked for: 66 (layers: 1)",
+        "1,132 kernels",
+        "62.7 % [60.0, 65.0] of 1,000",
+        "3.1 % of 200",
+        "r = 0.61 [0.20, 0.85], n = 9",
+        "0.55 [0.10, 0.80]",
+        "0.000\N{EN DASH}0.250",
+        "81.3",
+        "270,000",
+        "Seed 4321",
+        "training.epochs 77",
+        "See 17 < 18.",
+    ):
+        assert number_ in text, number_
+
+
+def test_texts_of_users_are_escaped(page):
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 5  # title, data set, licence, label, correlation
+    assert text_of(page).count('alert("x")') >= 5
+
+
+def test_nothing_comes_from_outside_the_page(page, tmp_path):
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
+    assert not re.findall(r"url\((?!#|data:)|@import", page)
+    assert str(tmp_path) not in page and "/home/" not in page and "by_hand.tsv" in page
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+
+
+def test_figures_speak_to_those_who_cannot_see(page):
+    labels = re.findall(r'<svg role="img" aria-label="([^"]*)"', page)
+    assert labels == ["A &#34;b&#34; &lt;c&gt;"] and page.count("<svg") == 1
+    svg = ET.fromstring(re.search(r"<svg.*?</svg>", page, re.S)[0])
+    assert "width" not in svg.attrib and svg.attrib["viewBox"] == "0 0 648 200"
+    assert svg.find(".//{*}rect").attrib == {"width": "10", "height": "20"}
+    assert svg.find(".//{*}text").attrib["id"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("controls", "verdict"),
+    [
+        ({"a": 0.0}, "above"),
+        ({"a": 0.2}, "more than twice"),
+        ({"a": 0.5}, "above"),
+        ({"a": 0.1, "b": 0.6}, "not above"),
+    ],
+)
+def test_the_verdict_compares_the_lower_end_with_the_highest_control(totals, controls, verdict):
+    assert f"the lower end of the interval is {verdict} the highest" in " ".join(
+        find_shares("5x5", 0.2, totals, controls)
+    )
+
+
+def test_findings_say_what_the_data_cannot():
+    one = pd.DataFrame(
+        [("5x5", "On-Centre", 1, 10, 1.0, np.nan, np.nan)],
+        columns=["size", "label", "models", "kernels", "share", "share_low", "share_high"],
+    )
+    found = find_shares("5x5", 0.2, one, {"noise": 0.0})
+    assert found[0].startswith("100.0 % of 10 kernels") and found[0].endswith("1 independent network.")
+    assert "Too few networks" in found[1] and "the share is above" in found[2]
+    assert find_shares("7x7", 0.3, one, {"noise": 0.0}) == ["No independent network has live kernels of this size."]
+    assert "cannot be said" in find_correlation(pd.DataFrame(columns=CORRELATION))
+    unclear = pd.DataFrame([("5x5", "x", "top1", 9, 0.1, -0.2, 0.4, 0.1, -0.2, 0.4)], columns=CORRELATION)
+    assert find_correlation(unclear).endswith("0 have an interval without zero.")
+
+
+def test_controls_are_noise_and_untrained_networks(models, noise):
+    assert controls_of("5x5", models, noise) == {"Gaussian noise": 0.004, "chance": 0.031}
+    assert controls_of("7x7", models, noise) == {"Gaussian noise": 0.0}
+
+
+def test_every_parameter_has_its_meaning():
+    rows = describe_parameters(PARAMETERS, RULES)
+    assert [name for name, _, _ in rows].count("training.restarts") == 1
+    assert all(meaning for _, _, meaning in rows)
+    assert {name: value for name, value, _ in rows}["thresholds"] == "5x5: 0.2, 7x7: 0.3"
+
+
+def test_numbers_read_well():
+    assert percent(0.627, 0.581, 0.669) == "62.7 % [58.1, 66.9]"
+    assert percent(0.05) == "5.0 %"
+    assert percent(np.nan) == number(np.nan) == "\N{EN DASH}"
+    assert number(6012.0) == "6,012"
