@@ -127,6 +127,7 @@ def family_of(label: str) -> str:
 
 def short(label: str) -> str:
     """A label as figures write it: `On-Second-Derivative-EW` -> `On 2nd deriv. EW`."""
+    label = re.sub(r"-([NS][EW])-([NS][EW])$", "-\\1\N{EN DASH}\\2", label)  # an axis, not to be broken at its dash
     label = re.sub(r"-?Second-Derivative-?", " 2nd deriv. ", label)
     return re.sub(r"-?First-Derivative-?", " 1st deriv. ", label).strip()
 
@@ -298,8 +299,8 @@ def draw_models(
     caption = (
         f"{_networks(len(trained), len(independent))}{' and the controls' if control.any() else ''}: the share of "
         f"{size} kernels with a dissimilarity below {threshold:g}, by family of patterns; lines are 95 % bootstrap "
-        f"intervals over the layers of a model (none where it has one). Shares run from {_percent(trained.min())} to "
-        f"{_percent(trained.max())}; Gaussian noise gets {_percent(by_noise)}"
+        f"intervals over the layers of a model (none where it has one). Networks have {_percent(trained.min())} to "
+        f"{_percent(trained.max())}; Gaussian noise has {_percent(by_noise)}"
     )
     if control.any():
         caption += f", and control networks at most {_percent(shown.loc[control, 'clustered_share'].max())}"
@@ -368,7 +369,6 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
 
     height, first_left, side = 4.85, 0.85, 3.6
     figure, canvas = _canvas(height)
-    canvas.set_zorder(1)
     families = data["label"].map(family_of)
     limit = 1.05 * data[axis_names].abs().max(axis=None)
     for panel, (across, up) in enumerate([(0, 1), (2, 3)]):
@@ -380,7 +380,8 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
             points = data[(families != "other") == clustered]
             colours = [FAMILIES[family_of(label)][0] for label in points["label"]]
             axes.scatter(points[axis_names[across]], points[axis_names[up]], s=3, c=colours, lw=0, rasterized=True)
-        axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+        ticks = [-1, -0.5, 0, 0.5, 1]
+        axes.set(xticks=ticks, yticks=ticks, xlim=(-limit, limit), ylim=(-limit, limit))
         axes.tick_params(length=2)
         axes.set_xlabel(f"component {across + 1} ({_percent(explained[across])} of the variance)")
         axes.set_ylabel(f"component {up + 1} ({_percent(explained[up])} of the variance)")
@@ -540,6 +541,7 @@ def _canvas(height: float) -> tuple[Figure, Axes]:
     canvas = figure.add_axes([0, 0, 1, 1])
     canvas.set(xlim=(0, WIDTH), ylim=(height, 0))
     canvas.set_axis_off()
+    canvas.set_zorder(1)  # above axes added later
     return figure, canvas
 
 

@@ -137,12 +137,15 @@ def describe_parameters(parameters: Mapping[str, Any], rules: Mapping[str, Any],
 def describe_models(sheet: pd.DataFrame, models: pd.DataFrame, sizes: Sequence[str]) -> list[dict[str, Any]]:
     """A row per model of the sheet: what the sheet says, and the share clustered of each size."""
     cells = {
-        (row.model, row.size): f"{percent(row.clustered_share, row.share_low, row.share_high)} of "
-        f"{number(row.kernels - row.dead)}"
+        (row.model, row.size): {
+            "share": percent(row.clustered_share, row.share_low, row.share_high),
+            "kernels": number(row.kernels - row.dead),
+        }
         for row in models.itertuples()
     }
+    none = {"share": NOTHING, "kernels": ""}
     rows = sheet.sort_values("model").astype(object).where(sheet.notna(), "").to_dict("records")
-    return [row | {"cells": [cells.get((row["model"], size), NOTHING) for size in sizes]} for row in rows]
+    return [row | {"cells": [cells.get((row["model"], size), none) for size in sizes]} for row in rows]
 
 
 def describe_licences(sheet: pd.DataFrame) -> list[tuple[str, list[str]]]:

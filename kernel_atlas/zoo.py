@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from kernel_atlas.errors import AtlasError
@@ -435,7 +435,7 @@ def write_net(net: nn.Module, row: dict, output: Path) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        save_file(state, partial, metadata={"format": "pt"} | {key: str(value) for key, value in row.items()})
+        partial.write_bytes(save(state, {"format": "pt"} | {key: str(value) for key, value in row.items()}))
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)

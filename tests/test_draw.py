@@ -217,5 +217,5 @@ def test_each_family_has_its_own_colour_and_off_its_hatch():
 def test_labels_are_shortened_without_loss():
     labels = set(templates(7).labels)
     assert len({draw.short(label) for label in labels}) == len(labels)
-    assert draw.short("Off-Second-Derivative-NE-SW") == "Off 2nd deriv. NE-SW"
+    assert draw.short("Off-Second-Derivative-NE-SW") == "Off 2nd deriv. NE\N{EN DASH}SW"
     assert draw.short("First-Derivative-N") == "1st deriv. N"
