@@ -84,9 +84,8 @@ def main() -> None:
     print(
         f"device {device}, {options.threads} threads, {options.kernels} kernels, batch {batch}, {options.rounds} rounds"
     )
-    print(
-        f"matmul {matmul / 1e9:.0f} GFLOP/s; training {speed:.0f} kernels/s, {speed * flop_per_kernel() / 1e9:.0f} GFLOP/s"
-    )
+    used = speed * flop_per_kernel()
+    print(f"matmul {matmul / 1e9:.0f} GFLOP/s; training {speed:.0f} kernels/s, {used / 1e9:.0f} GFLOP/s")
     print(f"share of matmul's FLOP/s: {use:.2f}")
     print(f"plain DataLoader loop {loop:.0f} kernels/s; ratio {gain:.2f}")
 

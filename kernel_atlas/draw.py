@@ -7,78 +7,50 @@ what to see, with numbers taken from the data drawn.
 
 import io
 import json
-import re
-import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Polygon, Rectangle
-from matplotlib.patheffects import withStroke
+from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, PercentFormatter
 
+from kernel_atlas.canvas import (
+    DOTS,
+    FAMILIES,
+    HALO,
+    INK,
+    SOFT,
+    STYLE,
+    WIDTH,
+    between,
+    count_rows,
+    cut,
+    draw_kernel,
+    draw_legend,
+    draw_scale,
+    family_of,
+    look_of,
+    networks,
+    open_canvas,
+    open_rows,
+    percent,
+    short,
+    wrapped,
+)
 from kernel_atlas.clusters import cluster_of
 from kernel_atlas.kernels import centre_and_normalise
-from kernel_atlas.statistics import one_per_group
+from kernel_atlas.sheet import one_per_group
 
-WIDTH = 9.0  # inches: 864 pixels of a page, where text keeps its size
-DOTS = 200  # per inch, of what is drawn as an image
 STRIP = 42  # kernels drawn evenly along the code
 QUANTILES = (0.1, 0.5, 0.9)  # of the kernels of a stretch; the middle one is its prototype
 MEMBERS = 16  # a row of the contact sheet
 MODELS = 30  # bars of models; with more they cannot be read on a page
 PANELS = 12  # models whose layers are drawn
 POINTS = 4000  # of the scatter; more hide each other
-
-INK, SOFT = "#222222", "#666666"
-TAPS = "RdBu_r"  # white at zero; its two ends differ to every kind of colour vision
-HALO = withStroke(linewidth=2.5, foreground="white", alpha=0.85)  # lets ink be read on any colour
-STYLE = {
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.facecolor": "white",
-    # DejaVu comes with matplotlib, so that a layout is the same everywhere; Verdana is as wide where a page lacks it
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
-    "font.size": 8,
-    "hatch.linewidth": 0.7,
-    "legend.fontsize": 7.5,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "xtick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "xtick.labelsize": 7.5,
-    "xtick.major.width": 0.6,
-    "ytick.color": SOFT,
-    "ytick.labelcolor": INK,
-    "ytick.labelsize": 7.5,
-    "ytick.major.width": 0.6,
-}
-
-# One colour per family of labels, the same in every figure and size: hues of Okabe & Ito (2008), which colour-blind
-# readers tell apart. Off is hatched beside its On, so that no family is told by colour alone.
-FAMILIES = {
-    "On-Centre": ("#d55e00", ""),
-    "Off-Centre": ("#0072b2", "////"),
-    "On-Square": ("#e69f00", ""),
-    "Off-Square": ("#56b4e9", "////"),
-    "On-Cross": ("#cc79a7", ""),
-    "Off-Cross": ("#5b3a8c", "////"),
-    "First-Derivative": ("#009e73", ""),
-    "On-Second-Derivative": ("#f0e442", ""),
-    "Off-Second-Derivative": ("#8a8a00", "////"),
-    "Further patterns": ("#8c5a3c", "xxx"),
-    "other": ("#cfcfcf", ""),
-}
 
 
 class Drawing(NamedTuple):
@@ -120,18 +92,6 @@ def write(drawing: Drawing, svg: str | Path, data: str | Path, words: str | Path
     Path(words).write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def family_of(label: str) -> str:
-    """`First-Derivative-NE` -> `First-Derivative`. What has no formula is in `Further patterns`."""
-    return next((family for family in FAMILIES if label.startswith(family)), "Further patterns")
-
-
-def short(label: str) -> str:
-    """A label as figures write it: `On-Second-Derivative-EW` -> `On 2nd deriv. EW`."""
-    label = re.sub(r"-([NS][EW])-([NS][EW])$", "-\\1\N{EN DASH}\\2", label)  # an axis, not to be broken at its dash
-    label = re.sub(r"-?Second-Derivative-?", " 2nd deriv. ", label)
-    return re.sub(r"-?First-Derivative-?", " 1st deriv. ", label).strip()
-
-
 # The figures
 
 
@@ -146,15 +106,15 @@ def draw_spectrum(size: str, threshold: float, spectrum: pd.DataFrame, clusters:
     left, right = 0.72, WIDTH - 0.1
     pitch = (right - left) / len(clusters)
     side, points = min(0.72, 0.86 * pitch), 7.5 if pitch > 0.6 else 6.5
-    names = [_wrapped(short(label), pitch, points) for label in clusters["label"]]
+    names = [wrapped(short(label), pitch, points) for label in clusters["label"]]
     high, low, strip, band, fan, column = 0.34, 1.5, 1.78, 2.02, 2.12, 2.56
     tops = column + 0.24 + (side + 0.05) * np.arange(len(QUANTILES))
     foot = tops[-1] + side + 0.08
     height = foot + (max(name.count("\n") for name in names) + 1) * points * 1.25 / 72 + 0.28
-    figure, canvas = _canvas(height)
+    figure, canvas = open_canvas(height)
     title = f"The spectrum of {counts.sum():,} trained {size} kernels"
     canvas.text(0.1, 0.16, title, size=10.5, weight="bold", va="center")
-    _draw_scale(canvas, WIDTH - 2.7, 0.12)
+    draw_scale(canvas, WIDTH - 2.7, 0.12)
 
     axes = figure.add_axes([left / WIDTH, 1 - low / height, (right - left) / WIDTH, (low - high) / height])
     axes.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
@@ -165,7 +125,7 @@ def draw_spectrum(size: str, threshold: float, spectrum: pd.DataFrame, clusters:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     edges = np.linspace(0, 1, len(codes) + 1)
     for index, cluster in enumerate(clusters.itertuples()):
-        inside, look = np.flatnonzero(row == index), _look(family_of(cluster.label))
+        inside, look = np.flatnonzero(row == index), look_of(family_of(cluster.label))
         if len(inside):
             axes.stairs(density[inside], edges[inside[0] : inside[-1] + 2], fill=True, **look)
         begin, end = left + (right - left) * np.array([cluster.code_low, cluster.code_high])
@@ -180,12 +140,12 @@ def draw_spectrum(size: str, threshold: float, spectrum: pd.DataFrame, clusters:
         canvas.add_patch(Rectangle((middle - half, column), 2 * half, 0.03, color=look["facecolor"], lw=0))
         canvas.text(middle, column + 0.14, str(cluster.cluster), ha="center", va="center", weight="bold")
         for top, quantile in zip(tops, QUANTILES, strict=True):
-            _draw_kernel(canvas, _sample_at(quantile, inside, counts, decoded), middle, top, side)
+            draw_kernel(canvas, _sample_at(quantile, inside, counts, decoded), middle, top, side)
         canvas.text(middle, foot, names[index], ha="center", va="top", size=points, linespacing=1.15)
-        canvas.text(middle, height - 0.1, _percent(shares[index]), ha="center", va="center", size=points, color=SOFT)
+        canvas.text(middle, height - 0.1, percent(shares[index]), ha="center", va="center", size=points, color=SOFT)
     step = (right - left) / STRIP
     for place, code in enumerate((np.arange(STRIP) + 0.5) / STRIP):
-        _draw_kernel(canvas, decoded[np.abs(codes - code).argmin()], left + (place + 0.5) * step, strip, 0.92 * step)
+        draw_kernel(canvas, decoded[np.abs(codes - code).argmin()], left + (place + 0.5) * step, strip, 0.92 * step)
     aside = {"ha": "right", "va": "center", "size": 6.5, "color": SOFT}
     for words, y in (("code", 1.6), ("decoded", strip + 0.09), ("cluster", column + 0.14), ("kernels", height - 0.1)):
         canvas.text(left - 0.12, y, words, **aside)
@@ -204,9 +164,9 @@ def draw_spectrum(size: str, threshold: float, spectrum: pd.DataFrame, clusters:
         f"steps of the code. Below: each of the {len(clusters)} stretches, with what the decoder draws at the 10 %, "
         "50 % and 90 % quantiles of the kernels in it, its name, and its share of kernels (clustered or not). "
         "Neighbouring codes draw similar kernels, and kernels crowd: the fullest tenth of the code holds "
-        f"{_percent(fullest)} of them, and cluster {number} ({label}) {_percent(by_cluster.max())}."
+        f"{percent(fullest)} of them, and cluster {number} ({label}) {percent(by_cluster.max())}."
     )
-    listed = ", ".join(f"{label} {_percent(share)}" for label, share in zip(clusters["label"], shares, strict=True))
+    listed = ", ".join(f"{label} {percent(share)}" for label, share in zip(clusters["label"], shares, strict=True))
     alt = f"Spectrum of the {size} kernels. Stretches along the code, with their share of kernels: {listed}."
     return Drawing(figure, data.join(_taps_columns(decoded)), "Spectrum", caption, alt)
 
@@ -219,32 +179,32 @@ def draw_members(
     row = cluster_of(spectrum["code"].to_numpy(), clusters)
     begin, pitch, side = 2.75, 0.385, 0.35
     groups = _groups(clusters)
-    figure, canvas = _canvas(0.42 + pitch * len(groups))
+    figure, canvas = open_canvas(0.42 + pitch * len(groups))
     canvas.text(begin - 0.3, 0.2, "prototype", ha="right", va="center", size=7.5, color=SOFT)
     canvas.text(begin, 0.2, "kernels of trained networks, the best fitted first", va="center", size=7.5, color=SOFT)
-    _draw_scale(canvas, WIDTH - 2.7, 0.16)
+    draw_scale(canvas, WIDTH - 2.7, 0.16)
     drawn, likeness = [], []
     for place, (cluster, label) in enumerate(groups):
         top, members = 0.36 + place * pitch, _members(sample, cluster, label)
         kernels = centre_and_normalise(_stack(members["weight"], decoded.shape[1]))
         middle = {"va": "center", "y": top + side / 2}
         canvas.text(x=0.42, s=short(label), **middle)
-        canvas.text(x=begin - 0.84, s=_percent(len(members) / len(sample)), ha="right", size=7, color=SOFT, **middle)
+        canvas.text(x=begin - 0.84, s=percent(len(members) / len(sample)), ha="right", size=7, color=SOFT, **middle)
         if label != "other":
             canvas.text(x=0.32, s=str(cluster), ha="right", weight="bold", **middle)
             stretches = np.flatnonzero((clusters["cluster"] == cluster) & (clusters["label"] == label))
             prototype = _sample_at(0.5, np.flatnonzero(np.isin(row, stretches)), counts, decoded)
-            _draw_kernel(canvas, prototype, begin - 0.5, top, side, frame=INK)
+            draw_kernel(canvas, prototype, begin - 0.5, top, side, frame=INK)
             if len(members):
                 likeness.append((np.median(kernels @ prototype), cluster))
         # the sample is in the order of models and layers: even steps through it take from as many as they can
         steps = np.linspace(0, len(members) - 1, min(MEMBERS, len(members))).round().astype(int)
         steps = steps[np.argsort(members["dissimilarity"].to_numpy()[steps], kind="stable")]
         for column, kernel in enumerate(kernels[steps]):
-            _draw_kernel(canvas, kernel, begin + side / 2 + column * pitch, top, side)
+            draw_kernel(canvas, kernel, begin + side / 2 + column * pitch, top, side)
         drawn.append(members.iloc[steps].assign(position=np.arange(len(steps))))
     data = pd.concat(drawn, ignore_index=True)
-    rest = _percent((sample["label"] == "other").mean())
+    rest = percent((sample["label"] == "other").mean())
     caption = (
         f"For each cluster its prototype and up to {MEMBERS} {size} kernels, taken in even steps from a random sample "
         f"of {len(sample):,} training kernels, in the order of their dissimilarity, with its share of the sample. "
@@ -275,37 +235,37 @@ def draw_models(
     shares = _family_shares(labels[labels["size"] == size], "model").reindex(shown["model"], fill_value=0)
     by_noise = noise.loc[noise["kh"] == int(size.split("x")[0]), "label"].ne("other").mean()
 
-    figure, axes = _rows(len(shown), left=2.75)
+    figure, axes = open_rows(len(shown), left=2.75)
     y, base = np.arange(len(shown)), np.zeros(len(shown))
     for family in shares:
-        axes.barh(y, shares[family], 0.78, base, **_look(family), alpha=0.45 if family == "other" else 1)
+        axes.barh(y, shares[family], 0.78, base, **look_of(family), alpha=0.45 if family == "other" else 1)
         base += shares[family].to_numpy()
     known = shown["share_low"].notna().to_numpy()
     ends = shown.loc[known, ["share_low", "share_high"]].to_numpy().T
     axes.hlines(y[known], *ends, color=INK, lw=1, path_effects=[HALO])
     axes.plot(ends, np.stack([y[known]] * 2), "|", color=INK, ms=4.5)
     axes.axvline(by_noise, color=INK, lw=1, ls=(0, (4, 2)))
-    axes.text(by_noise, len(shown) - 0.35, f" Gaussian noise {_percent(by_noise)}", size=7, va="bottom")
+    axes.text(by_noise, len(shown) - 0.35, f" Gaussian noise {percent(by_noise)}", size=7, va="bottom")
     control = shown["use"] == "control"
     marks = np.where(control, " (control)", "")
-    names = [_cut(model, 44 - len(mark)) + mark for model, mark in zip(shown["model"], marks, strict=True)]
+    names = [cut(model, 44 - len(mark)) + mark for model, mark in zip(shown["model"], marks, strict=True)]
     axes.set_yticks(y, names)
-    _count_rows(axes, y, shown["kernels"] - shown["dead"])
+    count_rows(axes, y, shown["kernels"] - shown["dead"])
     axes.set(xlim=(0, 1), xlabel=f"share of kernels with a dissimilarity below {threshold:g}")
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    _draw_legend(figure, shares.columns)
+    draw_legend(figure, shares.columns)
 
     trained = shown.loc[~control, "clustered_share"]
     caption = (
-        f"{_networks(len(trained), len(independent))}{' and the controls' if control.any() else ''}: the share of "
+        f"{networks(len(trained), len(independent))}{' and the controls' if control.any() else ''}: the share of "
         f"{size} kernels with a dissimilarity below {threshold:g}, by family of patterns; lines are 95 % bootstrap "
-        f"intervals over the layers of a model (none where it has one). Networks have {_percent(trained.min())} to "
-        f"{_percent(trained.max())}; Gaussian noise has {_percent(by_noise)}"
+        f"intervals over the layers of a model (none where it has one). Networks have {percent(trained.min())} to "
+        f"{percent(trained.max())}; Gaussian noise has {percent(by_noise)}"
     )
     if control.any():
-        caption += f", and control networks at most {_percent(shown.loc[control, 'clustered_share'].max())}"
-    listed = [f"{row.model} {_percent(row.clustered_share)}" for row in shown[::-1].itertuples()]
-    alt = f"Share of {size} kernels clustered per model: {', '.join(listed)}; Gaussian noise {_percent(by_noise)}."
+        caption += f", and control networks at most {percent(shown.loc[control, 'clustered_share'].max())}"
+    listed = [f"{row.model} {percent(row.clustered_share)}" for row in shown[::-1].itertuples()]
+    alt = f"Share of {size} kernels clustered per model: {', '.join(listed)}; Gaussian noise {percent(by_noise)}."
     columns = ["model", "use", "kernels", "dead", "clustered_share", "share_low", "share_high"]
     data = shown[columns].assign(noise_share=by_noise).join(shares.reset_index(drop=True))
     return Drawing(figure, data, "Models", f"{caption}.", alt)
@@ -329,26 +289,26 @@ def draw_layers(size: str, threshold: float, models: pd.DataFrame, layers: pd.Da
         edges, base = np.arange(len(part) + 1) + 0.5, np.zeros(len(part))
         for family in part:
             top = base + part[family].to_numpy()
-            axes.stairs(top, edges, baseline=base, fill=True, **_look(family))
+            axes.stairs(top, edges, baseline=base, fill=True, **look_of(family))
             base = top
-        axes.set_title(_cut(model, 38), size=7.5, loc="left", pad=3)
+        axes.set_title(cut(model, 38), size=7.5, loc="left", pad=3)
         axes.set(xlim=(0.5, len(part) + 0.5), ylim=(0, 1))
         axes.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.tick_params(length=2)
         first, last = 1 - part.get("other", 0 * part.iloc[:, 0]).iloc[[0, -1]]
-        ends.append(f"{model} {_percent(first)} in the first and {_percent(last)} in the last")
+        ends.append(f"{model} {percent(first)} in the first and {percent(last)} in the last")
     for axes in panels[len(chosen) :]:
         axes.set_visible(False)
     words = f"layer with {size} depthwise kernels, from input to output"
     figure.text(0.5275, 0.5 / height, words, ha="center", va="center")
-    _draw_legend(figure, shares.columns)
+    draw_legend(figure, shares.columns)
     clustered = 1 - shares.get("other", 0 * shares.iloc[:, 0])
     caption = (
-        f"{_networks(len(chosen), len(independent))}: shares of the families of patterns in each layer with {size} "
+        f"{networks(len(chosen), len(independent))}: shares of the families of patterns in each layer with {size} "
         f"kernels; grey kernels have a dissimilarity of {threshold:g} or more. Over these {len(shares)} layers the "
-        f"share clustered runs from {_percent(clustered.min())} to {_percent(clustered.max())}, with a median of "
-        f"{_percent(clustered.median())}."
+        f"share clustered runs from {percent(clustered.min())} to {percent(clustered.max())}, with a median of "
+        f"{percent(clustered.median())}."
     )
     alt = f"Shares of patterns along the {size} layers of {len(chosen)} models. Clustered: {'; '.join(ends)} layer."
     return Drawing(figure, shares.loc[chosen].reset_index(), "Layers", caption, alt)
@@ -368,7 +328,7 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
     data[axis_names] = kernels @ components.T
 
     height, first_left, side = 4.85, 0.85, 3.6
-    figure, canvas = _canvas(height)
+    figure, canvas = open_canvas(height)
     families = data["label"].map(family_of)
     limit = 1.05 * data[axis_names].abs().max(axis=None)
     for panel, (across, up) in enumerate([(0, 1), (2, 3)]):
@@ -383,18 +343,18 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
         ticks = [-1, -0.5, 0, 0.5, 1]
         axes.set(xticks=ticks, yticks=ticks, xlim=(-limit, limit), ylim=(-limit, limit))
         axes.tick_params(length=2)
-        axes.set_xlabel(f"component {across + 1} ({_percent(explained[across])} of the variance)")
-        axes.set_ylabel(f"component {up + 1} ({_percent(explained[up])} of the variance)")
+        axes.set_xlabel(f"component {across + 1} ({percent(explained[across])} of the variance)")
+        axes.set_ylabel(f"component {up + 1} ({percent(explained[up])} of the variance)")
         for sign in (-1, 1):
-            _draw_kernel(canvas, sign * components[across], left + side / 2 * (1 + 0.91 * sign), 4.05, 0.32)
-            _draw_kernel(canvas, sign * components[up], left - 0.55, 1.84 - 0.91 * side / 2 * sign, 0.32)
+            draw_kernel(canvas, sign * components[across], left + side / 2 * (1 + 0.91 * sign), 4.05, 0.32)
+            draw_kernel(canvas, sign * components[up], left - 0.55, 1.84 - 0.91 * side / 2 * sign, 0.32)
         medians = data[families != "other"].groupby("label")[[axis_names[across], axis_names[up]]].median()
         for label, (x, y) in zip(medians.index, _spread(medians.to_numpy(), limit), strict=True):
             axes.text(x, y, short(label), ha="center", va="center", size=6.5, path_effects=[HALO])
-    _draw_legend(figure, [family for family in FAMILIES if (families == family).any()])
+    draw_legend(figure, [family for family in FAMILIES if (families == family).any()])
     caption = (
         f"{len(data):,} {size} training kernels, drawn at random, along their first four principal components, which "
-        f"hold {_percent(explained.sum())} of the variance and are drawn as kernels at the ends of their axes. Colours "
+        f"hold {percent(explained.sum())} of the variance and are drawn as kernels at the ends of their axes. Colours "
         "are families, and each label stands near the median of its kernels. The labels were made without this "
         "projection: where colours lie apart, two ways of looking agree. Grey kernels are in no cluster."
     )
@@ -417,7 +377,7 @@ def draw_tap_sums(size: str, threshold: float, clusters: pd.DataFrame, sample: p
             rows.append((cluster, label, len(values), *values.quantile([0.05, 0.25, 0.5, 0.75, 0.95])))
     data = pd.DataFrame(rows, columns=["cluster", "label", "kernels", "whislo", "q1", "med", "q3", "whishi"])
 
-    figure, axes = _rows(len(data), left=2.0, legend=0)
+    figure, axes = open_rows(len(data), left=2.0, legend=0)
     y = np.arange(len(data))[::-1]
     axes.axvline(0, color=SOFT, lw=0.6)
     boxes = axes.bxp(
@@ -432,10 +392,10 @@ def draw_tap_sums(size: str, threshold: float, clusters: pd.DataFrame, sample: p
         capprops={"color": SOFT},
     )
     for box, label in zip(boxes["boxes"], data["label"], strict=True):
-        box.set(**_look(family_of(label)))
+        box.set(**look_of(family_of(label)))
     names = data[["cluster", "label"]].itertuples(index=False)
     axes.set_yticks(y, [label if c < 0 else f"{short(label)}  {c}" for c, label in names])
-    _count_rows(axes, y, data["kernels"])
+    count_rows(axes, y, data["kernels"])
     words = f"sum of taps / ({size.split('x')[0]} · L2 norm): ±1 for a constant kernel, 0 for a balanced one"
     axes.set(xlim=(-1.02, 1.02), xlabel=words)
     caption = (
@@ -449,7 +409,7 @@ def draw_tap_sums(size: str, threshold: float, clusters: pd.DataFrame, sample: p
     ):
         medians = data.loc[data["label"].map(family_of) == family, "med"]
         if len(medians):
-            caption += f"{words}: {_between(medians)}. "
+            caption += f"{words}: {between(medians)}. "
     listed = ", ".join(f"{label} {median:z.2f}" for label, median in zip(data["label"], data["med"], strict=True))
     alt = f"Box plots of the relative sum of taps of {size} kernels per cluster; medians: {listed}."
     return Drawing(figure, data, "Sum of taps", caption.strip(), alt)
@@ -482,12 +442,12 @@ def draw_thresholds(size: str, threshold: float, models: pd.DataFrame, threshold
     here, control = np.interp(threshold, x, median), np.interp(threshold, x, noise)
     caption = (
         f"Share of the {size} kernels of each independent network that every threshold would count as clustered. At "
-        f"{threshold:g}, which is used here, the median network has {_percent(here)} and Gaussian noise "
-        f"{_percent(control)}; the two curves are furthest apart at {(median - noise).idxmax():g}."
+        f"{threshold:g}, which is used here, the median network has {percent(here)} and Gaussian noise "
+        f"{percent(control)}; the two curves are furthest apart at {(median - noise).idxmax():g}."
     )
     alt = (
         f"Curves of the share clustered against the threshold for {len(independent)} networks; at {threshold:g} their "
-        f"median is {_percent(here)} and Gaussian noise has {_percent(control)}."
+        f"median is {percent(here)} and Gaussian noise has {percent(control)}."
     )
     data = curves.assign(median=median).reset_index().melt("threshold", var_name="model", value_name="clustered_share")
     return Drawing(figure, data, "Thresholds", caption, alt)
@@ -497,25 +457,25 @@ def draw_kmeans(size: str, threshold: float, centres: pd.DataFrame) -> Drawing:
     """The centres of k-means with their names and shares."""
     columns, side = min(10, len(centres)), 0.66
     pitch = (WIDTH - 0.2) / max(columns, 8)
-    names = [_wrapped(short(label), pitch, 7) for label in centres["label"]]
+    names = [wrapped(short(label), pitch, 7) for label in centres["label"]]
     row_height = 1.2 + 0.13 * (max(name.count("\n") for name in names) + 1)
-    figure, canvas = _canvas(0.42 + row_height * -(-len(centres) // columns))
+    figure, canvas = open_canvas(0.42 + row_height * -(-len(centres) // columns))
     canvas.text(0.1, 0.2, f"k-means of the {size} kernels, k = {len(centres)}", va="center", weight="bold")
-    _draw_scale(canvas, WIDTH - 2.7, 0.16)
+    draw_scale(canvas, WIDTH - 2.7, 0.16)
     kernels, taps = centres["kernels"].sum(), _stack(centres["centre"])
     data = centres.drop(columns="centre").assign(share=centres["kernels"] / kernels)
     for place, (cluster, share) in enumerate(zip(data["cluster"], data["share"], strict=True)):
         middle, top = 0.1 + (place % columns + 0.5) * pitch, 0.42 + place // columns * row_height
         canvas.text(middle, top + 0.06, str(cluster), ha="center", va="center", weight="bold")
-        _draw_kernel(canvas, taps[place], middle, top + 0.16, side)
-        words = f"{names[place]}\n{_percent(share)}"
+        draw_kernel(canvas, taps[place], middle, top + 0.16, side)
+        words = f"{names[place]}\n{percent(share)}"
         canvas.text(middle, top + side + 0.22, words, ha="center", va="top", size=7, linespacing=1.2)
     caption = (
         f"The {len(centres)} centres of k-means over {kernels:,} {size} kernels, named like the clusters of the "
-        f"autoencoder, with the share of kernels nearest to each. {_percent(centres['clustered'].sum() / kernels)} "
+        f"autoencoder, with the share of kernels nearest to each. {percent(centres['clustered'].sum() / kernels)} "
         f"have a dissimilarity below {threshold:g} to their centre: the baseline for what the autoencoder clusters."
     )
-    listed = ", ".join(f"{label} {_percent(share)}" for label, share in zip(data["label"], data["share"], strict=True))
+    listed = ", ".join(f"{label} {percent(share)}" for label, share in zip(data["label"], data["share"], strict=True))
     alt = f"Centres of k-means of the {size} kernels, with their share of kernels: {listed}."
     return Drawing(figure, data.join(_taps_columns(taps)), "k-means", caption, alt)
 
@@ -530,72 +490,6 @@ FIGURES = {
     "thresholds": draw_thresholds,
     "kmeans": draw_kmeans,
 }
-
-
-# Parts of figures
-
-
-def _canvas(height: float) -> tuple[Figure, Axes]:
-    """A figure, and axes that cover it with inches as unit, y downwards from the top left."""
-    figure = Figure(figsize=(WIDTH, height))
-    canvas = figure.add_axes([0, 0, 1, 1])
-    canvas.set(xlim=(0, WIDTH), ylim=(height, 0))
-    canvas.set_axis_off()
-    canvas.set_zorder(1)  # above axes added later
-    return figure, canvas
-
-
-def _rows(rows: int, left: float, legend: float = 0.42) -> tuple[Figure, Axes]:
-    """A figure with a horizontal bar or box a row, of the same thickness whatever their number."""
-    low = 0.5 + legend
-    height = low + 0.45 + 0.205 * rows
-    figure = Figure(figsize=(WIDTH, height))
-    axes = figure.add_axes([left / WIDTH, low / height, (WIDTH - left - 0.95) / WIDTH, (height - low - 0.3) / height])
-    axes.set_ylim(-0.6, rows - 0.4)
-    axes.tick_params(axis="y", length=0)
-    return figure, axes
-
-
-def _count_rows(axes: Axes, y: np.ndarray, kernels: pd.Series) -> None:
-    """The number of kernels at the right end of each row."""
-    for place, count in zip([len(y) - 0.35, *y], ["kernels", *(f"{count:,}" for count in kernels)], strict=True):
-        where = {"x": 1.015, "y": place, "transform": axes.get_yaxis_transform()}
-        axes.text(**where, s=count, va="bottom" if count == "kernels" else "center", size=7, color=SOFT)
-
-
-def _draw_kernel(canvas: Axes, taps: np.ndarray, middle: float, top: float, side: float, frame: str = "") -> None:
-    """A kernel as a small image, scaled to its own largest tap so that patterns compare; zero is white."""
-    image = np.reshape(taps, (round(len(taps) ** 0.5), -1)) / max(np.abs(taps).max(), 1e-12)
-    left, right = middle - side / 2, middle + side / 2
-    where = {"extent": (left, right, top + side, top), "aspect": "auto", "interpolation": "nearest"}
-    canvas.imshow(image, cmap=TAPS, vmin=-1, vmax=1, **where)
-    canvas.add_patch(Rectangle((left, top), side, side, fill=False, ec=frame or "#bbbbbb", lw=0.9 if frame else 0.3))
-
-
-def _draw_scale(canvas: Axes, left: float, top: float) -> None:
-    """The colours of taps."""
-    canvas.imshow(
-        np.linspace(-1, 1, 64)[None], cmap=TAPS, extent=(left + 0.72, left + 1.52, top + 0.09, top), aspect="auto"
-    )
-    words = {"va": "center", "size": 6.5, "color": SOFT}
-    canvas.text(left + 0.67, top + 0.045, "taps: \N{MINUS SIGN}max", ha="right", **words)
-    canvas.text(left + 1.57, top + 0.045, "+max of each kernel", ha="left", **words)
-
-
-def _look(family: str) -> dict[str, Any]:
-    """How an area of a family is filled."""
-    colour, hatch = FAMILIES[family]
-    return {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "lw": 0.2}
-
-
-def _draw_legend(figure: Figure, families: Iterable[str]) -> None:
-    """The families at the foot of a figure."""
-    handles = [
-        Patch(**_look(family), label="other (not clustered)" if family == "other" else short(family))
-        for family in families
-    ]
-    columns = len(handles) if len(handles) < 7 else -(-len(handles) // 2)
-    figure.legend(handles=handles, loc="lower center", ncols=columns, handlelength=1.6, columnspacing=1.4)
 
 
 # Parts of data
@@ -660,30 +554,3 @@ def _stack(taps: pd.Series, width: int = 0) -> np.ndarray:
 
 def _taps_columns(kernels: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(kernels, columns=[f"tap_{number}" for number in range(kernels.shape[1])])
-
-
-# Words
-
-
-def _wrapped(words: str, inches: float, points: float) -> str:
-    """Words in lines no wider than a column; DejaVu Sans is 0.6 em wide on average."""
-    return "\n".join(textwrap.wrap(words, max(6, int(inches * 72 / (0.6 * points)))))
-
-
-def _cut(name: str, length: int) -> str:
-    return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _between(values: pd.Series) -> str:
-    low, high = f"{values.min():z.2f}", f"{values.max():z.2f}"
-    return f"median {low}" if low == high else f"medians from {low} to {high}"
-
-
-def _networks(shown: int, there: int) -> str:
-    if shown < there:
-        return f"The {shown} of {there} independent networks with most kernels"
-    return f"All {there} independent networks" if there > 1 else "The one independent network"

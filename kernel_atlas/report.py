@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from kernel_atlas import __version__
-from kernel_atlas.statistics import one_per_group
+from kernel_atlas.sheet import one_per_group
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 FEW = 4  # independent networks below which an interval over networks says little

@@ -135,3 +135,9 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     if not (table["use"] == "train").any():
         raise AtlasError(f"{path}: no row has use = train; at least one model must train the autoencoders")
     return table[REQUIRED + list(DEFAULTS) + OPTIONAL].reset_index(drop=True)
+
+
+def one_per_group(sheet: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the sheet that count as independent networks: no controls, the first of each `group`."""
+    models = sheet[sheet["use"] != "control"]
+    return models[~models.duplicated("group") | models["group"].isna()]

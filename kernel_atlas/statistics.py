@@ -15,6 +15,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import norm, pearsonr, spearmanr
 
 from kernel_atlas.kernels import size_name
+from kernel_atlas.sheet import one_per_group
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -133,12 +134,6 @@ def summarise_totals(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd
     ]
     names = ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
     return pd.concat(tables, ignore_index=True)[names] if tables else pd.DataFrame(columns=names)
-
-
-def one_per_group(sheet: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the sheet that count as independent networks: no controls, the first of each `group`."""
-    models = sheet[sheet["use"] != "control"]
-    return models[~models.duplicated("group") | models["group"].isna()]
 
 
 def _label_shares(wide: pd.DataFrame, seed: list[int]) -> pd.DataFrame:

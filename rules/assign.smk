@@ -6,13 +6,6 @@ kernels drawn for the figures, taps beside labels.
 """
 
 
-def atlas_files(name):
-    """One file of each trained size."""
-    return lambda wildcards: expand(
-        f"results/autoencoder/{{size}}/{name}", size=trained_sizes()
-    )
-
-
 rule assign_kernels:
     input:
         shards="results/kernels/{model}",

@@ -8,9 +8,8 @@ import pandas as pd
 
 BASE = workflow.basedir
 sys.path.insert(0, BASE)
-os.environ["PYTHONPATH"] = (
-    BASE  # scripts import kernel_atlas from here, installed or not
-)
+# Scripts import kernel_atlas from here, installed or not.
+os.environ.update(PYTHONPATH=BASE)
 
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.sheet import check_config, read_sheet
@@ -67,9 +66,52 @@ def models_of(*uses):
     return sorted(MODELS.index[MODELS["use"].isin(uses)])
 
 
-def stop(error):
-    """End before any job, with the one line that says what to mend."""
-    raise SystemExit(f"error: {error}")
+def checkpoint_file(wildcards):
+    """The local file of a model. One that is missing is not an input: it must fail its own model, not the whole run."""
+    scheme, _, path = MODELS.at[wildcards.model, "source"].partition(":")
+    path = os.path.join(os.path.dirname(SHEET), path)
+    return [path] if scheme == "file" and os.path.exists(path) else []
+
+
+def clusters_by_hand(wildcards):
+    """The file that replaces the clusters found, if the configuration names one."""
+    path = config["clusters"].get(wildcards.size)
+    return [find_file(path)] if path else []
+
+
+def atlas_files(name):
+    """One file of each trained size."""
+    return lambda wildcards: expand(
+        f"results/autoencoder/{{size}}/{name}", size=trained_sizes()
+    )
+
+
+def tables_drawn(wildcards):
+    """The tables of one figure, by the names its function gives them."""
+    return {
+        name: path.format(size=wildcards.size)
+        for name, path in FIGURES[wildcards.figure].items()
+    }
+
+
+def figures_of(size):
+    """The figures that a size has: k-means only where the configuration asks for it."""
+    asked = int(size.split("x")[0]) in config["kmeans_sizes"]
+    return [figure for figure in FIGURES if figure != "kmeans" or asked]
+
+
+def figure_files(extension):
+    """A file of every figure of every trained size, in the order of the page."""
+    return lambda wildcards: [
+        f"results/figures/{figure}_{size}.{extension}"
+        for size in trained_sizes()
+        for figure in figures_of(size)
+    ]
+
+
+def of_net(column):
+    """A column of config/zoo.tsv for the net of a job, trained or not."""
+    return lambda wildcards: NETS.at[wildcards.net.removesuffix("_init"), column]
 
 
 try:
@@ -83,4 +125,4 @@ try:
                 f"configuration: thresholds: none for size {size}; add {size}: 0.3"
             )
 except AtlasError as error:
-    stop(error)
+    raise SystemExit(f"error: {error}")  # the one line that says what to mend

@@ -29,20 +29,6 @@ FIGURES = {
 }
 
 
-def tables_drawn(wildcards):
-    """The tables of one figure, by the names its function gives them."""
-    return {
-        name: path.format(size=wildcards.size)
-        for name, path in FIGURES[wildcards.figure].items()
-    }
-
-
-def figures_of(size):
-    """The figures that a size has: k-means only where the configuration asks for it."""
-    asked = int(size.split("x")[0]) in config["kmeans_sizes"]
-    return [figure for figure in FIGURES if figure != "kmeans" or asked]
-
-
 rule draw_figure:
     input:
         unpack(tables_drawn),

@@ -6,13 +6,6 @@ One job is one model, one shard is one layer: jobs cost seconds, shards do not.
 """
 
 
-def checkpoint_file(wildcards):
-    """The local file of a model. One that is missing is not an input: it must fail its own model, not the whole run."""
-    scheme, _, path = MODELS.at[wildcards.model, "source"].partition(":")
-    path = os.path.join(os.path.dirname(SHEET), path)
-    return [path] if scheme == "file" and os.path.exists(path) else []
-
-
 rule extract_kernels:
     input:
         checkpoint=checkpoint_file,

@@ -5,15 +5,6 @@ Outputs: results/report.html, one page that needs nothing beside it.
 """
 
 
-def figure_files(extension):
-    """A file of every figure of every trained size, in the order of the page."""
-    return lambda wildcards: [
-        f"results/figures/{figure}_{size}.{extension}"
-        for size in trained_sizes()
-        for figure in figures_of(size)
-    ]
-
-
 rule write_report:
     input:
         figures=figure_files("svg"),

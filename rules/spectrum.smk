@@ -6,12 +6,6 @@ results/kmeans/KxK.parquet, the same naming for the centres of k-means.
 """
 
 
-def clusters_by_hand(wildcards):
-    """The file that replaces the clusters found, if the configuration names one."""
-    path = config["clusters"].get(wildcards.size)
-    return [find_file(path)] if path else []
-
-
 rule name_clusters:
     input:
         spectrum="results/autoencoder/{size}/spectrum.parquet",

@@ -9,11 +9,6 @@ NETS = pd.read_csv(beside("config/zoo.tsv"), sep="\t", index_col="model")
 UNTRAINED = [f"{net}_init" for net in NETS.index[NETS["keep_init"] == "yes"]]
 
 
-def of_net(column):
-    """A column of config/zoo.tsv for the net of a job, trained or not."""
-    return lambda wildcards: NETS.at[wildcards.net.removesuffix("_init"), column]
-
-
 rule train_zoo_net:
     input:
         library=library("train_zoo_net.py"),

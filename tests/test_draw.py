@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from kernel_atlas import draw
+from kernel_atlas import canvas, draw
 from kernel_atlas.kernels import centre_and_normalise
 from kernel_atlas.patterns import templates
 
@@ -140,7 +140,7 @@ def test_data_are_what_is_drawn():
     assert (spectrum.groupby("cluster")["code"].min() >= tables["clusters"].set_index("cluster")["code_low"]).all()
 
     models = drawn("models", tables).data
-    families = models.columns[models.columns.isin(list(draw.FAMILIES)) & (models.columns != "other")]
+    families = models.columns[models.columns.isin(list(canvas.FAMILIES)) & (models.columns != "other")]
     np.testing.assert_allclose(models[families].sum(axis=1), models["clustered_share"])
     assert (models["noise_share"] == 0.05).all()
 
@@ -206,16 +206,16 @@ def test_taps_are_coloured_from_minus_to_plus_the_largest():
 
 
 def test_each_family_has_its_own_colour_and_off_its_hatch():
-    colours = [colour for colour, _ in draw.FAMILIES.values()]
+    colours = [colour for colour, _ in canvas.FAMILIES.values()]
     assert len(set(colours)) == len(colours)
-    assert all(bool(hatch) == name.startswith("Off") for name, (_, hatch) in list(draw.FAMILIES.items())[:9])
-    families = {draw.family_of(label) for label in templates(7).labels}
-    assert families == set(list(draw.FAMILIES)[:9])
-    assert draw.family_of("pattern-3") == draw.family_of("Named by hand") == "Further patterns"
+    assert all(bool(hatch) == name.startswith("Off") for name, (_, hatch) in list(canvas.FAMILIES.items())[:9])
+    families = {canvas.family_of(label) for label in templates(7).labels}
+    assert families == set(list(canvas.FAMILIES)[:9])
+    assert canvas.family_of("pattern-3") == canvas.family_of("Named by hand") == "Further patterns"
 
 
 def test_labels_are_shortened_without_loss():
     labels = set(templates(7).labels)
-    assert len({draw.short(label) for label in labels}) == len(labels)
-    assert draw.short("Off-Second-Derivative-NE-SW") == "Off 2nd deriv. NE\N{EN DASH}SW"
-    assert draw.short("First-Derivative-N") == "1st deriv. N"
+    assert len({canvas.short(label) for label in labels}) == len(labels)
+    assert canvas.short("Off-Second-Derivative-NE-SW") == "Off 2nd deriv. NE\N{EN DASH}SW"
+    assert canvas.short("First-Derivative-N") == "1st deriv. N"

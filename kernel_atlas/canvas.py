@@ -1,0 +1,160 @@
+"""How figures look: style, colours of label families, kernels as images, rows, legends, and words of a caption."""
+
+import re
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
+
+WIDTH = 9.0  # inches: 864 pixels of a page, where text keeps its size
+DOTS = 200  # per inch, of what is drawn as an image
+
+INK, SOFT = "#222222", "#666666"
+TAPS = "RdBu_r"  # white at zero; its two ends differ to every kind of colour vision
+HALO = withStroke(linewidth=2.5, foreground="white", alpha=0.85)  # lets ink be read on any colour
+STYLE = {
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "white",
+    # DejaVu comes with matplotlib, so that a layout is the same everywhere; Verdana is as wide where a page lacks it
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
+    "font.size": 8,
+    "hatch.linewidth": 0.7,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "xtick.major.width": 0.6,
+    "ytick.color": SOFT,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 7.5,
+    "ytick.major.width": 0.6,
+}
+
+# One colour per family of labels, the same in every figure and size: hues of Okabe & Ito (2008), which colour-blind
+# readers tell apart. Off is hatched beside its On, so that no family is told by colour alone.
+FAMILIES = {
+    "On-Centre": ("#d55e00", ""),
+    "Off-Centre": ("#0072b2", "////"),
+    "On-Square": ("#e69f00", ""),
+    "Off-Square": ("#56b4e9", "////"),
+    "On-Cross": ("#cc79a7", ""),
+    "Off-Cross": ("#5b3a8c", "////"),
+    "First-Derivative": ("#009e73", ""),
+    "On-Second-Derivative": ("#f0e442", ""),
+    "Off-Second-Derivative": ("#8a8a00", "////"),
+    "Further patterns": ("#8c5a3c", "xxx"),
+    "other": ("#cfcfcf", ""),
+}
+
+
+def family_of(label: str) -> str:
+    """`First-Derivative-NE` -> `First-Derivative`. What has no formula is in `Further patterns`."""
+    return next((family for family in FAMILIES if label.startswith(family)), "Further patterns")
+
+
+def short(label: str) -> str:
+    """A label as figures write it: `On-Second-Derivative-EW` -> `On 2nd deriv. EW`."""
+    label = re.sub(r"-([NS][EW])-([NS][EW])$", "-\\1\N{EN DASH}\\2", label)  # an axis, not to be broken at its dash
+    label = re.sub(r"-?Second-Derivative-?", " 2nd deriv. ", label)
+    return re.sub(r"-?First-Derivative-?", " 1st deriv. ", label).strip()
+
+
+def open_canvas(height: float) -> tuple[Figure, Axes]:
+    """A figure, and axes that cover it with inches as unit, y downwards from the top left."""
+    figure = Figure(figsize=(WIDTH, height))
+    canvas = figure.add_axes([0, 0, 1, 1])
+    canvas.set(xlim=(0, WIDTH), ylim=(height, 0))
+    canvas.set_axis_off()
+    canvas.set_zorder(1)  # above axes added later
+    return figure, canvas
+
+
+def open_rows(rows: int, left: float, legend: float = 0.42) -> tuple[Figure, Axes]:
+    """A figure with a horizontal bar or box a row, of the same thickness whatever their number."""
+    low = 0.5 + legend
+    height = low + 0.45 + 0.205 * rows
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_axes([left / WIDTH, low / height, (WIDTH - left - 0.95) / WIDTH, (height - low - 0.3) / height])
+    axes.set_ylim(-0.6, rows - 0.4)
+    axes.tick_params(axis="y", length=0)
+    return figure, axes
+
+
+def count_rows(axes: Axes, y: np.ndarray, kernels: pd.Series) -> None:
+    """The number of kernels at the right end of each row."""
+    for place, count in zip([len(y) - 0.35, *y], ["kernels", *(f"{count:,}" for count in kernels)], strict=True):
+        where = {"x": 1.015, "y": place, "transform": axes.get_yaxis_transform()}
+        axes.text(**where, s=count, va="bottom" if count == "kernels" else "center", size=7, color=SOFT)
+
+
+def draw_kernel(canvas: Axes, taps: np.ndarray, middle: float, top: float, side: float, frame: str = "") -> None:
+    """A kernel as a small image, scaled to its own largest tap so that patterns compare; zero is white."""
+    image = np.reshape(taps, (round(len(taps) ** 0.5), -1)) / max(np.abs(taps).max(), 1e-12)
+    left, right = middle - side / 2, middle + side / 2
+    where = {"extent": (left, right, top + side, top), "aspect": "auto", "interpolation": "nearest"}
+    canvas.imshow(image, cmap=TAPS, vmin=-1, vmax=1, **where)
+    canvas.add_patch(Rectangle((left, top), side, side, fill=False, ec=frame or "#bbbbbb", lw=0.9 if frame else 0.3))
+
+
+def draw_scale(canvas: Axes, left: float, top: float) -> None:
+    """The colours of taps."""
+    canvas.imshow(
+        np.linspace(-1, 1, 64)[None], cmap=TAPS, extent=(left + 0.72, left + 1.52, top + 0.09, top), aspect="auto"
+    )
+    words = {"va": "center", "size": 6.5, "color": SOFT}
+    canvas.text(left + 0.67, top + 0.045, "taps: \N{MINUS SIGN}max", ha="right", **words)
+    canvas.text(left + 1.57, top + 0.045, "+max of each kernel", ha="left", **words)
+
+
+def look_of(family: str) -> dict[str, Any]:
+    """How an area of a family is filled."""
+    colour, hatch = FAMILIES[family]
+    return {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "lw": 0.2}
+
+
+def draw_legend(figure: Figure, families: Iterable[str]) -> None:
+    """The families at the foot of a figure."""
+    handles = [
+        Patch(**look_of(family), label="other (not clustered)" if family == "other" else short(family))
+        for family in families
+    ]
+    columns = len(handles) if len(handles) < 7 else -(-len(handles) // 2)
+    figure.legend(handles=handles, loc="lower center", ncols=columns, handlelength=1.6, columnspacing=1.4)
+
+
+def wrapped(words: str, inches: float, points: float) -> str:
+    """Words in lines no wider than a column; DejaVu Sans is 0.6 em wide on average."""
+    return "\n".join(textwrap.wrap(words, max(6, int(inches * 72 / (0.6 * points)))))
+
+
+def cut(name: str, length: int) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def between(values: pd.Series) -> str:
+    low, high = f"{values.min():z.2f}", f"{values.max():z.2f}"
+    return f"median {low}" if low == high else f"medians from {low} to {high}"
+
+
+def networks(shown: int, there: int) -> str:
+    if shown < there:
+        return f"The {shown} of {there} independent networks with most kernels"
+    return f"All {there} independent networks" if there > 1 else "The one independent network"
