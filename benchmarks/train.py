@@ -66,8 +66,10 @@ def main() -> None:
     batch = autoencoder.batch_size(options.kernels)
     some = kernels[: max(batch, options.kernels // 10)]  # the loop's speed does not depend on how many there are
 
+    steps = -(-options.kernels // batch)  # once over the kernels
+
     def ours() -> None:
-        autoencoder.train(kernels, 0, 1, 1, options.kernels, device, report=lambda line: None)
+        autoencoder.train(kernels, 0, 1, steps, device, report=lambda line: None)
 
     def one_round() -> tuple[float, float, float]:
         return (

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,9 @@ from kernel_atlas.errors import AtlasError
 
 WIDTHS = (256, 128, 64)
 LEARNING_RATE = 2e-3
-HELD_OUT = 0.1  # of the kernels, to choose the restart and to stop
-PATIENCE = 30  # epochs without a better held-out loss
+HELD_OUT = 0.1, 20_000  # share of the kernels, and how many at most, to choose the start and to stop
+LOOK = 50  # steps between two looks at them
+PATIENCE = 0.3  # of the steps without a better held-out loss
 COLLAPSED = 1e-3  # standard deviation of the codes below which they all say the same
 
 
@@ -65,7 +66,7 @@ def choose_device(gpus: int) -> str:
 
 
 def batch_size(kernels: int) -> int:
-    """About fifty steps an epoch, in batches from 256 (small sets need the steps) to 8192 (GPUs need the work)."""
+    """A fiftieth of the kernels, from 256 (a smaller batch is noise) to 8192 (a larger one gains nothing)."""
     return min(8192, max(256, 2 ** round(math.log2(max(1, kernels / 50)))))
 
 
@@ -73,8 +74,7 @@ def train(
     kernels: np.ndarray,
     seed: int,
     restarts: int,
-    epochs: int,
-    kernels_seen: int,
+    steps: int,
     device: str = "cpu",
     report: Callable[[str], None] = print,
 ) -> tuple[Autoencoder, pd.DataFrame]:
@@ -88,8 +88,9 @@ def train(
         Start r is drawn with seed + r; the held-out kernels with seed.
     restarts : int
         Random starts. A start whose codes all end at one value has collapsed and never wins.
-    epochs, kernels_seen : int
-        One start stops after so many epochs, or once it has seen so many kernels, whichever comes first.
+    steps : int
+        Steps of the optimiser in one start at most. As batches grow with the set, so many steps are about as many
+        passes over a set of ten thousand kernels as over one of a hundred thousand.
     device : str
         `cpu` or `cuda`. The whole set is kept there.
     report : callable
@@ -100,7 +101,7 @@ def train(
     Autoencoder
         On the CPU.
     DataFrame
-        start, seed, epoch, loss, held_out_loss, code_std, collapsed, chosen.
+        start, seed, step, loss, held_out_loss, code_std, collapsed, chosen.
 
     Raises
     ------
@@ -111,18 +112,18 @@ def train(
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
     torch.use_deterministic_algorithms(True)
     order = np.random.default_rng(seed).permutation(len(kernels))
-    held_out_count = max(1, round(HELD_OUT * len(kernels)))
+    share, most = HELD_OUT
+    held_out_count = min(most, max(1, round(share * len(kernels))))
     held_out = torch.from_numpy(kernels[order[:held_out_count]]).to(device)
     training = torch.from_numpy(kernels[order[held_out_count:]]).to(device)
-    epochs = max(1, min(epochs, math.ceil(kernels_seen / len(training))))
 
     # for whoever watches a terminal; where there is none, `report` has to do
-    bar = tqdm(total=restarts * epochs, unit="epoch", leave=False, disable=None, file=sys.__stderr__)
+    bar = tqdm(total=restarts * steps, unit="step", leave=False, disable=None, file=sys.__stderr__)
     best, histories = None, []
     for start in range(restarts):
         bar.set_description(f"{kernels.shape[1]} taps, start {start + 1} of {restarts}")
-        bar.update(start * epochs - bar.n)
-        model, history = _train_once(training, held_out, seed + start, epochs, start, report, bar)
+        bar.update(start * steps - bar.n)
+        model, history = _train_once(training, held_out, seed + start, steps, start, report, bar)
         histories.append(history.assign(start=start, seed=seed + start))
         loss = history["held_out_loss"].min()
         collapsed = history["collapsed"].iloc[-1]
@@ -141,43 +142,48 @@ def train(
 
 
 def _train_once(
-    training: Tensor, held_out: Tensor, seed: int, epochs: int, start: int, report: Callable[[str], None], bar: tqdm
+    training: Tensor, held_out: Tensor, seed: int, steps: int, start: int, report: Callable[[str], None], bar: tqdm
 ) -> tuple[Autoencoder, pd.DataFrame]:
     torch.manual_seed(seed)
     model = Autoencoder(training.shape[1]).to(training.device)
     optimiser = torch.optim.Adam(model.parameters(), fused=True)
-    batch = batch_size(len(training))
-    steps = epochs * math.ceil(len(training) / batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.1)
-    best_loss, best_state, best_epoch, rows, reported = math.inf, None, 0, [], time.monotonic()
-    for epoch in range(epochs):
-        total = torch.zeros((), device=training.device)  # stays there: reading it each step would stall a GPU
-        for index in torch.randperm(len(training), device=training.device).split(batch):
-            _, dissimilarity = model(training[index])
-            loss = dissimilarity.mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += loss.detach() * len(index)
+    batches = _batches(len(training), batch_size(len(training)), training.device)
+    best_loss, best_state, best_step, rows, reported = math.inf, None, 0, [], time.monotonic()
+    total = torch.zeros((), device=training.device)  # stays there: reading it each step would stall a GPU
+    for step in range(1, steps + 1):
+        loss = model(training[next(batches)])[1].mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        total += loss.detach()
+        if step % LOOK and step < steps:
+            continue
         with torch.no_grad():
             codes, dissimilarity = model(held_out)
         held_out_loss, spread = dissimilarity.mean().item(), codes.std(correction=0).item()
         collapsed = spread < COLLAPSED
-        rows.append((epoch, total.item() / len(training), held_out_loss, spread, collapsed))
+        rows.append((step, total.item() / ((step - 1) % LOOK + 1), held_out_loss, spread, collapsed))
+        total.zero_()
         if held_out_loss < best_loss:
-            best_loss, best_epoch = held_out_loss, epoch
+            best_loss, best_step = held_out_loss, step
             best_state = {name: value.clone() for name, value in model.state_dict().items()}
-        bar.update()
-        if time.monotonic() - reported > 5 or epoch + 1 == epochs:
+        bar.update(start * steps + step - bar.n)
+        if time.monotonic() - reported > 5 or step == steps:
             reported = time.monotonic()
             state = f"held-out loss {held_out_loss:.4f}, spread of codes {spread:.3f}"
-            report(f"start {start}: epoch {epoch + 1}/{epochs}, {state}")
-        warmed_up = epoch > 0.15 * epochs
-        if warmed_up and (collapsed or epoch - best_epoch >= PATIENCE):
+            report(f"start {start}: step {step}/{steps}, {state}")
+        if step > 0.15 * steps and (collapsed or step - best_step > PATIENCE * steps):
             break
     model.load_state_dict(best_state)
-    return model, pd.DataFrame(rows, columns=["epoch", "loss", "held_out_loss", "code_std", "collapsed"])
+    return model, pd.DataFrame(rows, columns=["step", "loss", "held_out_loss", "code_std", "collapsed"])
+
+
+def _batches(kernels: int, batch: int, device: torch.device) -> Iterator[Tensor]:
+    """Indices of random batches, every kernel once before any comes again."""
+    while True:
+        yield from torch.randperm(kernels, device=device).split(batch)
 
 
 def save(model: Autoencoder, path: str | Path, **metadata: object) -> None:

@@ -79,7 +79,7 @@ models: sheet.tsv
 sizes: [3, 5, 7]
 minimum_kernels: 200
 noise_kernels: 500
-training: {restarts: 1, epochs: 80, kernels_seen: 40000}
+training: {restarts: 1, steps: 160}
 """
 
 

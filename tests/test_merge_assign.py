@@ -42,7 +42,7 @@ def run(tmp_path_factory):
 def atlas(run):
     """An encoder of 5x5, its clusters cut by hand, as files."""
     merge.merge_kernels([run / "b", run / "a"], 5, run / "5x5.parquet")
-    model, _ = autoencoder.train(merge.training_kernels(run / "5x5.parquet"), 0, 1, 40, 10**6, report=lambda line: None)
+    model, _ = autoencoder.train(merge.training_kernels(run / "5x5.parquet"), 0, 1, 120, report=lambda line: None)
     autoencoder.save(model, run / "encoder.safetensors")
     rows = [(0, 0, 0.5, "low"), (1, 0.5, 1, "high")]
     pd.DataFrame(rows, columns=["cluster", "code_low", "code_high", "label"]).to_csv(

@@ -29,7 +29,7 @@ def kernels(data):
 
 
 def test_one_number_clusters_at_least_as_much_as_ten_means_and_no_noise(kernels, tmp_path):
-    model, _ = autoencoder.train(kernels, seed=0, restarts=3, epochs=150, kernels_seen=10**7, report=lambda line: None)
+    model, _ = autoencoder.train(kernels, seed=0, restarts=3, steps=3000, report=lambda line: None)
     autoencoder.save(model, tmp_path / "encoder.safetensors")
     coder = Coder(tmp_path / "encoder.safetensors")
     means = centre_and_normalise(KMeans(10, n_init=5, random_state=0).fit(kernels).cluster_centers_)

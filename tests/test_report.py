@@ -34,7 +34,7 @@ PARAMETERS = {
     "minimum_kernels": 500,
     "thresholds": {"5x5": 0.2, "7x7": 0.3},
     "seed": 4321,
-    "training": {"restarts": 3, "epochs": 77},
+    "training": {"restarts": 3, "steps": 77},
     "clusters": {"5x5": "/home/me/by_hand.tsv"},
     "kmeans_sizes": [],
 }
@@ -134,7 +134,7 @@ def test_numbers_are_those_of_the_tables(page):
         "81.3",
         "270,000",
         "Seed 4321",
-        "training.epochs 77",
+        "training.steps 77",
         "See 17 < 18.",
     ):
         assert number_ in text, number_

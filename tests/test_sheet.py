@@ -75,8 +75,8 @@ def test_missing_sheet(tmp_path):
 
 
 def test_config_defaults_fill_nested_keys():
-    config = check_config({"training": {"epochs": 3}, "thresholds": {"7x7": 0.25}}, SCHEMA)
-    assert config["training"] == {"epochs": 3, "restarts": 3, "kernels_seen": 10_000_000}
+    config = check_config({"training": {"steps": 30}, "thresholds": {"7x7": 0.25}}, SCHEMA)
+    assert config["training"] == {"steps": 30, "restarts": 3}
     assert config["thresholds"]["7x7"] == 0.25 and config["thresholds"]["5x5"] == 0.2
 
 
@@ -84,8 +84,8 @@ def test_config_defaults_fill_nested_keys():
     "config, message",
     [
         ({"modles": "x"}, "'modles' was unexpected.*did you mean models"),
-        ({"training": {"epoch": 3}}, "training: .*did you mean epochs"),
-        ({"training": {"epochs": 0}}, "training.epochs: 0 is less than the minimum of 1"),
+        ({"training": {"step": 3}}, "training: .*did you mean steps"),
+        ({"training": {"steps": 0}}, "training.steps: 0 is less than the minimum of 1"),
         ({"sizes": [7, 7]}, "sizes: .*non-unique"),
         ({"thresholds": {"7x7": "low"}}, "thresholds.7x7: 'low' is not of type 'number'"),
         ({"seed": -1}, "seed"),

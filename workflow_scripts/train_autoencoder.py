@@ -17,8 +17,7 @@ with job_log(snakemake.log[0]):
         kernels,
         seed=snakemake.params.seed,
         restarts=snakemake.params.restarts,
-        epochs=snakemake.params.epochs,
-        kernels_seen=snakemake.params.kernels_seen,
+        steps=snakemake.params.steps,
         device=device,
     )
     history.to_parquet(snakemake.output.history, index=False)
