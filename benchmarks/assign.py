@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from kernel_atlas import autoencoder
 from kernel_atlas.assign import assign_model, load_atlases
 from kernel_atlas.extract import extract_model
 from kernel_atlas.merge import merge_kernels
@@ -66,6 +65,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         return child(options.child[0], Path(options.child[1]), options.child[2])
+    from kernel_atlas import autoencoder  # not for the children: assigning needs no torch
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         autoencoder.save(autoencoder.Autoencoder(49), folder / "encoder.safetensors")
