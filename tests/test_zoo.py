@@ -102,12 +102,12 @@ def test_batches_are_shifted_and_flipped_only_where_allowed():
 def test_trains_writes_and_repeats(images, tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "BATCH", 5)
     lines = []
-    row = zoo.train_net(images, "cifar10", 5, 3, 3, tmp_path / "a.safetensors", log=lines.append)
-    assert row["top1"] > 90 and len(lines) == 4
+    row = zoo.train_net(images, "cifar10", 5, 3, 6, tmp_path / "a.safetensors", log=lines.append)
+    assert row["top1"] > 90 and len(lines) == 7
     assert {"architecture", "dataset", "params", "seed", "epochs", "seconds", "device"} <= row.keys()
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         assert file.metadata()["dataset"] == "cifar10" and file.metadata()["seed"] == "3"
-    zoo.train_net(images, "cifar10", 5, 3, 3, tmp_path / "b.safetensors", log=lines.append)
+    zoo.train_net(images, "cifar10", 5, 3, 6, tmp_path / "b.safetensors", log=lines.append)
     first, second = load_file(tmp_path / "a.safetensors"), load_file(tmp_path / "b.safetensors")
     assert all(torch.equal(first[name], second[name]) for name in first)
     net = zoo.new_net(5, 2, 0)
