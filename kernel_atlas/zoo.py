@@ -213,7 +213,7 @@ def image_files(images: Path, dataset: str) -> list[Path]:
     images = Path(images)
     if not images.is_dir():
         raise AtlasError(
-            f"zoo: {images}: no such folder of image sets; name yours with --config images=FOLDER (resources/zoo/README.md)"
+            f"zoo: {images}: no such folder of image sets; name yours: --config images=FOLDER (resources/zoo/README.md)"
         )
     files = [
         path
