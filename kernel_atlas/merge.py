@@ -32,6 +32,11 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
     -------
     DataFrame
         size, kernels, dead, layers, models, trained (bool); a row for each side in `sides`.
+
+    Raises
+    ------
+    AtlasError
+        No size has enough.
     """
     counts = {side: [0, 0, 0, 0] for side in sides}
     for model in models:
@@ -49,7 +54,14 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
             counts[side][3] += 1
     table = pd.DataFrame.from_dict(counts, orient="index", columns=["kernels", "dead", "layers", "models"])
     table.insert(0, "size", [size_name(side) for side in table.index])
-    return table.assign(trained=table["kernels"] - table["dead"] >= minimum)
+    table["trained"] = table["kernels"] - table["dead"] >= minimum
+    if not table["trained"].any():
+        found = ", ".join(f"{size} {count}" for size, count in zip(table["size"], table["kernels"], strict=True))
+        raise AtlasError(
+            f"no size has the {minimum} kernels that an autoencoder needs ({found}); "
+            "add models with use = train, or lower minimum_kernels"
+        )
+    return table
 
 
 def merge_kernels(models: Iterable[str | Path], side: int, output: str | Path) -> int:

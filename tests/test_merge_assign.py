@@ -58,6 +58,11 @@ def test_counts(run):
     assert counts.loc["7x7", ["kernels", "trained"]].tolist() == [0, False]
 
 
+def test_too_few_kernels_of_every_size_are_said_so(run):
+    with pytest.raises(AtlasError, match=r"no size has the 1000 kernels.*3x3 60, 5x5 540.*minimum_kernels"):
+        merge.count_kernels([run / "a", run / "b"], [3, 5], 1000)
+
+
 def test_merged_kernels_are_those_of_the_shards_in_order_of_names(run, atlas):
     merged = pq.read_table(run / "5x5.parquet")
     assert merged["model"].to_pylist() == ["a"] * 500 + ["b"] * 40

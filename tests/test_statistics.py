@@ -27,6 +27,7 @@ def run(tmp_path):
         "a": [{"On-Centre": 30, "other": 10, "dead": 5}, {"On-Cross": 10, "other": 30}, {"On-Centre": 20}],
         "b": [{"On-Centre": 5, "other": 15}],
         "c": [{"other": 40}, {"dead": 8}],
+        "nothing": [],  # none of its kernels has a size that was trained
     }
     rows = ["model source use group top1", "a file:a train g 80", "b file:b assign g 70", "c file:c control"]
     (tmp_path / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t"))
