@@ -85,7 +85,7 @@ def train(
     kernels : float32 array [n, taps]
         Centred unit kernels.
     seed : int
-        Start r is drawn with seed + r; the held-out kernels with seed.
+        Start r is drawn with 1000 seed + r, so that two seeds share no start; the held-out kernels with seed.
     restarts : int
         Random starts. A start whose codes all end at one value has collapsed and never wins.
     steps : int
@@ -123,8 +123,8 @@ def train(
     for start in range(restarts):
         bar.set_description(f"{kernels.shape[1]} taps, start {start + 1} of {restarts}")
         bar.update(start * steps - bar.n)
-        model, history = _train_once(training, held_out, seed + start, steps, start, report, bar)
-        histories.append(history.assign(start=start, seed=seed + start))
+        model, history = _train_once(training, held_out, 1000 * seed + start, steps, start, report, bar)
+        histories.append(history.assign(start=start, seed=1000 * seed + start))
         loss = history["held_out_loss"].min()
         collapsed = history["collapsed"].iloc[-1]
         report(f"start {start}: held-out loss {loss:.4f}{', collapsed' if collapsed else ''}")

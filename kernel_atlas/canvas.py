@@ -63,7 +63,7 @@ FAMILIES = {
 
 def family_of(label: str) -> str:
     """`First-Derivative-NE` -> `First-Derivative`. What has no formula is in `Further patterns`."""
-    return next((family for family in FAMILIES if label.startswith(family)), "Further patterns")
+    return next((name for name in FAMILIES if label == name or label.startswith(f"{name}-")), "Further patterns")
 
 
 def short(label: str) -> str:

@@ -26,6 +26,8 @@ def read_clusters(path: str | Path) -> pd.DataFrame:
         low, high = clusters["code_low"].to_numpy(float), clusters["code_high"].to_numpy(float)
         clusters["cluster"] = clusters["cluster"].astype(int)
         reserved = clusters["label"].isin(["other", "dead"]) | clusters["label"].isna()
+    except OSError as error:
+        raise AtlasError(f"{path}: {error.strerror}; mend the path of the clusters in the configuration") from error
     except (KeyError, ValueError, pd.errors.ParserError) as error:
         raise AtlasError(f"{path}: {error}; write the columns cluster, code_low, code_high and label") from error
     covered = np.concatenate([[0], high]), np.concatenate([low, [1]])

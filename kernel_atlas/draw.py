@@ -259,7 +259,7 @@ def draw_models(
     caption = (
         f"{networks(len(trained), len(independent))}{' and the controls' if control.any() else ''}: the share of "
         f"{size} kernels with a dissimilarity below {threshold:g}, by family of patterns; lines are 95 % bootstrap "
-        f"intervals over the layers of a model (none where it has one). Networks have {percent(trained.min())} to "
+        f"intervals over the layers of a model, if it has five. Networks have {percent(trained.min())} to "
         f"{percent(trained.max())}; Gaussian noise has {percent(by_noise)}"
     )
     if control.any():
@@ -522,9 +522,9 @@ def _family_shares(table: pd.DataFrame, unit: str | list[str]) -> pd.DataFrame:
 
 
 def _largest_first(models: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Independent networks, the largest of each group that shares weights, and controls; most kernels first."""
-    ordered = models.sort_values("kernels", ascending=False, kind="stable")
-    return one_per_group(ordered), ordered[ordered["use"] == "control"]
+    """Independent networks and controls of one size; most kernels first."""
+    controls = models[models["use"] == "control"]
+    return one_per_group(models), controls.sort_values("kernels", ascending=False, kind="stable")
 
 
 def _square_root_ticks(highest: float) -> list[float]:

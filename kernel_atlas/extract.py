@@ -34,6 +34,7 @@ INVENTORY = pa.schema(
         pa.field("stride", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
         pa.field("dilation", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
         pa.field("dtype", pa.string(), metadata={"description": "data type the checkpoint stores"}),
+        pa.field("convolution", pa.string(), metadata={"description": "depthwise or dense"}),
     ]
 )
 
@@ -111,7 +112,7 @@ def extract_model(
                 if convolution == "dense" and len(channels) > dense_per_layer:
                     draw = np.random.default_rng([seed, index])
                     channels = np.sort(draw.choice(channels, dense_per_layer, replace=False))
-                _write_shard(partial / f"{index:03d}.parquet", model, index, layer, channels, provenance)
+                _write_shard(partial / f"{index:03d}.parquet", model, index, layer, channels, convolution, provenance)
                 count += 1
         if not count:
             raise AtlasError(f"no {convolution} convolution in it; check that it holds the weights of a network")
@@ -128,12 +129,12 @@ def extract_model(
 
 
 def _write_shard(
-    path: Path, model: str, index: int, layer: Layer, channels: np.ndarray, provenance: dict[str, str]
+    path: Path, model: str, index: int, layer: Layer, channels: np.ndarray, convolution: str, provenance: dict[str, str]
 ) -> None:
     """One layer's shard: the kernels of `channels`, in blocks that bound the memory."""
     *_, kh, kw = layer.weight.shape
     kernels = layer.weight.reshape(-1, kh * kw)
-    row = (model, index, layer.name, len(kernels), kh, kw, layer.stride, layer.dilation, layer.dtype)
+    row = (model, index, layer.name, len(kernels), kh, kw, layer.stride, layer.dilation, layer.dtype, convolution)
     known = {name: str(value) for name, value in zip(INVENTORY.names, row, strict=True) if value is not None}
     schema = shard_schema(kh * kw).with_metadata(known | provenance)
     # Dictionaries pay for names, which repeat; taps do not.

@@ -14,9 +14,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from kernel_atlas import __version__
-from kernel_atlas.sheet import one_per_group
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
+MANY = 10  # networks below which a correlation is no finding
 FEW = 4  # independent networks below which an interval over networks says little
 NOTHING = "\N{EN DASH}"
 
@@ -35,9 +35,13 @@ def number(value: float) -> str:
 
 
 def controls_of(size: str, models: pd.DataFrame, noise: pd.DataFrame) -> dict[str, float]:
-    """The share clustered of what should not be: of Gaussian noise, and of each model with use = control."""
+    """The share clustered of what should not be: of Gaussian noise, and of each control, the highest first.
+
+    A regular convolution is no control in this sense: it is trained, and is there for comparison.
+    """
     labels = noise.loc[noise["kh"] == int(size.split("x")[0]), "label"]
-    rows = models[(models["size"] == size) & (models["use"] == "control")]
+    rows = models[(models["size"] == size) & (models["use"] == "control") & (models["convolution"] == "depthwise")]
+    rows = rows.sort_values("clustered_share", ascending=False)
     shares = dict(zip(rows["model"], rows["clustered_share"], strict=True))
     return {"Gaussian noise": labels.ne("other").mean()} | shares
 
@@ -74,6 +78,8 @@ def find_shares(size: str, threshold: float, totals: pd.DataFrame, controls: Map
     if networks < FEW:
         found.append("Too few networks to say how others differ.")
     listed = ", ".join(f"{name} {percent(value)}" for name, value in list(controls.items())[:FEW])
+    if len(controls) > FEW:
+        listed += f" and {len(controls) - FEW} lower ones"
     end, surest = ("lower end of the interval", low) if np.isfinite(low) else ("share", share)
     highest = max(controls.values())
     verdict = "more than twice" if surest > 2 * highest > 0 else "above" if surest > highest else "not above"
@@ -95,9 +101,15 @@ def find_correlation(correlation: pd.DataFrame) -> str:
             "Whether better or larger networks have a higher share cannot be said: no data set has four independent "
             "networks in the sheet whose top1 or params are given and differ."
         )
-    clear = correlation[(correlation["pearson_low"] > 0) | (correlation["pearson_high"] < 0)]
+    many = correlation[correlation["n"] >= MANY]
+    if many.empty:
+        return (
+            "Whether better or larger networks have a higher share cannot be said: no data set has "
+            f"{MANY} independent networks in the sheet; the coefficients of fewer are in the table below."
+        )
+    clear = many[(many["pearson_low"] > 0) | (many["pearson_high"] < 0)]
     words = (
-        f"Of {len(correlation)} correlations of the share clustered with top-1 or with the number of parameters, "
+        f"Of {len(many)} correlations of the share clustered with top-1 or with the number of parameters, "
         f"{len(clear)} {'has' if len(clear) == 1 else 'have'} an interval without zero"
     )
     listed = [
@@ -106,6 +118,17 @@ def find_correlation(correlation: pd.DataFrame) -> str:
         for row in clear.nlargest(3, "n").to_dict("records")
     ]
     return f"{words} ({'; '.join(listed)})." if listed else f"{words}."
+
+
+def describe_fit(history: pd.DataFrame) -> str:
+    """A sentence on how far the shares of networks that trained the autoencoder are in-sample."""
+    kept = history[history["chosen"]]
+    best = kept.loc[kept["held_out_loss"].idxmin()]
+    return (
+        f"The autoencoder leaves a mean dissimilarity of {best['loss']:.3f} on the kernels that trained it and "
+        f"{best['held_out_loss']:.3f} on those held out: shares of networks that trained it are in-sample to that "
+        "degree. Intervals are over networks, for this one autoencoder; another seed moves shares and names too."
+    )
 
 
 def describe_sizes(sizes: pd.DataFrame, minimum: int) -> list[dict[str, Any]]:
@@ -203,6 +226,7 @@ def collect_facts(
     totals: pd.DataFrame,
     correlation: pd.DataFrame,
     noise: pd.DataFrame,
+    histories: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
     """Everything that the page says, for `write_report`.
 
@@ -217,9 +241,13 @@ def collect_facts(
         The tables of the same names.
     clusters : mapping
         Size -> clusters.tsv.
+    histories : mapping
+        Size -> history.parquet.
     figures : mapping
         Size -> figures from `read_figure`, in the order of the page.
     """
+    inventory = inventory[inventory["convolution"] == "depthwise"]
+    counted = sheet[(sheet["use"] != "control") & (sheet["convolution"] == "depthwise")]
     square = inventory["kh"] == inventory["kw"]
     asked = inventory["kh"].map(lambda side: f"{side}x{side}").isin(sizes["size"]) & square
     thresholds = parameters["thresholds"]
@@ -230,7 +258,7 @@ def collect_facts(
             {
                 "size": size,
                 "threshold": thresholds[size],
-                "findings": find_shares(size, thresholds[size], totals, controls),
+                "findings": [*find_shares(size, thresholds[size], totals, controls), describe_fit(histories[size])],
                 "clusters": table.assign(share=table["kernels"] / table["kernels"].sum()).to_dict("records"),
                 "figures": figures[size],
             }
@@ -240,7 +268,7 @@ def collect_facts(
         "versions": versions(),
         "seed": parameters["seed"],
         "uses": sheet["use"].value_counts().to_dict(),
-        "independent": len(one_per_group(sheet)),
+        "independent": counted["group"].fillna(counted["model"]).nunique(),
         "layers": len(inventory),
         "kernels": int(inventory["channels"].sum()),
         "left_out": int(inventory.loc[~asked, "channels"].sum()),

@@ -15,9 +15,9 @@ from kernel_atlas.errors import AtlasError
 REQUIRED = ["model", "source"]
 USES = ("train", "assign", "control")
 CONVOLUTIONS = ("depthwise", "dense")
-DEFAULTS = {"use": "train", "convolution": "depthwise"}
+DEFAULTS = {"use": "train", "convolution": "depthwise"}  # of a dense one, use is control
 OPTIONAL = ["family", "architecture", "dataset", "top1", "params", "group", "licence"]
-NUMBERS = ["top1", "params"]
+HIGHEST = {"top1": 100, "params": 1e15}  # the columns that are numbers
 MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # `noise` is the control of the threshold table; the rest are devices on Windows, where a folder cannot have their names
 RESERVED = re.compile(r"noise|(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -59,6 +59,22 @@ def _meaning(schema: dict) -> str:
     return f" ({schema['description']})" if "description" in schema else ""
 
 
+def _check_columns(path: str | Path, names: list[str]) -> None:
+    """Refuse a header that misses a column, has one twice, or has almost a known one, whose values would not count."""
+    for column in REQUIRED:
+        if column not in names:
+            raise AtlasError(
+                f"{path}: row 1: column {column} is missing; separate columns by tabs and name them in row 1"
+            )
+    known = [*REQUIRED, *DEFAULTS, *OPTIONAL]
+    for name in names:
+        near = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.8)
+        if name and names.count(name) > 1:
+            raise AtlasError(f"{path}: row 1: column {name} appears twice; keep one")
+        if near and name not in known:
+            raise AtlasError(f"{path}: row 1: column {name} is unknown; did you mean {near[0]}?")
+
+
 def read_sheet(path: str | Path) -> pd.DataFrame:
     """Read and check a model sheet.
 
@@ -79,29 +95,32 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
         Naming file, row (the line of the file), column and the mend.
     """
     try:
-        table = pd.read_csv(
-            path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False, quoting=3
-        )
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError as error:
         raise AtlasError(f"{path}: no such model sheet; name one with --config models=SHEET") from error
     except UnicodeDecodeError as error:
         raise AtlasError(f"{path}: not UTF-8 (byte {error.start}); save the sheet as UTF-8 text") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError) as error:
-        raise AtlasError(
-            f"{path}: not a tab-separated table: {str(error).strip()}; one header row, tabs between columns"
-        ) from error
-    table = table.apply(lambda column: column.str.strip() if column.dtype != "int64" else column).fillna("")
-    table.index += 2  # lines of the file
-    table = table[(table != "").any(axis=1)]
-    for column in REQUIRED:
-        if column not in table:
+    except OSError as error:
+        raise AtlasError(f"{path}: {error.strerror}; name a tab-separated file with --config models=SHEET") from error
+    rows = {number: [cell.strip() for cell in line.split("\t")] for number, line in enumerate(lines, start=1)}
+    names = rows.pop(1, [""])
+    rows = {number: cells for number, cells in rows.items() if any(cells)}
+    _check_columns(path, names)
+    for number, cells in rows.items():
+        if any(cells[len(names) :]):
             raise AtlasError(
-                f"{path}: row 1: column {column} is missing; separate columns by tabs and name them in row 1"
+                f"{path}: row {number}: {len(cells)} cells for {len(names)} columns; take the last ones out"
             )
+    cells = [(row + [""] * len(names))[: len(names)] for row in rows.values()]
+    table = pd.DataFrame(cells, columns=names, index=list(rows), dtype=object)
     if table.empty:
         raise AtlasError(f"{path}: no models; add a row with {' and '.join(REQUIRED)}")
-    for column, default in DEFAULTS.items():
-        table[column] = table[column].replace("", default) if column in table else default
+    for column in (*DEFAULTS, *OPTIONAL):
+        if column not in table:
+            table[column] = ""
+    table["convolution"] = table["convolution"].replace("", "depthwise")
+    # a dense convolution never trains, nor counts, unless the sheet says so
+    table["use"] = table["use"].mask(table["use"] == "", np.where(table["convolution"] == "dense", "control", "train"))
 
     def check(good: pd.Series, column: str, mend: str) -> None:
         if not good.all():
@@ -116,28 +135,38 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     check(
         ~model.str.lower().duplicated(), "model", "appears twice (case does not count); give each row an id of its own"
     )
-    check(table["source"] != "", "source", "is empty; write file:PATH or another source")
+    known = table["source"].str.fullmatch(r"(file|init):\S.*")
+    check(known, "source", "is not a source; write file:PATH or init:TIMM_NAME[:SEED]")
+    check(~table["source"].str.startswith("file:~"), "source", "has a ~, which is not read; write the folder")
     check(table["use"].isin(USES), "use", f"is not one of {', '.join(USES)}")
     check(table["convolution"].isin(CONVOLUTIONS), "convolution", f"is not one of {', '.join(CONVOLUTIONS)}")
-    for column in OPTIONAL:
-        if column not in table:
-            table[column] = ""
-    for column in NUMBERS:
+    for column in HIGHEST:
         numbers = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
-        check(
-            numbers.notna() & np.isfinite(numbers) | (table[column] == ""),
-            column,
-            "is not a number; write 81.3, or nothing",
-        )
+        good = (numbers > 0) & (numbers <= HIGHEST[column]) | (table[column] == "")
+        check(good, column, f"is not a number above 0 and up to {HIGHEST[column]:g}; write one, or nothing")
         table[column] = numbers
-    texts = [column for column in OPTIONAL if column not in NUMBERS]
+    texts = [column for column in OPTIONAL if column not in HIGHEST]
     table[texts] = table[texts].astype(object).where(table[texts] != "", None)
     if not (table["use"] == "train").any():
         raise AtlasError(f"{path}: no row has use = train; at least one model must train the autoencoders")
     return table[REQUIRED + list(DEFAULTS) + OPTIONAL].reset_index(drop=True)
 
 
-def one_per_group(sheet: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the sheet that count as independent networks: no controls, the first of each `group`."""
-    models = sheet[sheet["use"] != "control"]
-    return models[~models.duplicated("group") | models["group"].isna()]
+def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count as independent networks of one size: of each `group` the one with most kernels.
+
+    Controls and regular convolutions do not count.
+
+    Parameters
+    ----------
+    models : DataFrame
+        Rows of one size of models.csv.
+
+    Returns
+    -------
+    DataFrame
+        Most kernels first; the order of the input does not matter.
+    """
+    counted = models[(models["use"] != "control") & (models["convolution"] == "depthwise")]
+    counted = counted.sort_values(["kernels", "model"], ascending=[False, True])
+    return counted[~counted.duplicated("group") | counted["group"].isna()]

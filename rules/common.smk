@@ -11,6 +11,7 @@ sys.path.insert(0, BASE)
 # Scripts import kernel_atlas from here, installed or not.
 os.environ.update(PYTHONPATH=BASE)
 
+from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.sheet import check_config, read_sheet
 
@@ -28,7 +29,11 @@ def beside(path):
 
 def find_file(path):
     """A file that the configuration names: in the working directory if it is there, else beside the Snakefile."""
-    return path if os.path.isabs(path) or os.path.exists(path) else beside(path)
+    return (
+        path
+        if os.path.exists(path) or not os.path.exists(beside(path))
+        else beside(path)
+    )
 
 
 def library(script):
@@ -124,5 +129,14 @@ try:
             raise AtlasError(
                 f"configuration: thresholds: none for size {size}; add {size}: 0.3"
             )
+    for key in ("thresholds", "clusters"):
+        for size in (
+            set(config[key]) - set(SIZES) - {"3x3", "5x5", "7x7", "9x9", "11x11"}
+        ):
+            raise AtlasError(
+                f"configuration: {key}: {size} is none of the sizes; add it to sizes"
+            )
+    for path in config["clusters"].values():
+        read_clusters(find_file(path))
 except AtlasError as error:
     raise SystemExit(f"error: {error}")  # the one line that says what to mend

@@ -10,6 +10,7 @@ rule write_report:
         figures=figure_files("svg"),
         words=figure_files("json"),
         clusters=atlas_files("clusters.tsv"),
+        histories=atlas_files("history.parquet"),
         sizes="results/merged/sizes.csv",
         inventory="results/inventory.parquet",
         models="results/statistics/models.csv",

@@ -48,7 +48,9 @@ def make_tables(clusters: int = 6, models: int = 3, clustered: bool = True) -> d
 
     nets = [f"net{n}" for n in range(models)] + ["chance"] * clustered
     use = ["control" if net == "chance" else "train" for net in nets]
-    shares = pd.DataFrame({"model": nets, "size": SIZE, "use": use, "kernels": 100, "dead": 0, "group": None})
+    shares = pd.DataFrame(
+        {"model": nets, "size": SIZE, "use": use, "kernels": 100, "dead": 0, "group": None, "convolution": "depthwise"}
+    )
     shares["clustered_share"] = [0.75 * clustered * (net != "chance") for net in nets]
     shares["share_low"], shares["share_high"] = shares["clustered_share"] * 0.9, shares["clustered_share"] * 1.1
     part = shares.set_index("model")["clustered_share"]

@@ -78,6 +78,7 @@ def test_the_metadata_of_a_shard(net):
         "kh": "7",
         "kw": "7",
         "dtype": "float32",
+        "convolution": "depthwise",
         "source": "file:net.safetensors",
         "licence": "MIT",
         "version": kernel_atlas.__version__,
@@ -91,9 +92,9 @@ def test_the_inventory_needs_the_footers_only(net, tmp_path, monkeypatch):
     inventory = read_inventory([other, net])
     assert inventory.schema == INVENTORY
     assert [tuple(row.values()) for row in inventory.to_pylist()] == [
-        ("other", 0, "c", 2, 3, 3, None, None, "float16"),
-        ("net", 0, "a.weight", 6, 5, 3, None, None, "float32"),
-        ("net", 1, "b.weight", 4, 7, 7, None, None, "float32"),
+        ("other", 0, "c", 2, 3, 3, None, None, "float16", "depthwise"),
+        ("net", 0, "a.weight", 6, 5, 3, None, None, "float32", "depthwise"),
+        ("net", 1, "b.weight", 4, 7, 7, None, None, "float32", "depthwise"),
     ]
     assert read_inventory([]).num_rows == 0
 

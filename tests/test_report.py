@@ -56,10 +56,11 @@ def totals():
 @pytest.fixture
 def models():
     rows = [
-        ("good", "5x5", 1025, 25, 0.627, 0.6, 0.65, "train"),
-        ("chance", "5x5", 200, 0, 0.031, np.nan, np.nan, "control"),
+        ("good", "5x5", 1025, 25, 0.627, 0.6, 0.65, "train", "depthwise"),
+        ("chance", "5x5", 200, 0, 0.031, np.nan, np.nan, "control", "depthwise"),
+        ("dense", "5x5", 200, 0, 0.7, np.nan, np.nan, "control", "dense"),
     ]
-    names = ["model", "size", "kernels", "dead", "clustered_share", "share_low", "share_high", "use"]
+    names = ["model", "size", "kernels", "dead", "clustered_share", "share_low", "share_high", "use", "convolution"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -78,6 +79,7 @@ def page(tmp_path, totals, models, noise):
         {
             "model": ["good", "chance"],
             "use": ["train", "control"],
+            "convolution": "depthwise",
             "dataset": [NASTY, None],
             "top1": [81.3, np.nan],
             "params": [270000, np.nan],
@@ -94,14 +96,22 @@ def page(tmp_path, totals, models, noise):
         sheet=sheet,
         parameters=PARAMETERS,
         rules=RULES,
-        inventory=pd.DataFrame({"kh": [5, 7, 1], "kw": [5, 7, 9], "channels": [1025, 41, 66]}),
+        inventory=pd.DataFrame(
+            {
+                "kh": [5, 7, 1, 5],
+                "kw": [5, 7, 9, 5],
+                "channels": [1025, 41, 66, 9999],
+                "convolution": ["depthwise"] * 3 + ["dense"],
+            }
+        ),
         sizes=pd.DataFrame(sizes, columns=["size", "kernels", "dead", "layers", "models", "trained"]),
         clusters={"5x5": clusters},
         figures={"5x5": [read_figure(tmp_path / "spectrum_5x5.svg", tmp_path / "spectrum_5x5.json")]},
         models=models,
         totals=totals,
-        correlation=pd.DataFrame([("5x5", NASTY, "top1", 9, 0.61, 0.2, 0.85, 0.55, 0.1, 0.8)], columns=CORRELATION),
+        correlation=pd.DataFrame([("5x5", NASTY, "top1", 12, 0.61, 0.2, 0.85, 0.55, 0.1, 0.8)], columns=CORRELATION),
         noise=noise,
+        histories={"5x5": pd.DataFrame({"loss": [0.4, 0.2], "held_out_loss": [0.5, 0.321], "chosen": [True, True]})},
     )
     write_report(tmp_path / "report.html", ROOT / "kernel_atlas/report.html", **facts)
     return (tmp_path / "report.html").read_text()
@@ -122,13 +132,14 @@ def test_numbers_are_those_of_the_tables(page):
         "62.7 % [58.1, 66.9] of 1,000 kernels are clustered (dissimilarity below 0.2), in 5 independent networks",
         "Gaussian noise 0.4 %, chance 3.1 %; the lower end of the interval is more than twice the highest",
         "On-Centre 40.0 % [31.0, 52.0]",
+        "a mean dissimilarity of 0.200 on the kernels that trained it and 0.321 on those held out",
         "Left out as dead: 25 kernels, 2.4 % of all",
         "left out: 40 live kernels, 500 needed",
         "not asked for: 66 (layers: 1)",
         "1,132 kernels",
         "62.7 % [60.0, 65.0] of 1,000",
         "3.1 % of 200",
-        "r = 0.61 [0.20, 0.85], n = 9",
+        "r = 0.61 [0.20, 0.85], n = 12",
         "0.55 [0.10, 0.80]",
         "0.000\N{EN DASH}0.250",
         "81.3",
@@ -189,11 +200,12 @@ def test_findings_say_what_the_data_cannot():
     assert "Too few networks" in found[1] and "the share is above" in found[2]
     assert find_shares("7x7", 0.3, one, {"noise": 0.0}) == ["No independent network has live kernels of this size."]
     assert "cannot be said" in find_correlation(pd.DataFrame(columns=CORRELATION))
-    unclear = pd.DataFrame([("5x5", "x", "top1", 9, 0.1, -0.2, 0.4, 0.1, -0.2, 0.4)], columns=CORRELATION)
+    unclear = pd.DataFrame([("5x5", "x", "top1", 10, 0.1, -0.2, 0.4, 0.1, -0.2, 0.4)], columns=CORRELATION)
     assert find_correlation(unclear).endswith("0 have an interval without zero.")
+    assert "cannot be said" in find_correlation(unclear.assign(n=9, pearson_low=0.05))
 
 
-def test_controls_are_noise_and_untrained_networks(models, noise):
+def test_controls_are_noise_and_untrained_networks_not_trained_dense_ones(models, noise):
     assert controls_of("5x5", models, noise) == {"Gaussian noise": 0.004, "chance": 0.031}
     assert controls_of("7x7", models, noise) == {"Gaussian noise": 0.0}
 

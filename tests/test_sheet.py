@@ -41,11 +41,14 @@ def test_one_column_only_names_the_other(tmp_path):
         ("nul.pth\tfile:a\ttrain\t", "reserved"),
         ("noise\tfile:a\ttrain\t", "reserved"),
         ("GOOD\tfile:a\ttrain\t", "row 3: column model: 'GOOD' appears twice"),
-        ("b\t\ttrain\t", "row 3: column source: '' is empty"),
+        ("b\t\ttrain\t", "row 3: column source: '' is not a source; write file:PATH"),
         ("b\tfile:a\ttest\t", "row 3: column use: 'test' is not one of train, assign, control"),
         ("b\tfile:a\ttrain\tgood", "row 3: column top1: 'good' is not a number"),
         ("b\tfile:a\ttrain\tinf", "row 3: column top1: 'inf' is not a number"),
-        ("b\tfile:a\ttrain\t1\t2\t3", "not a tab-separated table"),
+        ("b\tfile:a\ttrain\t1\t2\t3", "row 3: 6 cells for 4 columns"),
+        ("b\t/abs/a.pth\ttrain\t", "row 3: column source: '/abs/a.pth' is not a source"),
+        ("b\tfile:~/a.pth\ttrain\t", "row 3: column source: .* has a ~"),
+        ("b\tfile:a\ttrain\t8130", "row 3: column top1: '8130' is not a number above 0 and up to 100"),
     ],
 )
 def test_wrong_rows_are_named(tmp_path, row, message):
@@ -57,7 +60,10 @@ def test_wrong_rows_are_named(tmp_path, row, message):
 @pytest.mark.parametrize(
     "text, encoding, message",
     [
-        ("", "utf-8", "not a tab-separated table"),
+        ("", "utf-8", "column model is missing"),
+        ("model\tsource\tUse\na\tfile:a\tassign\n", "utf-8", "row 1: column Use is unknown; did you mean use"),
+        ("model\tsource\tlicense\na\tfile:a\tMIT\n", "utf-8", "did you mean licence"),
+        ("model\tsource\tsource\na\tfile:a\tb\n", "utf-8", "column source appears twice"),
         ("model\tsource\n", "utf-8", "no models"),
         ("model\tsource\nä\tfile:a\n", "latin-1", "not UTF-8"),
         ("model\tsource\tuse\na\tfile:a\tcontrol\n", "utf-8", "no row has use = train"),
@@ -67,6 +73,20 @@ def test_wrong_rows_are_named(tmp_path, row, message):
 def test_wrong_sheets(tmp_path, text, encoding, message):
     with pytest.raises(AtlasError, match=message):
         read_sheet(sheet(tmp_path, text, encoding))
+
+
+def test_tabs_at_the_end_of_rows_do_not_matter(tmp_path):
+    table = read_sheet(sheet(tmp_path, "model\tsource\na\tfile:a.pt\t\t\nb\tfile:b.pt\t\n"))
+    assert table["model"].tolist() == ["a", "b"] and table["source"].tolist() == ["file:a.pt", "file:b.pt"]
+
+
+def test_a_regular_convolution_is_a_control_unless_the_sheet_says_otherwise(tmp_path):
+    rows = ["model source use convolution", "a file:a train depthwise", "b file:b  dense", "c file:c train dense"]
+    assert read_sheet(sheet(tmp_path, "\n".join(rows).replace(" ", "\t")))["use"].tolist() == [
+        "train",
+        "control",
+        "train",
+    ]
 
 
 def test_missing_sheet(tmp_path):
@@ -89,6 +109,8 @@ def test_config_defaults_fill_nested_keys():
         ({"sizes": [7, 7]}, "sizes: .*non-unique"),
         ({"thresholds": {"7x7": "low"}}, "thresholds.7x7: 'low' is not of type 'number'"),
         ({"seed": -1}, "seed"),
+        ({"thresholds": {"7X7": 0.3}}, "thresholds"),
+        ({"clusters": {"7x5": "a.tsv"}}, "clusters"),
     ],
 )
 def test_wrong_configurations_are_one_line(config, message):

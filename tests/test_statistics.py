@@ -7,7 +7,7 @@ from scipy.stats import bootstrap, pearsonr, spearmanr
 
 from kernel_atlas import statistics
 from kernel_atlas.assign import SCHEMA
-from kernel_atlas.sheet import read_sheet
+from kernel_atlas.sheet import one_per_group, read_sheet
 
 
 def assignments(path, model, layers, side=7):
@@ -24,7 +24,10 @@ def assignments(path, model, layers, side=7):
 @pytest.fixture
 def run(tmp_path):
     layers = {
-        "a": [{"On-Centre": 30, "other": 10, "dead": 5}, {"On-Cross": 10, "other": 30}, {"On-Centre": 20}],
+        "a": [
+            *({"On-Centre": 15, "other": 5, "dead": 5}, {"On-Centre": 15, "other": 5}),
+            *({"On-Cross": 5, "other": 15}, {"On-Cross": 5, "other": 15}, {"On-Centre": 10}, {"On-Centre": 10}),
+        ],
         "b": [{"On-Centre": 5, "other": 15}],
         "c": [{"other": 40}, {"dead": 8}],
         "nothing": [],  # none of its kernels has a size that was trained
@@ -40,11 +43,11 @@ def run(tmp_path):
 def test_models(run):
     counts, _, sheet = run
     models = statistics.summarise_models(counts, sheet, 0).set_index("model")
-    assert models.loc["a", ["kernels", "dead", "clustered", "layers"]].tolist() == [105, 5, 60, 3]
+    assert models.loc["a", ["kernels", "dead", "clustered", "layers"]].tolist() == [105, 5, 60, 6]
     assert models["clustered_share"].tolist() == [0.6, 0.25, 0]
     low, high = models.loc["a", ["share_low", "share_high"]]
     assert 0.2 < low < 0.6 < high <= 1
-    assert np.isnan(models.loc["b", "share_low"]), "one layer says nothing about how layers differ"
+    assert np.isnan(models.loc["b", "share_low"]), "fewer than five layers say too little about how layers differ"
     assert models.loc["a", "top1"] == 80 and models.loc["c", "use"] == "control"
 
 
@@ -60,18 +63,19 @@ def test_labels_share_what_is_not_dead(run):
 
 def test_totals_leave_out_controls_and_shared_weights(run):
     counts, _, sheet = run
-    totals = statistics.summarise_totals(counts, sheet, 0).set_index("label")
+    models = statistics.summarise_models(counts, sheet, 0)
+    totals = statistics.summarise_totals(counts, models.iloc[::-1], 0).set_index("label")
     assert totals["kernels"].to_dict() == {"On-Centre": 50, "On-Cross": 10, "other": 40, "dead": 5}
     assert (totals["models"] == 1).all()
 
 
 def test_layers(run):
     counts, _, _ = run
-    inventory = pd.DataFrame({"model": ["a"] * 3, "layer_index": range(3), "layer": ["x", "y", "z"]})
+    inventory = pd.DataFrame({"model": ["a"] * 6, "layer_index": range(6), "layer": list("uvwxyz")})
     layers = statistics.summarise_layers(counts, inventory).set_index(["layer_index", "label"])
-    assert layers.loc[(0, "On-Centre"), ["layer", "depth", "share"]].tolist() == ["x", 0, 0.75]
-    assert layers.loc[(0, "dead"), "share"] == 5 / 45
-    assert layers.loc[(2, "On-Centre"), ["depth", "share"]].tolist() == [1, 1]
+    assert layers.loc[(0, "On-Centre"), ["layer", "depth", "share"]].tolist() == ["u", 0, 0.75]
+    assert layers.loc[(0, "dead"), "share"] == 5 / 25
+    assert layers.loc[(5, "On-Centre"), ["depth", "share"]].tolist() == [1, 1]
 
 
 def test_architectures(run):
@@ -122,7 +126,7 @@ def test_another_model_does_not_change_an_interval(run):
     pd.testing.assert_frame_equal(alone, together[together["model"] == "a"].reset_index(drop=True))
 
 
-def test_correlation_agrees_with_scipy_and_stays_within_a_data_set(tmp_path):
+def test_correlation_agrees_with_scipy_and_stays_within_a_data_set():
     random = np.random.default_rng(1)
     names = [f"m{n}" for n in range(9)]
     models = pd.DataFrame(
@@ -133,11 +137,13 @@ def test_correlation_agrees_with_scipy_and_stays_within_a_data_set(tmp_path):
             "top1": random.normal(80, 3, 9),
             "params": np.nan,
             "clustered_share": random.uniform(0.3, 0.9, 9),
+            "kernels": 100,
+            "use": "train",
+            "convolution": "depthwise",
+            "group": None,
         }
     )
-    lines = [f"{name}\tfile:{name}\t{n}" for n, name in enumerate(names)]
-    (tmp_path / "s.tsv").write_text("\n".join(["model\tsource\tgroup", *lines]))
-    table = statistics.correlate(models, read_sheet(tmp_path / "s.tsv"))
+    table = statistics.correlate(models)
     assert table[["dataset", "variable", "n"]].to_numpy().tolist() == [["x", "top1", 6]]
     x, y = models["top1"][:6], models["clustered_share"][:6]
     row = table.iloc[0]
@@ -145,3 +151,20 @@ def test_correlation_agrees_with_scipy_and_stays_within_a_data_set(tmp_path):
     assert_allclose(row[["pearson_low", "pearson_high"]].tolist(), pearsonr(x, y).confidence_interval())
     assert_allclose(row["spearman"], spearmanr(x, y).statistic)
     assert row["spearman_low"] < row["spearman"] < row["spearman_high"]
+
+
+def test_perfect_ranks_have_no_interval():
+    columns = {"size": "7x7", "dataset": "x", "kernels": 1, "use": "train", "convolution": "depthwise", "group": None}
+    models = pd.DataFrame(
+        {"model": list("abcd"), "top1": range(1, 5), "clustered_share": [0.1, 0.2, 0.5, 0.6], **columns}
+    )
+    row = statistics.correlate(models.assign(params=np.nan)).iloc[0]
+    assert row["spearman"] == 1 and np.isnan(row["spearman_low"]) and np.isnan(row["spearman_high"])
+
+
+def test_of_a_group_the_one_with_most_kernels_counts_whatever_the_order():
+    models = pd.DataFrame(
+        {"model": list("abcde"), "group": ["g", "g", None, None, "h"], "kernels": [1, 2, 3, 4, 5]}
+        | {"use": ["train", "assign", "train", "control", "train"], "convolution": ["depthwise"] * 4 + ["dense"]}
+    )
+    assert one_per_group(models)["model"].tolist() == one_per_group(models[::-1])["model"].tolist() == ["c", "b"]

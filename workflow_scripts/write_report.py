@@ -25,6 +25,7 @@ with job_log(snakemake.log[0]):
         sizes=sizes,
         clusters=dict(zip(figures, map(read_clusters, given.clusters), strict=True)),
         figures=figures,
+        histories=dict(zip(figures, map(pd.read_parquet, given.histories), strict=True)),
         models=pd.read_csv(given.models),
         totals=pd.read_csv(given.totals),
         correlation=pd.read_csv(given.correlation),
