@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from kernel_atlas import __version__
+from kernel_atlas.kernels import size_name
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 MANY = 10  # networks below which a correlation is no finding
@@ -249,7 +250,7 @@ def collect_facts(
     inventory = inventory[inventory["convolution"] == "depthwise"]
     counted = sheet[(sheet["use"] != "control") & (sheet["convolution"] == "depthwise")]
     square = inventory["kh"] == inventory["kw"]
-    asked = inventory["kh"].map(lambda side: f"{side}x{side}").isin(sizes["size"]) & square
+    asked = inventory["kh"].map(size_name).isin(sizes["size"]) & square
     thresholds = parameters["thresholds"]
     sections = []
     for size, table in clusters.items():
