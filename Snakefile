@@ -20,7 +20,16 @@ include: "rules/report.smk"
 include: "rules/zoo.smk"
 
 
+onsuccess:
+    forget_failures(say=True)
+
+
+onerror:
+    forget_failures()
+
+
 rule all:
     default_target: True
     input:
+        expand("results/kernels/{model}", model=sorted(MODELS.index)),
         "results/report.html",

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from kernel_atlas.clusters import cluster_of, read_clusters
 from kernel_atlas.codes import Coder
+from kernel_atlas.errors import AtlasError
 from kernel_atlas.kernels import centre_and_normalise, shards_of, size_name, taps_array, write_table
 
 OTHER = -1  # the cluster of a kernel that its reconstruction does not resemble, and of a dead one
@@ -65,7 +66,17 @@ def load_atlases(encoders: Sequence[str], clusters: Sequence[str], thresholds: M
         `encoder.safetensors` and `clusters.tsv`, in the same order of sizes.
     thresholds : mapping
         Size (`7x7`) -> dissimilarity.
+
+    Raises
+    ------
+    AtlasError
+        There is none.
     """
+    if not encoders:
+        raise AtlasError(
+            "no size has the kernels that an autoencoder needs (see sizes.csv); "
+            "add models with use = train, or lower minimum_kernels"
+        )
     atlases = {}
     for encoder, table in zip(encoders, clusters, strict=True):
         coder = Coder(encoder)

@@ -1,9 +1,12 @@
-"""The one error a user meets, and the log a job writes."""
+"""The one error a user meets, the log a job writes, and the reason that a model which cannot be read leaves behind."""
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+_REASON = "failed.txt"  # in place of the shards of a model that cannot be read
 
 
 class AtlasError(Exception):
@@ -11,10 +14,18 @@ class AtlasError(Exception):
 
 
 @contextlib.contextmanager
-def job_log(path: str | Path) -> Iterator[None]:
+def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[None]:
     """Send what a job prints to its log; an `AtlasError` ends the job with one line, there and on the terminal.
 
     Any other exception is a bug and keeps its traceback, in the log.
+
+    Parameters
+    ----------
+    path : path
+        The log.
+    model : path, optional
+        The folder of shards that the job was to write. An `AtlasError` then does not fail the job, as the other models
+        shall go on: the folder holds its line and no shard.
     """
     terminal = sys.stderr
     with open(path, "w", buffering=1, encoding="utf-8") as log:
@@ -25,10 +36,28 @@ def job_log(path: str | Path) -> Iterator[None]:
                 line = f"error: {error}"
                 print(line, file=log)
                 print(line, file=terminal)
-                sys.exit(1)
+                if model is None:
+                    sys.exit(1)
+                shutil.rmtree(model, ignore_errors=True)
+                Path(model).mkdir(parents=True)
+                Path(model, _REASON).write_text(f"{error}\n", encoding="utf-8")
             except Exception as error:
                 import traceback
 
                 traceback.print_exc(file=log)
                 print(f"error: unexpected {type(error).__name__}: {error} (traceback in {path})", file=terminal)
                 sys.exit(1)
+
+
+def reason_of(model: str | Path) -> str | None:
+    """Why a model could not be read, from the folder of its shards; None if it could."""
+    reason = Path(model, _REASON)
+    return reason.read_text(encoding="utf-8").strip() if reason.exists() else None
+
+
+def forget_failure(model: str | Path) -> bool:
+    """Remove the folder of a model that could not be read, for the next run to try it again; tell if there was one."""
+    failed = reason_of(model) is not None
+    if failed:
+        shutil.rmtree(model)
+    return failed

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from kernel_atlas import __version__
 from kernel_atlas.checkpoints import read_layers
-from kernel_atlas.errors import AtlasError
+from kernel_atlas.errors import AtlasError, reason_of
 from kernel_atlas.kernels import is_dead, shards_of
 from kernel_atlas.layers import Layer
 
@@ -181,16 +181,49 @@ def read_inventory(directories: Iterable[Path]) -> pa.Table:
     Parameters
     ----------
     directories : iterable of Path
-        What `extract_model` wrote, in the order of the models wanted.
+        What `extract_model` wrote, in the order of the models wanted. Those that could not be read have no rows.
 
     Returns
     -------
     pyarrow.Table
         With the schema `INVENTORY`.
     """
-    footers = [pq.read_schema(shard).metadata for directory in directories for shard in shards_of(directory)]
+    footers = [footer for directory in directories for footer in _footers(directory)]
     columns = []
     for field in INVENTORY:
         values = [footer.get(field.name.encode()) for footer in footers]
         columns.append(pa.array([value and value.decode() for value in values], pa.string()).cast(field.type))
     return pa.Table.from_arrays(columns, schema=INVENTORY)
+
+
+SOURCES = ["source", "revision", "sha256", "licence"]  # what a shard's metadata tell of where its values come from
+
+
+def read_sources(directories: Iterable[Path]) -> pa.Table:
+    """What became of each model: where its kernels come from, how many layers they are, or why there are none.
+
+    Parameters
+    ----------
+    directories : iterable of Path
+        As for `read_inventory`.
+
+    Returns
+    -------
+    pyarrow.Table
+        model, source, revision, sha256, licence (null where the source does not tell), layers, failure (null where
+        the model could be read); one row each.
+    """
+    rows = []
+    for directory in map(Path, directories):
+        footers = _footers(directory)
+        told = {name.decode(): value.decode() for name, value in footers[0].items()} if footers else {}
+        known = {name: told.get(name) for name in SOURCES}
+        rows.append({"model": directory.name, **known, "layers": len(footers), "failure": reason_of(directory)})
+    texts = {name: pa.string() for name in ["model", *SOURCES]}
+    return pa.Table.from_pylist(rows, pa.schema({**texts, "layers": pa.int32(), "failure": pa.string()}))
+
+
+def _footers(directory: Path) -> list[dict[bytes, bytes]]:
+    """The metadata of a model's shards, in the order of its layers; none if it could not be read."""
+    shards = shards_of(directory) if reason_of(directory) is None else []
+    return [pq.read_schema(shard).metadata for shard in shards]

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kernel_atlas.errors import AtlasError, reason_of
+
 DEAD_TAP = 1e-4  # a kernel with no |tap| above this is dead (Babaiee et al. 2024, follow-up code)
 
 
@@ -70,7 +72,16 @@ def size_name(side: int) -> str:
 
 
 def shards_of(model: str | Path) -> list[Path]:
-    """The shards of one model's folder, in layer order."""
+    """The shards of one model's folder, in layer order.
+
+    Raises
+    ------
+    AtlasError
+        The model could not be read.
+    """
+    reason = reason_of(model)
+    if reason is not None:
+        raise AtlasError(f"no kernels of {Path(model).name}, it could not be read ({reason})")
     return sorted(Path(model).glob("*.parquet"), key=lambda shard: int(shard.stem))
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kernel_atlas.errors import AtlasError
+from kernel_atlas.errors import AtlasError, reason_of
 from kernel_atlas.kernels import centre_and_normalise, shards_of, size_name, taps_array
 
 ROWS = 65_536  # kernels a row group holds: 13 MB of 7x7 taps, so that memory does not grow with the number of models
@@ -22,7 +22,7 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
     Parameters
     ----------
     models : iterable of path
-        Folders of shards.
+        Folders of shards. Those that could not be read do not count.
     sides : list of int
         The sizes asked for.
     minimum : int
@@ -32,14 +32,11 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
     -------
     DataFrame
         size, kernels, dead, layers, models, trained (bool); a row for each side in `sides`.
-
-    Raises
-    ------
-    AtlasError
-        No size has enough.
     """
     counts = {side: [0, 0, 0, 0] for side in sides}
     for model in models:
+        if reason_of(model) is not None:
+            continue
         seen = set()
         for shard in shards_of(model):
             file = pq.ParquetFile(shard)
@@ -55,12 +52,6 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
     table = pd.DataFrame.from_dict(counts, orient="index", columns=["kernels", "dead", "layers", "models"])
     table.insert(0, "size", [size_name(side) for side in table.index])
     table["trained"] = table["kernels"] - table["dead"] >= minimum
-    if not table["trained"].any():
-        found = ", ".join(f"{size} {count}" for size, count in zip(table["size"], table["kernels"], strict=True))
-        raise AtlasError(
-            f"no size has the {minimum} kernels that an autoencoder needs ({found}); "
-            "add models with use = train, or lower minimum_kernels"
-        )
     return table
 
 

@@ -172,10 +172,10 @@ def describe_models(sheet: pd.DataFrame, models: pd.DataFrame, sizes: Sequence[s
     return [row | {"cells": [cells.get((row["model"], size), none) for size in sizes]} for row in rows]
 
 
-def describe_licences(sheet: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """Licence -> models, as the sheet states them."""
-    stated = sheet["licence"].fillna("not stated")
-    return [(licence, sorted(part["model"])) for licence, part in sheet.groupby(stated)]
+def describe_licences(sources: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Licence -> models, as the sheet states them or, where it does not, the source."""
+    stated = sources["licence"].fillna("not stated")
+    return [(licence, sorted(part["model"])) for licence, part in sources.groupby(stated)]
 
 
 def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
@@ -220,6 +220,7 @@ def collect_facts(
     parameters: Mapping[str, Any],
     rules: Mapping[str, Any],
     inventory: pd.DataFrame,
+    sources: pd.DataFrame,
     sizes: pd.DataFrame,
     clusters: Mapping[str, pd.DataFrame],
     figures: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -238,7 +239,7 @@ def collect_facts(
         From `read_sheet`.
     parameters, rules : mapping
         The configuration, and its schema.
-    inventory, sizes, models, totals, correlation, noise : DataFrame
+    inventory, sources, sizes, models, totals, correlation, noise : DataFrame
         The tables of the same names.
     clusters : mapping
         Size -> clusters.tsv.
@@ -247,6 +248,9 @@ def collect_facts(
     figures : mapping
         Size -> figures from `read_figure`, in the order of the page.
     """
+    read = sources[sources["failure"].isna()]
+    failed = sources[sources["failure"].notna()]
+    sheet = sheet[sheet["model"].isin(read["model"])]
     inventory = inventory[inventory["convolution"] == "depthwise"]
     counted = sheet[(sheet["use"] != "control") & (sheet["convolution"] == "depthwise")]
     square = inventory["kh"] == inventory["kw"]
@@ -280,5 +284,6 @@ def collect_facts(
         "correlation": correlation.to_dict("records"),
         "models": describe_models(sheet, models, list(clusters)),
         "parameters": describe_parameters(parameters, rules),
-        "licences": describe_licences(sheet),
+        "licences": describe_licences(read),
+        "failures": failed["failure"].tolist(),
     }

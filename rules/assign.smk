@@ -54,9 +54,7 @@ rule assign_noise:
 rule sample_kernels:
     input:
         merged="results/merged/{size}.parquet",
-        assignments=expand(
-            "results/assignments/{model}.parquet", model=models_of("train")
-        ),
+        assignments=files_of("results/assignments/{model}.parquet", "train"),
         library=library("sample_kernels.py"),
     output:
         sample="results/samples/{size}.parquet",

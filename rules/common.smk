@@ -12,8 +12,8 @@ sys.path.insert(0, BASE)
 os.environ.update(PYTHONPATH=BASE)
 
 from kernel_atlas.clusters import read_clusters
-from kernel_atlas.errors import AtlasError
-from kernel_atlas.sheet import check_config, read_sheet
+from kernel_atlas.errors import AtlasError, forget_failure
+from kernel_atlas.sheet import USES, check_config, read_sheet
 
 
 wildcard_constraints:
@@ -60,9 +60,23 @@ def library(script):
     return sorted(os.path.relpath(path) for path in found)
 
 
+def models_read(*uses):
+    """Those of `models_of` whose kernels could be read; known once every model was tried."""
+    sources = pd.read_csv(checkpoints.collect_inventory.get().output.sources)
+    read = set(sources.loc[sources["failure"].isna(), "model"].astype(str))
+    return [model for model in models_of(*uses) if model in read]
+
+
+def files_of(pattern, *uses):
+    """One file of each model that has one of these uses and could be read."""
+    return lambda wildcards: expand(
+        pattern, model=models_read(*uses), allow_missing=True
+    )
+
+
 def trained_sizes():
     """The sizes with enough kernels for an autoencoder; known once the kernels are counted."""
-    counts = pd.read_csv(checkpoints.count_kernels.get().output.sizes)
+    counts = pd.read_csv(checkpoints.collect_inventory.get().output.sizes)
     return counts.loc[counts["trained"], "size"].tolist()
 
 
@@ -117,6 +131,21 @@ def figure_files(extension):
 def of_net(column):
     """A column of config/zoo.tsv for the net of a job, trained or not."""
     return lambda wildcards: NETS.at[wildcards.net.removesuffix("_init"), column]
+
+
+def forget_failures(say=False):
+    """Leave nothing of the models that could not be read, so that the next run tries them again; and name them."""
+    failed = [
+        model
+        for model in sorted(MODELS.index)
+        if forget_failure(f"results/kernels/{model}")
+    ]
+    if say and failed:
+        raise SystemExit(
+            f"error: {len(failed)} of {len(MODELS)} models could not be read and are left out: {', '.join(failed)}; "
+            "the reasons are above and in results/logs/extract_kernels; mend them or take them out of "
+            f"{SHEET}, and run again"
+        )
 
 
 try:

@@ -1,8 +1,12 @@
 """Read the depthwise kernels of each model.
 
 Inputs: the model sheet, and the checkpoint that a row names.
-Outputs: results/kernels/MODEL/LLL.parquet (a shard per layer) and results/inventory.parquet (a row per layer).
+Outputs: results/kernels/MODEL/LLL.parquet (a shard per layer), results/inventory.parquet (a row per layer),
+results/sources.csv (a row per model: what was read, or why not) and results/sizes.csv (which sizes have enough kernels
+for an autoencoder).
 One job is one model, one shard is one layer: jobs cost seconds, shards do not.
+A model that cannot be read does not stop the others: its job ends well and leaves the reason in place of shards. The
+inventory is the one checkpoint: later stages ask it for models and sizes. A run that left a model out ends with an error.
 """
 
 
@@ -31,19 +35,25 @@ rule extract_kernels:
         "../workflow_scripts/extract_kernels.py"
 
 
-rule collect_inventory:
+checkpoint collect_inventory:
     input:
         shards=expand("results/kernels/{model}", model=sorted(MODELS.index)),
         library=library("collect_inventory.py"),
     output:
         inventory="results/inventory.parquet",
+        sources="results/sources.csv",
+        sizes="results/sizes.csv",
     log:
         "results/logs/collect_inventory.log",
     benchmark:
         "results/benchmarks/collect_inventory.tsv"
     conda:
         "../envs/atlas.yaml"
+    params:
+        train=models_of("train"),
+        sizes=SIZES,
+        minimum=config["minimum_kernels"],
     message:
-        "Listing every depthwise layer"
+        "Listing what was read"
     script:
         "../workflow_scripts/collect_inventory.py"

@@ -7,9 +7,7 @@ Outputs: results/statistics/*.csv.
 
 rule summarise_assignments:
     input:
-        assignments=expand(
-            "results/assignments/{model}.parquet", model=sorted(MODELS.index)
-        ),
+        assignments=files_of("results/assignments/{model}.parquet", *USES),
         noise="results/controls/noise.parquet",
         inventory="results/inventory.parquet",
         sheet=SHEET,

@@ -75,16 +75,17 @@ def page(tmp_path, totals, models, noise):
     (tmp_path / "spectrum_5x5.json").write_text(
         '{"title": "Spectrum", "caption": "See 17 < 18.", "alt": "A \\"b\\" <c>"}'
     )
+    failure = f"model lost: file:lost.pth: no such file {NASTY}"
+    sources = [("good", f"MIT {NASTY}", None), ("chance", None, None), ("lost", None, failure)]
     sheet = pd.DataFrame(
         {
-            "model": ["good", "chance"],
-            "use": ["train", "control"],
+            "model": ["good", "chance", "lost"],
+            "use": ["train", "control", "train"],
             "convolution": "depthwise",
-            "dataset": [NASTY, None],
-            "top1": [81.3, np.nan],
-            "params": [270000, np.nan],
+            "dataset": [NASTY, None, None],
+            "top1": [81.3, np.nan, np.nan],
+            "params": [270000, np.nan, np.nan],
             "group": None,
-            "licence": [f"MIT {NASTY}", None],
         }
     )
     columns = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
@@ -104,6 +105,7 @@ def page(tmp_path, totals, models, noise):
                 "convolution": ["depthwise"] * 3 + ["dense"],
             }
         ),
+        sources=pd.DataFrame(sources, columns=["model", "licence", "failure"]),
         sizes=pd.DataFrame(sizes, columns=["size", "kernels", "dead", "layers", "models", "trained"]),
         clusters={"5x5": clusters},
         figures={"5x5": [read_figure(tmp_path / "spectrum_5x5.svg", tmp_path / "spectrum_5x5.json")]},
@@ -115,6 +117,12 @@ def page(tmp_path, totals, models, noise):
     )
     write_report(tmp_path / "report.html", ROOT / "kernel_atlas/report.html", **facts)
     return (tmp_path / "report.html").read_text()
+
+
+def test_models_that_could_not_be_read_are_named_and_counted_nowhere(page):
+    text = text_of(page)
+    assert "Left out, as they could not be read: 1. model lost: file:lost.pth: no such file" in text
+    assert "Models: 2 (to train the autoencoders: 1," in text
 
 
 def text_of(page: str) -> str:

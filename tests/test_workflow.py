@@ -58,7 +58,7 @@ def test_kernels_arrive_bit_for_bit_and_find_their_patterns(finished):
 
 
 def test_sizes_without_enough_kernels_are_said_so(finished):
-    sizes = pd.read_csv(finished / "results/merged/sizes.csv").set_index("size")
+    sizes = pd.read_csv(finished / "results/sizes.csv").set_index("size")
     assert sizes["trained"].to_dict() == {"3x3": True, "5x5": True, "7x7": False}
     assert not (finished / "results/autoencoder/7x7").exists()
 
@@ -174,18 +174,63 @@ def test_a_wrong_sheet_stops_with_one_line(project):
     )
 
 
-def test_a_corrupt_checkpoint_fails_only_its_model(project):
+def broken_net(project):
+    """A truncated checkpoint; the whole one for later."""
     make_net(project / "nets/broken.safetensors", 5)
     whole = (project / "nets/broken.safetensors").read_bytes()
     (project / "nets/broken.safetensors").write_bytes(whole[:-100])
-    rows = ["broken file:nets/broken.safetensors assign", "missing file:nets/missing.pth assign"]
-    make_sheet(project, [*ROWS, *rows, "gamma file:nets/gamma.safetensors assign"])
-    output = snakemake(project, "--keep-going", check=False).stdout
-    assert len(re.findall("^error: model broken: file:nets/broken.safetensors: .*", output, re.M)) == 1
-    assert len(re.findall("^error: model missing: file:nets/missing.pth: .*", output, re.M)) == 1
-    assert (project / "results/assignments/gamma.parquet").exists()
-    left = [path.name for path in (project / "results/kernels").iterdir()]
-    assert sorted(left) == ["alpha", "beta", "chance", "gamma"]
+    return whole
+
+
+@pytest.mark.parametrize("use", ["train", "assign"])
+def test_a_corrupt_checkpoint_fails_only_its_model(project, use):
+    whole = broken_net(project)
+    rows = [f"broken file:nets/broken.safetensors {use}", f"missing file:nets/missing.pth {use}"]
+    rows = [*ROWS, *rows, "gamma file:nets/gamma.safetensors assign"]
+    make_sheet(project, rows)
+    wrong = snakemake(project, "--keep-going", check=False)
+    assert wrong.returncode != 0
+    for line in (
+        "error: model broken: file:nets/broken.safetensors: ",
+        "error: model missing: file:nets/missing.pth: ",
+        "error: 2 of 6 models could not be read and are left out: broken, missing; ",
+    ):
+        assert wrong.stdout.count(line) == 1
+    jobs = done(wrong.stdout)
+    assert not {"merge_kernels", "train_autoencoder", "name_clusters"} & set(jobs)  # what trains is what it was
+    assert jobs["write_report"] == 1 and jobs["assign_kernels"] == 1
+    for folder in ("kernels", "assignments"):
+        left = [path.name.removesuffix(".parquet") for path in (project / "results" / folder).iterdir()]
+        assert sorted(left) == ["alpha", "beta", "chance", "gamma"]
+    report = (project / "results/report.html").read_text()
+    assert "model missing: file:nets/missing.pth" in report
+
+    again = snakemake(project, check=False)  # tries them again, and only them
+    assert again.returncode != 0
+    assert done(again.stdout) == {"extract_kernels": 2, "collect_inventory": 1}
+
+    make_sheet(project, [row for row in rows if "missing" not in row])
+    (project / "nets/broken.safetensors").write_bytes(whole)
+    mended = done(snakemake(project).stdout)
+    assert mended["extract_kernels"] == 1 and mended["train_autoencoder"] == (2 if use == "train" else 0)
+    assert "broken" in pd.read_csv(project / "results/statistics/models.csv")["model"].tolist()
+
+
+def test_a_corrupt_checkpoint_has_no_assignments(project):
+    broken_net(project)
+    make_sheet(project, [*ROWS, "broken file:nets/broken.safetensors assign"])
+    wrong = snakemake(project, "results/assignments/broken.parquet", check=False)
+    assert wrong.returncode != 0 and "error: no kernels of broken, it could not be read" in wrong.stdout
+    assert not (project / "results/assignments/broken.parquet").exists()
+    assert not (project / "results/kernels/broken").exists()
+
+
+def test_a_run_that_can_read_nothing_tries_everything_again(project):
+    shutil.rmtree(project / "results")
+    (project / "nets").rename(project / "elsewhere")
+    wrong = snakemake(project, check=False)
+    assert wrong.returncode != 0 and "error: no size has the kernels that an autoencoder needs" in wrong.stdout
+    assert not list((project / "results/kernels").iterdir())
 
 
 def test_results_in_another_directory(project, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 from kernel_atlas.errors import job_log
 from kernel_atlas.extract import extract_model
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], model=snakemake.output.shards):
     extract_model(
         snakemake.wildcards.model,
         snakemake.params.source,

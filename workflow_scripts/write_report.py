@@ -22,6 +22,7 @@ with job_log(snakemake.log[0]):
         parameters=snakemake.params.parameters,
         rules=yaml.safe_load(Path(given.schema).read_text(encoding="utf-8")),
         inventory=pd.read_parquet(given.inventory),
+        sources=pd.read_csv(given.sources, dtype={"model": str, "failure": str}),
         sizes=sizes,
         clusters=dict(zip(figures, map(read_clusters, given.clusters), strict=True)),
         figures=figures,
