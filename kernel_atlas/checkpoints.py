@@ -1,12 +1,14 @@
-"""From a source of the model sheet to its convolution layers; a new kind of source is one function in `SOURCES`."""
+"""From a source of the model sheet to its convolution layers; a new kind of source is one line in `SOURCES`."""
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from kernel_atlas import architectures
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.formats import file_reader
-from kernel_atlas.layers import Checkpoint, Layer, Rule, is_dense, is_depthwise
+from kernel_atlas.layers import Checkpoint, Layer, Rule, by_rule, is_dense, is_depthwise
 
 _RULES: dict[str, Rule] = {"depthwise": is_depthwise, "dense": is_dense}
 
@@ -17,7 +19,7 @@ def read_layers(source: str, folder: Path, convolution: str) -> Checkpoint:
     Parameters
     ----------
     source : str
-        `file:PATH` or `init:TIMM_NAME[:SEED]`.
+        `file:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE` or `init:TIMM_NAME[:SEED]`.
     folder : Path
         What a relative PATH is relative to: the folder of the model sheet.
     convolution : str
@@ -32,23 +34,57 @@ def read_layers(source: str, folder: Path, convolution: str) -> Checkpoint:
     scheme, _, rest = source.partition(":")
     if scheme not in SOURCES:
         raise AtlasError(f"unknown kind of source; use one of {', '.join(f'{known}:' for known in SOURCES)}")
-    return SOURCES[scheme](rest, folder, _RULES[convolution])
+    return SOURCES[scheme](rest, folder, convolution)
 
 
-def _read_file(name: str, folder: Path, rule: Rule) -> Checkpoint:
+def _read_file(name: str, folder: Path, convolution: str) -> Checkpoint:
     """A checkpoint on disk."""
     path = folder / name
     try:
         with path.open("rb") as file:
             start = file.read(512)
-        return file_reader(start)(path, rule)
+        return file_reader(start)(path, by_rule(_RULES[convolution]))
     except OSError as error:
         raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path in the model sheet") from error
 
 
-def _read_init(name: str, folder: Path, rule: Rule) -> Checkpoint:
+def _read_hf(name: str, folder: Path, convolution: str) -> Checkpoint:
+    """A checkpoint on the hub, whose network is not known."""
+    from kernel_atlas.hub import read_hub  # here: 0.4 s that only the hub's sources pay for
+
+    match = re.fullmatch(r"([^@:]+)(?:@([^:]+))?:(.+)", name)
+    if not match:
+        raise AtlasError("not of the form hf:OWNER/REPO[@REVISION]:FILE")
+    repository, revision, file = match.groups()
+    return read_hub(repository, revision, [file], by_rule(_RULES[convolution]), convolution)
+
+
+def _read_timm(tag: str, folder: Path, convolution: str) -> Checkpoint:
+    """A pretrained network of timm, on the hub; timm tells which of its tensors are convolutions."""
+    from kernel_atlas.hub import read_hub
+
+    weights, layers = architectures.known_layers(tag, _RULES[convolution])
+    if "://" in weights:
+        raise AtlasError(f"not on the hub; fetch {weights} and name it as file:PATH")
+    checkpoint = read_hub(
+        weights,
+        None,
+        ["model.safetensors", "pytorch_model.bin"],
+        lambda forms: architectures.names_in_checkpoint(tag, layers, forms),
+        f"{convolution}.{tag}",
+    )
+    known = {layer.name: layer for layer in layers}
+
+    def described() -> Iterator[Layer]:
+        for layer in checkpoint.layers:
+            _, _, stride, dilation, stage, branch = known[layer.name]
+            yield replace(layer, stride=stride, dilation=dilation, stage=stage, branch=branch)
+
+    return Checkpoint(described(), checkpoint.metadata)
+
+
+def _read_init(name: str, folder: Path, convolution: str) -> Checkpoint:
     """An untrained network of timm: the control for what initialisation alone looks like."""
-    del folder  # its weights come from no file
     match = re.fullmatch(r"([\w.-]+)(?::(\d+))?", name)
     if not match:
         raise AtlasError("not of the form init:TIMM_NAME[:SEED] with a whole number as seed")
@@ -64,15 +100,18 @@ def _read_init(name: str, folder: Path, rule: Rule) -> Checkpoint:
             raise AtlasError(f"timm {timm.__version__} cannot build {architecture!r}: {error}") from error
 
     def layers() -> Iterator[Layer]:
-        for path, module in network.named_modules():
-            if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
-                if rule(tuple(module.weight.shape), module.groups):
-                    weight = module.weight.detach()
-                    dtype = str(weight.dtype).removeprefix("torch.")
-                    stride, dilation = max(module.stride), max(module.dilation)
-                    yield Layer(f"{path}.weight", weight.float().numpy(), dtype, stride, dilation)
+        for known, module in architectures.find_layers(network, _RULES[convolution]):
+            weight = module.weight.detach()
+            dtype = str(weight.dtype).removeprefix("torch.")
+            place = (known.stride, known.dilation, known.stage, known.branch)
+            yield Layer(known.name, weight.float().numpy(), dtype, *place)
 
     return Checkpoint(layers(), {"revision": f"timm {timm.__version__}"})
 
 
-SOURCES: dict[str, Callable[[str, Path, Rule], Checkpoint]] = {"file": _read_file, "init": _read_init}
+SOURCES: dict[str, Callable[[str, Path, str], Checkpoint]] = {
+    "file": _read_file,
+    "timm": _read_timm,
+    "hf": _read_hf,
+    "init": _read_init,
+}

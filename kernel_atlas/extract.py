@@ -19,6 +19,7 @@ from kernel_atlas.checkpoints import read_layers
 from kernel_atlas.errors import AtlasError, reason_of
 from kernel_atlas.kernels import is_dead, shards_of
 from kernel_atlas.layers import Layer
+from kernel_atlas.licences import is_permissive
 
 BLOCK_TAPS = 2**20  # in one row group: 4 MB, which bounds the memory of writing and of reading, whatever the size
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
@@ -33,6 +34,8 @@ INVENTORY = pa.schema(
         pa.field("kw", pa.int32(), metadata={"description": "width of a kernel in taps"}),
         pa.field("stride", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
         pa.field("dilation", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
+        pa.field("stage", pa.int64(), metadata={"description": "level of resolution in the network; null: unknown"}),
+        pa.field("branch", pa.string(), metadata={"description": "path in a re-parameterisable block; null: in none"}),
         pa.field("dtype", pa.string(), metadata={"description": "data type the checkpoint stores"}),
         pa.field("convolution", pa.string(), metadata={"description": "depthwise or dense"}),
     ]
@@ -67,6 +70,7 @@ def extract_model(
     dense_per_layer: int,
     seed: int,
     licence: str | None = None,
+    permissive: bool = False,
 ) -> int:
     """Write the kernels of one model.
 
@@ -82,7 +86,9 @@ def extract_model(
         "depthwise", or "dense": every [kh, kw] slice of regular convolutions, at most `dense_per_layer` a layer,
         drawn with `seed`.
     licence : str, optional
-        From the sheet; without it, what the file's metadata tell.
+        From the sheet; without it, what the source tells.
+    permissive : bool
+        Refuse weights whose licence is not permissive.
 
     Returns
     -------
@@ -104,6 +110,9 @@ def extract_model(
         provenance = {"source": source, **checkpoint.metadata, "version": __version__}
         if licence:
             provenance["licence"] = licence
+        if permissive and not is_permissive(provenance.get("licence")):
+            stated = provenance.get("licence", "not stated")
+            raise AtlasError(f"its licence is {stated}, not permissive; state one in the sheet, or take the row out")
         with contextlib.closing(checkpoint.layers) as layers:
             for index, layer in enumerate(layers):
                 if len(layer.name) > MAX_NAME or not layer.name.isprintable():
@@ -134,8 +143,9 @@ def _write_shard(
     """One layer's shard: the kernels of `channels`, in blocks that bound the memory."""
     *_, kh, kw = layer.weight.shape
     kernels = layer.weight.reshape(-1, kh * kw)
-    row = (model, index, layer.name, len(kernels), kh, kw, layer.stride, layer.dilation, layer.dtype, convolution)
-    known = {name: str(value) for name, value in zip(INVENTORY.names, row, strict=True) if value is not None}
+    row = {"model": model, "layer_index": index, "layer": layer.name, "channels": len(kernels), "kh": kh, "kw": kw}
+    row |= {name: getattr(layer, name) for name in ("stride", "dilation", "stage", "branch", "dtype")}
+    known = {name: str(value) for name, value in row.items() if value is not None} | {"convolution": convolution}
     schema = shard_schema(kh * kw).with_metadata(known | provenance)
     # Dictionaries pay for names, which repeat; taps do not.
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["model", "layer"]) as writer:

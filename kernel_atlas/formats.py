@@ -18,12 +18,13 @@ import numpy as np
 
 from kernel_atlas import safetensors_header
 from kernel_atlas.errors import AtlasError
-from kernel_atlas.layers import Checkpoint, Layer, Rule
+from kernel_atlas.layers import Checkpoint, Choice, Form, Layer
+from kernel_atlas.safetensors_header import Tensor
 
 MAX_PICKLE_BYTES = 16_000_000  # of a refused pickle, searched for the reason; names and shapes take a tenth of it
 
 
-def file_reader(start: bytes) -> Callable[[Path, Rule], Checkpoint]:
+def file_reader(start: bytes) -> Callable[[Path, Choice], Checkpoint]:
     """The reader for a file that starts with these bytes; its name may say anything."""
     if start[8:9] == b"{":
         return _read_safetensors
@@ -40,31 +41,34 @@ def file_reader(start: bytes) -> Callable[[Path, Rule], Checkpoint]:
     raise AtlasError("unknown format; known are safetensors, PyTorch state dicts and ONNX")
 
 
-def _read_safetensors(path: Path, rule: Rule) -> Checkpoint:
+def _read_safetensors(path: Path, choose: Choice) -> Checkpoint:
     """Header first, then only the byte ranges of the layers asked for."""
     with path.open("rb") as file:
         file_bytes = path.stat().st_size
         length = safetensors_header.header_bytes(file.read(safetensors_header.PREFIX_BYTES), file_bytes)
         tensors, metadata = safetensors_header.parse_header(file.read(length), file_bytes)
-    chosen = [tensor for tensor in tensors if tensor.dtype in safetensors_header.FLOATS and rule(tensor.shape)]
-    chosen.sort(key=lambda tensor: _natural(tensor.name))
+    chosen = choose_tensors(tensors, choose)
 
     def layers() -> Iterator[Layer]:
         with path.open("rb") as file:
-            for tensor in chosen:
+            for name, tensor in chosen.items():
                 file.seek(tensor.start)
                 weight = safetensors_header.decode(tensor, file.read(tensor.stop - tensor.start))
-                yield Layer(tensor.name, weight, safetensors_header.FLOATS[tensor.dtype])
+                yield Layer(name, weight, safetensors_header.FLOATS[tensor.dtype])
 
     return Checkpoint(layers(), _licence(metadata))
 
 
-def _natural(name: str) -> list[str | int]:
-    """Sort key that reads numbers as numbers.
+def choose_tensors(tensors: list[Tensor], choose: Choice) -> dict[str, Tensor]:
+    """The tensors of a safetensors header that are asked for, in the order wanted, by the names to give them.
 
-    Writers of safetensors sort the names, "blocks.10" before "blocks.2"; this comes closest to the network's order.
+    Writers of safetensors sort the names, "blocks.10" before "blocks.2"; the order that numbers give comes closest to
+    the network's.
     """
-    return [int(part) if odd % 2 else part for odd, part in enumerate(re.split(r"(\d{1,9})", name))]
+    known = {tensor.name: tensor for tensor in tensors}
+    names = sorted(known, key=lambda name: [int(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d{1,9})", name))])
+    chosen = choose({name: Form(known[name].shape) for name in names})
+    return {new: known[name] for name, new in chosen.items() if known[name].dtype in safetensors_header.FLOATS}
 
 
 # Where training scripts keep the weights, best first: the averaged ones are those that were evaluated. Whatever is
@@ -75,7 +79,7 @@ _WRAPPERS = (
 )
 
 
-def _read_torch(path: Path, rule: Rule) -> Checkpoint:
+def _read_torch(path: Path, choose: Choice) -> Checkpoint:
     """A state dict from `torch.save`, of the zip or of the older format, loaded without running code."""
     import torch  # here: 3 s and 250 MB that only these files pay for
 
@@ -101,14 +105,18 @@ def _read_torch(path: Path, rule: Rule) -> Checkpoint:
             f"holds no state dict (found: {type(checkpoint).__name__} {keys}); save the network's state_dict() alone"
         )
 
+    tensors = {
+        str(name).removeprefix("module."): tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)
+    }
+    chosen = choose({name: Form(tuple(tensor.shape)) for name, tensor in tensors.items()})
+
     def layers() -> Iterator[Layer]:
-        for name, tensor in state.items():
-            if not isinstance(tensor, torch.Tensor) or not rule(tuple(tensor.shape)):
-                continue
+        for name, new in chosen.items():
+            tensor = tensors[name]
             if tensor.is_quantized or (tensor.is_floating_point() and tensor.layout == torch.strided):
                 dtype = str(tensor.dtype).removeprefix("torch.")
                 values = tensor.dequantize() if tensor.is_quantized else tensor.detach().to(torch.float32)
-                yield Layer(str(name).removeprefix("module."), values.contiguous().numpy(), dtype)
+                yield Layer(new, values.contiguous().numpy(), dtype)
 
     return Checkpoint(layers(), {"sha256": sha256})
 
@@ -172,7 +180,7 @@ def _foreign_global(path: Path) -> str | None:
     return None
 
 
-def _read_onnx(path: Path, rule: Rule) -> Checkpoint:
+def _read_onnx(path: Path, choose: Choice) -> Checkpoint:
     """The Conv nodes of a graph whose weights are constants; the graph tells groups, stride and dilation."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -210,7 +218,7 @@ def _read_onnx(path: Path, rule: Rule) -> Checkpoint:
             attributes = {attribute.name: attribute for attribute in node.attribute}
             groups = attributes["group"].i if "group" in attributes else 1
             name, scaling = _constant_behind(node.input[1], constants, producers)
-            if name is None or name in seen or not rule(tuple(constants[name].dims), groups):
+            if name is None or name in seen or not choose({name: Form(tuple(constants[name].dims), groups)}):
                 continue
             seen.add(name)
             weight = values(name)

@@ -1,7 +1,8 @@
-"""What a checkpoint gives: named convolution layers, and the rules which of them count."""
+"""What a checkpoint gives: named convolution layers; and how a source chooses them among its tensors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,8 @@ import numpy as np
 class Layer:
     """One convolution: `weight` is float32 [O, I, kh, kw], `dtype` the one it was stored in.
 
-    `stride` and `dilation` are the larger of the two axes, None where the source does not tell.
+    `stride` and `dilation` are the larger of the two axes, `stage` the level of resolution in the network, from 0, and
+    `branch` the path inside a block that can be re-parameterised; None where the source does not tell.
     """
 
     name: str
@@ -18,6 +20,8 @@ class Layer:
     dtype: str
     stride: int | None = None
     dilation: int | None = None
+    stage: int | None = None
+    branch: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,21 +35,37 @@ class Checkpoint:
     metadata: dict[str, str]
 
 
-Rule = Callable[..., bool]  # (shape, groups or None) -> whether the layer is asked for
+class Form(NamedTuple):
+    """What decides whether a weight is asked for: its shape and, where the network is known, its groups."""
+
+    shape: tuple[int, ...]
+    groups: int | None = None
 
 
-def is_depthwise(shape: tuple[int, ...], groups: int | None = None) -> bool:
-    """Whether a weight of this shape belongs to a depthwise convolution.
+Rule = Callable[[Form], bool]
+# All weights of a checkpoint -> those asked for, in the order wanted, each with the name to give it.
+Choice = Callable[[Mapping[str, Form]], dict[str, str]]
+
+
+def is_depthwise(form: Form) -> bool:
+    """Whether a weight of this form belongs to a depthwise convolution.
 
     [O, 1, kh, kw] with O > 1 and a side > 1. Where the network is known, `groups` decides: a dense convolution on a
     one-channel input has the shape too, but one group.
     """
+    shape, groups = form
     return _is_convolution(shape) and shape[1] == 1 and (shape[0] > 1 if groups is None else groups > 1)
 
 
-def is_dense(shape: tuple[int, ...], groups: int | None = None) -> bool:
-    """Whether a weight of this shape belongs to a regular convolution: I > 1 or, where it is known, one group."""
+def is_dense(form: Form) -> bool:
+    """Whether a weight of this form belongs to a regular convolution: I > 1 or, where it is known, one group."""
+    shape, groups = form
     return _is_convolution(shape) and (shape[1] > 1 if groups is None else groups == 1)
+
+
+def by_rule(rule: Rule) -> Choice:
+    """The choice of every weight that a rule accepts, under its own name."""
+    return lambda forms: {name: name for name, form in forms.items() if rule(form)}
 
 
 def _is_convolution(shape: tuple[int, ...]) -> bool:

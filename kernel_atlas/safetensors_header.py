@@ -1,4 +1,4 @@
-"""The safetensors format, as far as a reader of single tensors needs it: header and byte ranges.
+"""The safetensors format, as far as a reader of single tensors needs it: header and byte ranges; and a small writer.
 
 A file is an 8-byte little-endian header length, a JSON header, and the tensors' bytes. Header and ranges are all
 that is read, from a local file or, by the same functions, over a network; so every claim of the header is checked
@@ -6,6 +6,7 @@ before it is acted on. Errors tell the reason only; the caller knows the file.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +107,20 @@ def decode(tensor: Tensor, data: bytes) -> np.ndarray:
         values = np.frombuffer(data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[tensor.dtype])
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel counts as dead
         return values.astype(np.float32, copy=False).reshape(tensor.shape)
+
+
+def encode(tensors: Mapping[str, tuple[Tensor, bytes]], metadata: Mapping[str, str]) -> bytes:
+    """A file of tensors as they were stored: name -> (the tensor's entry elsewhere, its bytes).
+
+    The safetensors library writes arrays only, and numpy has none of bfloat16.
+    """
+    entries, start = {"__metadata__": dict(metadata)}, 0
+    for name, (tensor, data) in tensors.items():
+        entries[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, start + len(data)]}
+        start += len(data)
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)  # values begin at a multiple of 8, as the format asks
+    return b"".join([len(header).to_bytes(8, "little"), header, *(data for _, data in tensors.values())])
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

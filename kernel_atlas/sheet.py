@@ -11,11 +11,18 @@ import pandas as pd
 import yaml
 
 from kernel_atlas.errors import AtlasError
+from kernel_atlas.licences import is_permissive
 
 REQUIRED = ["model", "source"]
 USES = ("train", "assign", "control")
 CONVOLUTIONS = ("depthwise", "dense")
 DEFAULTS = {"use": "train", "convolution": "depthwise"}  # of a dense one, use is control
+SOURCES = {  # pattern of a source: how it is written
+    r"file:\S.*": "file:PATH",
+    r"timm:\w+\.[\w.-]+": "timm:NAME.TAG",
+    r"hf:[\w.-]+/[\w.-]+(@[^:\s]+)?:\S+": "hf:OWNER/REPO[@REVISION]:FILE",
+    r"init:\S.*": "init:TIMM_NAME[:SEED]",
+}
 OPTIONAL = ["family", "architecture", "dataset", "top1", "params", "group", "licence"]
 HIGHEST = {"top1": 100, "params": 1e15}  # the columns that are numbers
 MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -135,8 +142,8 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     check(
         ~model.str.lower().duplicated(), "model", "appears twice (case does not count); give each row an id of its own"
     )
-    known = table["source"].str.fullmatch(r"(file|init):\S.*")
-    check(known, "source", "is not a source; write file:PATH or init:TIMM_NAME[:SEED]")
+    known = table["source"].str.fullmatch("|".join(SOURCES))
+    check(known, "source", f"is not a source; write {', '.join(SOURCES.values())}")
     check(~table["source"].str.startswith("file:~"), "source", "has a ~, which is not read; write the folder")
     check(table["use"].isin(USES), "use", f"is not one of {', '.join(USES)}")
     check(table["convolution"].isin(CONVOLUTIONS), "convolution", f"is not one of {', '.join(CONVOLUTIONS)}")
@@ -150,6 +157,20 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     if not (table["use"] == "train").any():
         raise AtlasError(f"{path}: no row has use = train; at least one model must train the autoencoders")
     return table[REQUIRED + list(DEFAULTS) + OPTIONAL].reset_index(drop=True)
+
+
+def permissive_only(sheet: pd.DataFrame) -> pd.DataFrame:
+    """A sheet without the models whose stated licence is not permissive; unstated ones stay, for extraction to ask.
+
+    Raises
+    ------
+    AtlasError
+        No model that trains is left.
+    """
+    kept = sheet[sheet["licence"].isna() | sheet["licence"].map(is_permissive)]
+    if not (kept["use"] == "train").any():
+        raise AtlasError("configuration: licences: no model that trains has a permissive one; add a model to the sheet")
+    return kept
 
 
 def one_per_group(models: pd.DataFrame) -> pd.DataFrame:

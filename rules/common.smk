@@ -13,7 +13,7 @@ os.environ.update(PYTHONPATH=BASE)
 
 from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import AtlasError, forget_failure
-from kernel_atlas.sheet import USES, check_config, read_sheet
+from kernel_atlas.sheet import USES, check_config, permissive_only, read_sheet
 
 
 wildcard_constraints:
@@ -92,6 +92,24 @@ def checkpoint_file(wildcards):
     return [path] if scheme == "file" and os.path.exists(path) else []
 
 
+def known_to_timm(wildcards):
+    """The table that tells a network of timm from what its checkpoint holds besides."""
+    source = MODELS.at[wildcards.model, "source"]
+    return (
+        [beside("resources/timm_layers.parquet")] if source.startswith("timm:") else []
+    )
+
+
+def must_be_permissive(wildcards):
+    """Whether the licence of a model, which the sheet does not state, decides if it may take part."""
+    source, licence = MODELS.loc[wildcards.model, ["source", "licence"]]
+    return (
+        config["licences"] == "permissive"
+        and not licence
+        and not source.startswith("init:")
+    )
+
+
 def clusters_by_hand(wildcards):
     """The file that replaces the clusters found, if the configuration names one."""
     path = config["clusters"].get(wildcards.size)
@@ -151,7 +169,10 @@ def forget_failures(say=False):
 try:
     config = check_config(config, os.path.join(BASE, "schemas/config.schema.yaml"))
     SHEET = find_file(config["models"])
-    MODELS = read_sheet(SHEET).set_index("model", drop=False)
+    MODELS = read_sheet(SHEET)
+    if config["licences"] == "permissive":
+        MODELS = permissive_only(MODELS)
+    MODELS = MODELS.set_index("model", drop=False)
     SIZES = [f"{side}x{side}" for side in config["sizes"]]
     for size in SIZES:
         if size not in config["thresholds"]:

@@ -13,6 +13,7 @@ inventory is the one checkpoint: later stages ask it for models and sizes. A run
 rule extract_kernels:
     input:
         checkpoint=checkpoint_file,
+        known=known_to_timm,
         library=library("extract_kernels.py"),
     output:
         shards=directory("results/kernels/{model}"),
@@ -26,6 +27,7 @@ rule extract_kernels:
         source=lambda wildcards: MODELS.at[wildcards.model, "source"],
         convolution=lambda wildcards: MODELS.at[wildcards.model, "convolution"],
         licence=lambda wildcards: MODELS.at[wildcards.model, "licence"],
+        permissive=must_be_permissive,
         dense_per_layer=config["dense_per_layer"],
         seed=config["seed"],
         folder=os.path.dirname(SHEET),

@@ -21,6 +21,7 @@ CODE = [
     "workflow_scripts",
     "kernel_atlas",
     "schemas",
+    "resources/timm_layers.parquet",
     "envs",
     "profiles",
 ]
@@ -41,7 +42,7 @@ def copy_project(to: Path) -> Path:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            to.mkdir(exist_ok=True)
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, to / name)
     return to
 

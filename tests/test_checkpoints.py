@@ -25,7 +25,7 @@ from hypothesis.extra import numpy as hnp
 from kernel_atlas import safetensors_header
 from kernel_atlas.checkpoints import read_layers
 from kernel_atlas.errors import AtlasError
-from kernel_atlas.layers import Layer, is_dense, is_depthwise
+from kernel_atlas.layers import Form, Layer, is_dense, is_depthwise
 
 DATA = os.environ.get("KERNEL_ATLAS_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="KERNEL_ATLAS_DATA does not name the folder of real checkpoints")
@@ -70,12 +70,12 @@ def refusal(path: Path) -> str:
     ],
 )
 def test_shape_and_groups_tell_which_layers_count(shape, groups, depthwise, dense):
-    assert is_depthwise(shape, groups) == depthwise
-    assert is_dense(shape, groups) == dense
+    assert is_depthwise(Form(shape, groups)) == depthwise
+    assert is_dense(Form(shape, groups)) == dense
 
 
 def test_unknown_scheme_names_those_there_are(tmp_path):
-    with pytest.raises(AtlasError, match="file:, init:"):
+    with pytest.raises(AtlasError, match="file:, timm:, hf:, init:"):
         read_layers("ftp:somewhere", tmp_path, "depthwise")
 
 

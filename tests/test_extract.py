@@ -92,9 +92,9 @@ def test_the_inventory_needs_the_footers_only(net, tmp_path, monkeypatch):
     inventory = read_inventory([other, net])
     assert inventory.schema == INVENTORY
     assert [tuple(row.values()) for row in inventory.to_pylist()] == [
-        ("other", 0, "c", 2, 3, 3, None, None, "float16", "depthwise"),
-        ("net", 0, "a.weight", 6, 5, 3, None, None, "float32", "depthwise"),
-        ("net", 1, "b.weight", 4, 7, 7, None, None, "float32", "depthwise"),
+        ("other", 0, "c", 2, 3, 3, None, None, None, None, "float16", "depthwise"),
+        ("net", 0, "a.weight", 6, 5, 3, None, None, None, None, "float32", "depthwise"),
+        ("net", 1, "b.weight", 4, 7, 7, None, None, None, None, "float32", "depthwise"),
     ]
     assert read_inventory([]).num_rows == 0
 

@@ -15,4 +15,5 @@ with job_log(snakemake.log[0], model=snakemake.output.shards):
         dense_per_layer=snakemake.params.dense_per_layer,
         seed=snakemake.params.seed,
         licence=snakemake.params.licence,
+        permissive=snakemake.params.permissive,
     )
