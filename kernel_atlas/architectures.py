@@ -5,7 +5,7 @@ Importing timm takes 8 s, so what it knows of every pretrained tag lies in resou
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -196,35 +196,36 @@ def _loaded_from(tag: str, forms: Mapping[str, Form]) -> dict[str, str]:
     import timm
     import torch
 
-    class Copies(torch.overrides.TorchFunctionMode):
-        """Notes which tensor is copied into which: that is what loading a state dict does in the end."""
+    values = {name: torch.empty(form.shape, device="meta") for name, form in forms.items()}
+    names = {id(value): name for name, value in values.items()}
+    copied = {}  # parameter -> tensor
 
-        def __init__(self):
-            super().__init__()
-            self.seen = {}
+    class Watch(torch.overrides.TorchFunctionMode):
+        """Notes which tensor is copied into which, which is what loading a state dict comes to."""
 
         def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function is torch.Tensor.__deepcopy__ and id(args[0]) in names:
+                return args[0]  # timm copies its configuration, and a copy would have another identity
             if function is torch.Tensor.copy_:
-                self.seen[id(args[0])] = args[1]
+                copied[id(args[0])] = names.get(id(args[1]))
             return function(*args, **(kwargs or {}))
 
-    values = {name: torch.empty(form.shape, device="meta") for name, form in forms.items()}
-    with Copies() as copies, torch.device("meta"):
+    with Watch(), torch.device("meta"):
         try:
-            network = timm.create_model(tag, pretrained=True, pretrained_cfg_overlay={"state_dict": dict(values)})
+            network = timm.create_model(tag, pretrained=True, pretrained_cfg_overlay={"state_dict": values})
         except Exception as error:  # a family's filter may meet anything in foreign names
             reason = " ".join(str(error).split())[:200]
             raise AtlasError(f"timm {timm.__version__} cannot load it as {tag} ({reason})") from error
-    names = {id(value): name for name, value in values.items()}
-    return {
-        name: names[id(copies.seen[id(parameter)])]
-        for name, parameter in network.named_parameters()
-        if id(copies.seen.get(id(parameter))) in names
-    }
+    return {name: copied[id(value)] for name, value in network.named_parameters() if copied.get(id(value))}
 
 
-def list_layers() -> tuple[pa.Table, pa.Table]:
-    """Every depthwise layer of every pretrained tag of the installed timm, and what only looks depthwise.
+def list_layers(tags: Iterable[str]) -> tuple[pa.Table, pa.Table]:
+    """Every depthwise layer of pretrained networks of the installed timm, and what only looks depthwise.
+
+    Parameters
+    ----------
+    tags : iterable of str
+        NAME.TAG of each.
 
     Returns
     -------
@@ -236,7 +237,7 @@ def list_layers() -> tuple[pa.Table, pa.Table]:
     import timm
 
     rows, left_out, built = [], [], {}
-    for tag in sorted(timm.list_pretrained()):
+    for tag in sorted(tags):
         architecture = tag.partition(".")[0]
         if architecture not in built:
             network = build_on_meta(architecture)

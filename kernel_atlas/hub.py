@@ -88,7 +88,7 @@ def read_hub(repository: str, revision: str | None, files: Sequence[str], choose
                 raise AtlasError(f"{repository}: {file}: {error}") from error
             except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError):
                 raise
-            except (httpx2.HTTPError, OSError) as error:
+            except (httpx2.HTTPError, OSError, json.JSONDecodeError) as error:
                 raise AtlasError(f"{repository}: {file}: cannot be read from the hub ({_brief(error)})") from error
     except errors.GatedRepoError as error:
         raise AtlasError(f"{repository} is gated; accept its terms on the hub and set HF_TOKEN, or log in") from error
@@ -234,7 +234,7 @@ def _retried(ask: Callable[[], Any]) -> Any:
     for wait in (1, 2, 4, None):
         try:
             return ask()
-        except (httpx2.TransportError, errors.HfHubHTTPError) as error:
+        except (httpx2.TransportError, errors.HfHubHTTPError, json.JSONDecodeError) as error:
             response = getattr(error, "response", None)
             if wait is None or (response is not None and response.status_code not in RETRIED):
                 raise
