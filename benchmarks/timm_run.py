@@ -8,10 +8,10 @@ Nothing is fetched. Memory is the largest resident size of a process (VmHWM).
 
 plan: in an empty directory. Must reach: 15 s, 500 MB.
 
-add: the sheet is timm's, but its sources are small checkpoints (a 3x3 and a 5x5 layer of 8 random kernels), and training
-is short. It is run to its end, then one model with use = assign is added. Printed are the jobs that a dry run announces,
-which sees as far as the inventory, and those that the run then does. Must reach: nothing read, merged, trained or
-assigned again.
+add: the sheet is timm's, but its sources are small checkpoints (a 3x3 and a 5x5 layer of 8 random kernels), and
+training is short. It is run to its end, then one model with use = assign is added. Printed are the jobs that a dry run
+announces, which sees as far as the inventory, and those that the run then does. Must reach: nothing read, merged,
+trained or assigned again.
 
 train: random kernels, as many of each size, layer and model as the default tags of timm have (7.2 million), are written
 as shards; then the scripts of the workflow run on them, on the CPU, each in a process of its own. Training takes few
@@ -39,7 +39,7 @@ from safetensors.numpy import save_file
 ROOT = Path(__file__).resolve().parents[1]
 SHEET, LAYERS = ROOT / "config/timm.tsv", ROOT / "resources/timm_layers.parquet"
 SIZES, MINIMUM = ["3x3", "5x5", "7x7", "9x9", "11x11"], 500  # the defaults of the configuration
-SMALL = {"models": "sheet.tsv", "noise_kernels": 500, "training": {"restarts": 1, "steps": 200}}
+SMALL = {"models": "sheet.tsv", "minimum_kernels": 100, "noise_kernels": 500, "training": {"restarts": 1, "steps": 200}}
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
 
 

@@ -12,7 +12,7 @@ from kernel_atlas.architectures import TABLE, build_on_meta, find_layers, known_
 from kernel_atlas.layers import is_dense, is_depthwise
 from kernel_atlas.sheet import permissive_only, read_sheet
 
-# plain, re-parameterised twice, with conditional convolutions, with one kernel beside another, with a foreign repository
+# plain, re-parameterised (two families), with conditional convolutions, with bands, from somebody else's repository
 SAMPLE = [
     "mobilenetv3_small_050.lamb_in1k",
     "fastvit_t8.apple_in1k",
@@ -61,7 +61,6 @@ def test_stage_is_the_resolution_at_which_a_layer_works():
             module.register_forward_hook(lambda m, i, o, path=path: seen.update({f"{path}.weight": o.shape[-1]}))
     network(torch.empty(1, 3, 224, 224, device="meta"))
     layers = [layer for layer, _ in find_layers(network, is_depthwise)]
-    assert [seen[layer.name] for layer in layers] == [112 >> layer.stage + 0 for layer in layers] or True
     sizes = sorted({seen[layer.name] for layer in layers}, reverse=True)
     assert [sizes.index(seen[layer.name]) for layer in layers] == [layer.stage - layers[0].stage for layer in layers]
 
