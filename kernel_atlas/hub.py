@@ -19,7 +19,7 @@ import huggingface_hub
 from huggingface_hub import constants, errors
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff, parse_ratelimit_headers
 
-from kernel_atlas import safetensors_header
+from kernel_atlas import __version__, safetensors_header
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.formats import choose_tensors, file_reader
 from kernel_atlas.layers import Checkpoint, Choice
@@ -120,14 +120,18 @@ def _read(repository: str, revision: str | None, file: str, choose: Choice, kind
         remote = None if known and (fixed or constants.HF_HUB_OFFLINE) else _describe(repository, revision, file, known)
         if remote and not (known and known["etag"] == remote.etag):
             known = {"etag": remote.etag, "revision": remote.commit, **_licence(repository, remote.commit)}
+            _keep(kept, {}, known)
+        if remote and "layers" not in known:
             try:
                 parts = _fetch(_parts(repository, remote, file), choose)
-                known["layers"] = json.dumps(list(parts))
             except _Changed:
+                known = None
                 continue
             except _NoRanges:
-                parts = {}
-            _keep(kept, parts, known)
+                pass
+            else:
+                known["layers"] = json.dumps(list(parts))
+                _keep(kept, parts, known)
         told = {name: known[name] for name in ("revision", "licence") if name in known}
         if "layers" not in known:
             return _read_whole(repository, known["revision"], file, choose, told)
@@ -153,19 +157,20 @@ def _parts(repository: str, remote: _Remote, file: str) -> list[_Remote]:
 
 
 def _metadata_of(kept: Path) -> dict[str, str] | None:
-    """The metadata of a kept file, None if there is no whole one."""
+    """The metadata of a kept file, None if there is no whole one or another version chose what is in it."""
     try:
         content = kept.read_bytes()
         length = safetensors_header.header_bytes(content, len(content))
-        return safetensors_header.parse_header(content[PREFIX_BYTES : PREFIX_BYTES + length], len(content))[1]
+        metadata = safetensors_header.parse_header(content[PREFIX_BYTES : PREFIX_BYTES + length], len(content))[1]
     except (OSError, AtlasError):
         return None
+    return metadata if metadata.get("version") == __version__ else None
 
 
 def _keep(kept: Path, parts: dict[str, tuple[Tensor, bytes]], metadata: dict[str, str]) -> None:
     """Write a kept file so that its name never holds a part of it, whoever else writes it."""
     partial = kept.with_name(f".{os.getpid()}.{kept.name}")
-    partial.write_bytes(safetensors_header.encode(parts, metadata))
+    partial.write_bytes(safetensors_header.encode(parts, metadata | {"version": __version__}))
     os.replace(partial, kept)
 
 
@@ -202,10 +207,11 @@ def _describe(repository: str, revision: str | None, file: str, known: dict[str,
         raise
     if not (found.size and found.etag and found.commit_hash):
         raise AtlasError("the hub does not tell its size, ETag and commit; is HF_ENDPOINT a hub?")
+    etag = found.commit_hash if file.endswith(INDEX) else found.etag  # an index stays the same when a shard changes
     if urlsplit(found.location).netloc == urlsplit(url).netloc:
-        return _Remote(found.location, build_hf_headers(), found.size, found.etag, found.commit_hash, {found.etag})
+        return _Remote(found.location, build_hf_headers(), found.size, etag, found.commit_hash, {found.etag})
     # on a content store: the token is not for it, and its ETags are its own
-    return _Remote(found.location, {}, found.size, found.etag, found.commit_hash, set())
+    return _Remote(found.location, {}, found.size, etag, found.commit_hash, set())
 
 
 def _shards(repository: str, commit: str, index: str) -> list[_Remote]:

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -160,6 +161,20 @@ def test_a_file_in_the_hubs_own_cache_is_used(reader, hub):
     assert reader.told()["licence"] == "mit"
 
 
+def test_without_that_cache_ranges_are_read_again(reader, hub):
+    reader.run("import sys, huggingface_hub; huggingface_hub.hf_hub_download(*sys.argv[1:])", REPO, FILE)
+    reader.read()
+    shutil.rmtree(reader.folder / "home/hub")
+    assert reader.read() == "" and all(request.range for request in hub.requests if request.server == "cdn")
+    assert equal(reader.kernels(), depthwise(network(0)))
+
+
+def test_an_address_that_expired_is_asked_for_again(reader, hub):
+    hub.fail("403", 1, "cdn:")
+    assert reader.read() == "" and all(request.range for request in hub.requests if request.server == "cdn")
+    assert equal(reader.kernels(), depthwise(network(0)))
+
+
 def test_a_torch_file_is_fetched_whole_once(reader, hub, tmp_path):
     state = {name: torch.from_numpy(values) for name, values in network(2).items()}
     torch.save({"state_dict": state}, tmp_path / "net.pth")
@@ -197,6 +212,11 @@ def test_of_shards_only_those_with_kernels_are_read(reader, hub, tmp_path):
     assert reader.read("hf:owner/parts:sub/model.safetensors.index.json") == ""
     assert equal(reader.kernels(), depthwise(tensors))
     assert sum(request.sent for request in hub.requests if "three" in request.path) <= 131_072
+    assert reader.read("hf:owner/parts:sub/model.safetensors.index.json") == "" and len(hub.requests) == 1
+    new = {name: -values for name, values in parts["one.safetensors"].items()}
+    hub.update("owner/parts", "sub/one.safetensors", saved(tmp_path, new))
+    assert reader.read("hf:owner/parts:sub/model.safetensors.index.json") == ""
+    assert equal(reader.kernels(), depthwise(tensors | new))
 
 
 @pytest.mark.parametrize("name", ["../up.safetensors", "/etc/passwd", "net.bin"])
