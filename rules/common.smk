@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import sys
 
 import pandas as pd
@@ -20,6 +21,11 @@ wildcard_constraints:
     model=r"[A-Za-z0-9_.-]+",
     size=r"[0-9]+x[0-9]+",
     net=r"[A-Za-z0-9_.-]+",
+
+
+def memory(megabytes):
+    """So much memory, and as much more with each attempt: what was too little is not tried again."""
+    return lambda wildcards, attempt: megabytes * attempt
 
 
 def beside(path):
@@ -90,6 +96,11 @@ def checkpoint_file(wildcards):
     scheme, _, path = MODELS.at[wildcards.model, "source"].partition(":")
     path = os.path.join(os.path.dirname(SHEET), path)
     return [path] if scheme == "file" and os.path.exists(path) else []
+
+
+def on_hub(model):
+    """Whether the kernels of a model come over the network."""
+    return MODELS.at[model, "source"].startswith(("timm:", "hf:"))
 
 
 def known_to_timm(wildcards):

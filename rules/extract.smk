@@ -23,6 +23,9 @@ rule extract_kernels:
         "results/benchmarks/extract_kernels/{model}.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
     params:
         source=lambda wildcards: MODELS.at[wildcards.model, "source"],
         convolution=lambda wildcards: MODELS.at[wildcards.model, "convolution"],
@@ -35,6 +38,26 @@ rule extract_kernels:
         "Reading the kernels of {wildcards.model}"
     script:
         "../workflow_scripts/extract_kernels.py"
+
+
+# What needs the network runs where Snakemake runs: compute nodes often have none.
+localrules:
+    fetch_kernels,
+    fetch,
+
+
+use rule extract_kernels as fetch_kernels with:
+    wildcard_constraints:
+        model="|".join(re.escape(model) for model in MODELS.index if on_hub(model))
+        or "-",
+
+
+ruleorder: fetch_kernels > extract_kernels
+
+
+rule fetch:
+    input:
+        expand("results/kernels/{model}", model=filter(on_hub, sorted(MODELS.index))),
 
 
 checkpoint collect_inventory:
@@ -51,6 +74,9 @@ checkpoint collect_inventory:
         "results/benchmarks/collect_inventory.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
     params:
         train=models_of("train"),
         sizes=SIZES,

@@ -30,6 +30,9 @@ rule write_report:
         "results/benchmarks/write_report.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
     params:
         title=config["title"],
         # all that decides the results: a page that lists every parameter must be written again when one changes

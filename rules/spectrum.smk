@@ -19,6 +19,9 @@ rule name_clusters:
         "results/benchmarks/name_clusters/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
     params:
         **config["spectrum"],
     message:
@@ -39,6 +42,9 @@ rule cluster_kmeans:
         "results/benchmarks/cluster_kmeans/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(8000),
+        runtime=60,
     params:
         clusters=config["kmeans_clusters"],
         threshold=lambda wildcards: config["thresholds"][wildcards.size],

@@ -26,6 +26,9 @@ rule summarise_assignments:
         "results/benchmarks/summarise_assignments.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
     params:
         seed=config["seed"],
     message:

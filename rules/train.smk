@@ -21,6 +21,8 @@ rule train_autoencoder:
     conda:
         "../envs/atlas.yaml"
     resources:
+        mem_mb=memory(8000),
+        runtime=240,
         gpu=1,
     params:
         **config["training"],

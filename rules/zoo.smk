@@ -23,6 +23,8 @@ rule train_zoo_net:
     conda:
         "../envs/atlas.yaml"
     resources:
+        mem_mb=memory(8000),
+        runtime=720,
         gpu=lambda wildcards: 0 if wildcards.net in UNTRAINED else 1,
     params:
         images=config["images"],
@@ -52,6 +54,9 @@ rule zoo:
         "results/benchmarks/zoo.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
     message:
         "Listing the networks of the zoo"
     script:
