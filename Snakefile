@@ -33,4 +33,6 @@ rule all:
     default_target: True
     input:
         expand("results/kernels/{model}", model=sorted(MODELS.index)),
+        files_of("results/assignments/{model}.parquet", *USES),
+        figure_files("svg"),
         "results/report.html",

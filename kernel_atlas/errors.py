@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_REASON = "failed.txt"  # in place of the shards of a model that cannot be read
+_REASON = "_failed"  # in place of the shards of a model that cannot be read
 
 
 class AtlasError(Exception):

@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kernel_atlas import __version__
 from kernel_atlas.checkpoints import read_layers
 from kernel_atlas.errors import AtlasError, reason_of
-from kernel_atlas.kernels import is_dead, shards_of
+from kernel_atlas.kernels import is_dead, shards_of, stamped
 from kernel_atlas.layers import Layer
 from kernel_atlas.licences import is_permissive
 
@@ -107,7 +106,7 @@ def extract_model(
     try:
         count = 0
         checkpoint = read_layers(source, folder, convolution)
-        provenance = {"source": source, **checkpoint.metadata, "version": __version__}
+        provenance = stamped({"source": source, **checkpoint.metadata})
         if licence:
             provenance["licence"] = licence
         if permissive and not is_permissive(provenance.get("licence")):
@@ -121,10 +120,15 @@ def extract_model(
                 if convolution == "dense" and len(channels) > dense_per_layer:
                     draw = np.random.default_rng([seed, index])
                     channels = np.sort(draw.choice(channels, dense_per_layer, replace=False))
-                _write_shard(partial / f"{index:03d}.parquet", model, index, layer, channels, convolution, provenance)
+                written = partial / f"{index:03d}.parquet", model, index, layer, channels, convolution
+                if index:
+                    _write_shard(*written, provenance)
+                else:
+                    first = written
                 count += 1
         if not count:
             raise AtlasError(f"no {convolution} convolution in it; check that it holds the weights of a network")
+        _write_shard(*first, provenance | {"layers": str(count)})  # last: only now is their number known
     except BaseException as error:
         shutil.rmtree(partial)
         if isinstance(error, AtlasError):

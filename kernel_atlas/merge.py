@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kernel_atlas.errors import AtlasError, reason_of
-from kernel_atlas.kernels import centre_and_normalise, shards_of, size_name, taps_array
+from kernel_atlas.kernels import centre_and_normalise, shards_of, size_name, stamped, taps_array
 
 ROWS = 65_536  # kernels a row group holds: 13 MB of 7x7 taps, so that memory does not grow with the number of models
 
@@ -66,7 +66,7 @@ def merge_kernels(models: Iterable[str | Path], side: int, output: str | Path) -
             with pq.ParquetFile(shard) as file:
                 if _side(file) != side:
                     continue
-                waiting.append(file.read().replace_schema_metadata())
+                waiting.append(file.read().replace_schema_metadata(stamped()))
             rows += waiting[-1].num_rows
             writer = writer or pq.ParquetWriter(partial, waiting[0].schema, compression="zstd")
             if sum(table.num_rows for table in waiting) >= ROWS:

@@ -121,6 +121,21 @@ def find_correlation(correlation: pd.DataFrame) -> str:
     return f"{words} ({'; '.join(listed)})." if listed else f"{words}."
 
 
+def find_drift(drift: pd.DataFrame, size: str) -> list[str]:
+    """A sentence on the assigned networks that the autoencoder of one size does not cover, if there are any."""
+    rows = drift[(drift["size"] == size) & (drift["advice"] == "retrain")].sort_values("beyond", ascending=False)
+    if rows.empty:
+        return []
+    listed = ", ".join(
+        f"{row.model} {percent(row.beyond, row.beyond_low, row.beyond_high)}" for row in rows.itertuples()
+    )
+    return [
+        "Not covered by the autoencoder, as more than twice the usual 10 % of their kernels lie beyond the 90 % "
+        f"quantile of the training kernels' dissimilarity: {listed}. They have other patterns or none; if their "
+        "patterns matter, set use = train."
+    ]
+
+
 def describe_fit(history: pd.DataFrame) -> str:
     """A sentence on how far the shares of networks that trained the autoencoder are in-sample."""
     kept = history[history["chosen"]]
@@ -227,6 +242,7 @@ def collect_facts(
     models: pd.DataFrame,
     totals: pd.DataFrame,
     correlation: pd.DataFrame,
+    drift: pd.DataFrame,
     noise: pd.DataFrame,
     histories: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
@@ -239,7 +255,7 @@ def collect_facts(
         From `read_sheet`.
     parameters, rules : mapping
         The configuration, and its schema.
-    inventory, sources, sizes, models, totals, correlation, noise : DataFrame
+    inventory, sources, sizes, models, totals, correlation, drift, noise : DataFrame
         The tables of the same names.
     clusters : mapping
         Size -> clusters.tsv.
@@ -263,7 +279,11 @@ def collect_facts(
             {
                 "size": size,
                 "threshold": thresholds[size],
-                "findings": [*find_shares(size, thresholds[size], totals, controls), describe_fit(histories[size])],
+                "findings": [
+                    *find_shares(size, thresholds[size], totals, controls),
+                    describe_fit(histories[size]),
+                    *find_drift(drift, size),
+                ],
                 "clusters": table.assign(share=table["kernels"] / table["kernels"].sum()).to_dict("records"),
                 "figures": figures[size],
             }

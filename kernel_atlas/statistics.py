@@ -21,6 +21,8 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
 MODEL_COLUMNS = ["family", "architecture", "dataset", "top1", "params", "group", "licence", "use", "convolution"]
+DRIFT_QUANTILES = [0.5, 0.9]
+DRIFT = 0.2  # share beyond the training kernels' 90 % quantile: twice what these have
 FEWEST = 5  # units below which a bootstrap interval covers far less than it says (71 % at three)
 
 
@@ -164,6 +166,46 @@ def summarise_layers(counts: pd.DataFrame, inventory: pd.DataFrame) -> pd.DataFr
     dead = table["kernels"].where(table["label"] == "dead", 0).groupby([table["model"], table["layer_index"]])
     table["share"] = table["kernels"] / np.where(table["label"] == "dead", every, every - dead.transform("sum"))
     return table[["model", "layer_index", "layer", "depth", "size", "label", "kernels", "share"]]
+
+
+def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """drift.csv: how well the autoencoder covers each model, against the kernels that trained it.
+
+    `beyond` is the share of a model's live kernels with a dissimilarity above the 90 % quantile of the training
+    kernels: 0.1 for kernels like those, more where the autoencoder does not know the patterns, or there are none.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        The assignments of every model.
+    sheet : DataFrame
+        From `read_sheet`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        model, use, size, kernels, median and q90 of the dissimilarity, the same of the training kernels, beyond with
+        its interval over layers, and advice for models with use = assign: `retrain` where the interval lies above
+        `DRIFT`, `covered` where it does not, `too few layers` where there is none.
+    """
+    columns = ["layer_index", "kh", "dissimilarity"]
+    tables = {Path(path).stem: pq.read_table(path, columns=columns).to_pandas().dropna() for path in paths}
+    uses, rows = sheet.set_index("model")["use"], []
+    for side in sorted({side for table in tables.values() for side in table["kh"].unique()}):
+        parts = {model: table[table["kh"] == side] for model, table in tables.items() if (table["kh"] == side).any()}
+        trained = np.concatenate([part["dissimilarity"] for model, part in parts.items() if uses[model] == "train"])
+        usual = np.quantile(trained, DRIFT_QUANTILES)
+        for model, part in parts.items():
+            layers = (part["dissimilarity"] > usual[-1]).groupby(part["layer_index"]).agg(["sum", "size"])
+            low, high = bootstrap_share(*layers.to_numpy().T, _seed(seed, model, size_name(side)))
+            advice = "too few layers" if np.isnan(low) else "retrain" if low > DRIFT else "covered"
+            own = np.quantile(part["dissimilarity"], DRIFT_QUANTILES)
+            beyond = layers["sum"].sum() / layers["size"].sum()
+            row = model, uses[model], size_name(side), len(part), *own, *usual, beyond, float(low), float(high)
+            rows.append((*row, advice if uses[model] == "assign" else ""))
+    names = ["model", "use", "size", "kernels", "median", "q90", "training_median", "training_q90"]
+    return pd.DataFrame(rows, columns=[*names, "beyond", "beyond_low", "beyond_high", "advice"])
 
 
 def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:

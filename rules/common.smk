@@ -13,7 +13,8 @@ sys.path.insert(0, BASE)
 os.environ.update(PYTHONPATH=BASE)
 
 from kernel_atlas.clusters import read_clusters
-from kernel_atlas.errors import AtlasError, forget_failure
+from kernel_atlas.errors import AtlasError, forget_failure, reason_of
+from kernel_atlas.kernels import check_schema, shards_of
 from kernel_atlas.sheet import USES, check_config, permissive_only, read_sheet
 
 
@@ -111,6 +112,13 @@ def known_to_timm(wildcards):
     )
 
 
+def only_dense(key):
+    """A value of the configuration, for the models it matters to."""
+    return lambda wildcards: (
+        config[key] if MODELS.at[wildcards.model, "convolution"] == "dense" else 0
+    )
+
+
 def must_be_permissive(wildcards):
     """Whether the licence of a model, which the sheet does not state, decides if it may take part."""
     source, licence = MODELS.loc[wildcards.model, ["source", "licence"]]
@@ -199,5 +207,11 @@ try:
             )
     for path in config["clusters"].values():
         read_clusters(find_file(path))
+    check_schema("results/inventory.parquet")
+    # Snakemake does not look into folders. Its jobs on a cluster need not look again.
+    for model in MODELS.index if workflow.is_main_process else []:
+        folder = f"results/kernels/{model}"
+        if os.path.exists(folder) and reason_of(folder) is None:
+            shards_of(folder)
 except AtlasError as error:
     raise SystemExit(f"error: {error}")  # the one line that says what to mend

@@ -31,8 +31,8 @@ rule extract_kernels:
         convolution=lambda wildcards: MODELS.at[wildcards.model, "convolution"],
         licence=lambda wildcards: MODELS.at[wildcards.model, "licence"],
         permissive=must_be_permissive,
-        dense_per_layer=config["dense_per_layer"],
-        seed=config["seed"],
+        dense_per_layer=only_dense("dense_per_layer"),
+        seed=only_dense("seed"),
         folder=os.path.dirname(SHEET),
     message:
         "Reading the kernels of {wildcards.model}"

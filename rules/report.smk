@@ -17,6 +17,7 @@ rule write_report:
         models="results/statistics/models.csv",
         totals="results/statistics/totals.csv",
         correlation="results/statistics/correlation.csv",
+        drift="results/statistics/drift.csv",
         noise="results/controls/noise.parquet",
         sheet=SHEET,
         schema=beside("schemas/config.schema.yaml"),

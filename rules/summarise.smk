@@ -20,6 +20,7 @@ rule summarise_assignments:
         architectures="results/statistics/architectures.csv",
         thresholds="results/statistics/thresholds.csv",
         correlation="results/statistics/correlation.csv",
+        drift="results/statistics/drift.csv",
     log:
         "results/logs/summarise_assignments.log",
     benchmark:

@@ -15,6 +15,7 @@ import kernel_atlas
 from kernel_atlas import extract
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.extract import INVENTORY, extract_model, read_inventory
+from kernel_atlas.kernels import shards_of
 
 RANDOM = np.random.default_rng(0)
 
@@ -82,8 +83,17 @@ def test_the_metadata_of_a_shard(net):
         "source": "file:net.safetensors",
         "licence": "MIT",
         "version": kernel_atlas.__version__,
+        "schema": str(kernel_atlas.SCHEMA_VERSION),
     }
+    assert pq.read_schema(net / "000.parquet").metadata[b"layers"] == b"2"
     assert all(field.metadata[b"description"] for field in schema)
+
+
+def test_a_missing_shard_is_noticed(net):
+    for name in ("001.parquet", "000.parquet"):
+        (net / name).unlink()
+        with pytest.raises(AtlasError, match=r"model net: shards are missing in .*remove the folder and run again"):
+            shards_of(net)
 
 
 def test_the_inventory_needs_the_footers_only(net, tmp_path, monkeypatch):

@@ -112,6 +112,10 @@ def page(tmp_path, totals, models, noise):
         models=models,
         totals=totals,
         correlation=pd.DataFrame([("5x5", NASTY, "top1", 12, 0.61, 0.2, 0.85, 0.55, 0.1, 0.8)], columns=CORRELATION),
+        drift=pd.DataFrame(
+            [("far", "5x5", 0.5, 0.4, 0.6, "retrain"), ("near", "5x5", 0.1, 0.05, 0.15, "covered")],
+            columns=["model", "size", "beyond", "beyond_low", "beyond_high", "advice"],
+        ),
         noise=noise,
         histories={"5x5": pd.DataFrame({"loss": [0.4, 0.2], "held_out_loss": [0.5, 0.321], "chosen": [True, True]})},
     )
@@ -140,6 +144,7 @@ def test_numbers_are_those_of_the_tables(page):
         "62.7 % [58.1, 66.9] of 1,000 kernels are clustered (dissimilarity below 0.2), in 5 independent networks",
         "Gaussian noise 0.4 %, chance 3.1 %; the lower end of the interval is more than twice the highest",
         "On-Centre 40.0 % [31.0, 52.0]",
+        "of the training kernels' dissimilarity: far 50.0 % [40.0, 60.0]. They have other patterns or none",
         "a mean dissimilarity of 0.200 on the kernels that trained it and 0.321 on those held out",
         "Left out as dead: 25 kernels, 2.4 % of all",
         "left out: 40 live kernels, 500 needed",

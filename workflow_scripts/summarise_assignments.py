@@ -20,3 +20,4 @@ with job_log(snakemake.log[0]):
     statistics.compare_architectures(labels).to_csv(output.architectures, index=False)
     statistics.summarise_thresholds(pd.concat([below, noise])).to_csv(output.thresholds, index=False)
     statistics.correlate(models).to_csv(output.correlation, index=False)
+    statistics.measure_drift(snakemake.input.assignments, sheet, seed).to_csv(output.drift, index=False)

@@ -1,5 +1,6 @@
 """One size: its kernels -> the autoencoder, its training history, its spectrum."""
 
+import pyarrow as pa
 import torch
 
 from kernel_atlas import autoencoder
@@ -20,7 +21,7 @@ with job_log(snakemake.log[0]):
         steps=snakemake.params.steps,
         device=device,
     )
-    history.to_parquet(snakemake.output.history, index=False)
+    write_table(pa.Table.from_pandas(history, preserve_index=False), snakemake.output.history)
     autoencoder.save(model, snakemake.output.encoder, size=snakemake.wildcards.size, seed=snakemake.params.seed)
     coder = Coder(snakemake.output.encoder)
     write_table(build_spectrum(coder.decode(sample_codes()), coder.encode(kernels)), snakemake.output.spectrum)

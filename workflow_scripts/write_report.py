@@ -30,6 +30,7 @@ with job_log(snakemake.log[0]):
         models=pd.read_csv(given.models),
         totals=pd.read_csv(given.totals),
         correlation=pd.read_csv(given.correlation),
+        drift=pd.read_csv(given.drift),
         noise=pd.read_parquet(given.noise, columns=["kh", "label"]),
     )
     write_report(snakemake.output.report, given.template, **facts)

@@ -1,0 +1,143 @@
+"""What runs again, job by job, after each thing that users change over the years."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROWS, make_sheet, snakemake
+from safetensors.numpy import save_file
+from test_workflow import done, planned, refused
+
+import kernel_atlas
+
+RANDOM = np.random.default_rng(5)
+
+# Of 3x3 and 5x5: spectrum (2), members, tap sums, projection (6), three from tables of shares (6), k-means (of 3x3: 1).
+FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "write_report": 1}
+ONE_SIZE = {"sample_kernels": 2, "summarise_assignments": 1, "draw_figure": 13, "write_report": 1}  # all but two of 3x3
+ASSIGN = {"assign_kernels": 3, "assign_noise": 1}
+BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE, "draw_figure": 14}  # all but k-means
+
+
+def configure(project, line):
+    with (project / "config.yaml").open("a") as config:
+        config.write(f"{line}\n")
+
+
+def edit(project, file, old, new):
+    path = project / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def label_by_hand(project):
+    clusters = pd.read_csv(project / "results/autoencoder/5x5/clusters.tsv", sep="\t")
+    clusters[["cluster", "code_low", "code_high", "label"]].replace("On-Centre", "Bright").to_csv(
+        project / "mine.tsv", sep="\t", index=False
+    )
+    configure(project, "clusters: {5x5: mine.tsv}")
+
+
+def fetch_again(project):
+    """The same weights in a new file, as a second download leaves them."""
+    net = project / "nets/alpha.safetensors"
+    content = net.read_bytes()
+    net.unlink()
+    net.write_bytes(content)
+
+
+CHANGES = {
+    "the sheet in another order": (lambda project: make_sheet(project, ROWS[::-1]), FROM_SHARES),
+    "a threshold": (lambda project: configure(project, "thresholds: {5x5: 0.15}"), {**ASSIGN, **ONE_SIZE}),
+    "a label": (label_by_hand, {"name_clusters": 1, **ASSIGN, **ONE_SIZE}),
+    "a colour": (
+        lambda project: edit(project, "kernel_atlas/canvas.py", "RdBu", "PuOr"),
+        {"draw_figure": 15, "write_report": 1},
+    ),
+    "the title": (lambda project: configure(project, "title: Another"), {"write_report": 1}),
+    "the seed": (
+        lambda project: configure(project, "seed: 1"),
+        {"train_autoencoder": 2, "cluster_kmeans": 1, **BOTH_SIZES, "draw_figure": 15},
+    ),
+    "a training parameter": (
+        lambda project: edit(project, "config.yaml", "steps: 160", "steps: 170"),
+        {"train_autoencoder": 2, **BOTH_SIZES},
+    ),
+    "a script, edited": (
+        lambda project: edit(project, "workflow_scripts/name_clusters.py", '"""One', '"""The one'),
+        BOTH_SIZES,
+    ),
+    "a script, touched": (lambda project: (project / "workflow_scripts/name_clusters.py").touch(), BOTH_SIZES),
+    "a module, edited": (
+        lambda project: edit(project, "kernel_atlas/statistics.py", "RESAMPLES = 2000", "RESAMPLES = 1000"),
+        FROM_SHARES,
+    ),
+    "a module, touched": (lambda project: (project / "kernel_atlas/merge.py").touch(), {}),
+    "an assignment, deleted": (
+        lambda project: (project / "results/assignments/chance.parquet").unlink(),
+        {"assign_kernels": 1, **FROM_SHARES},
+    ),
+    "a figure, deleted": (
+        lambda project: (project / "results/figures/spectrum_5x5.svg").unlink(),
+        {"draw_figure": 1, "write_report": 1},
+    ),
+    "the report, deleted": (lambda project: (project / "results/report.html").unlink(), {"write_report": 1}),
+    "the same weights, fetched again": (fetch_again, {}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_plans_exactly_what_it_must(project, change):
+    make, expected = CHANGES[change]
+    make(project)
+    assert dict(planned(project)[0]) == expected
+
+
+def test_a_removed_model_leaves_the_tables_and_nothing_is_read_again(project):
+    make_sheet(project, ROWS[:2])
+    assert done(snakemake(project).stdout) == {"collect_inventory": 1, **FROM_SHARES}
+    assert "chance" not in pd.read_csv(project / "results/statistics/models.csv")["model"].tolist()
+
+
+def test_a_deleted_shard_is_noticed_and_its_model_read_again(project):
+    before = pd.read_csv(project / "results/statistics/models.csv")
+    (project / "results/kernels/chance/000.parquet").unlink()
+    assert refused(project) == (
+        "error: model chance: shards are missing in results/kernels/chance; remove the folder and run again"
+    )
+    shutil.rmtree(project / "results/kernels/chance")
+    assert done(snakemake(project).stdout)["extract_kernels"] == 1
+    pd.testing.assert_frame_equal(pd.read_csv(project / "results/statistics/models.csv"), before)
+
+
+def test_an_assigned_model_never_trains_and_its_drift_is_told(project):
+    noise = {f"dw{layer}.weight": RANDOM.normal(size=(60, 1, 5, 5)).astype(np.float32) for layer in range(6)}
+    save_file(noise, project / "nets/strange.safetensors")
+    rows = ["gamma file:nets/gamma.safetensors assign", "strange file:nets/strange.safetensors assign"]
+    make_sheet(project, [*ROWS, *rows])
+    assert not {"merge_kernels", "train_autoencoder", "name_clusters"} & set(done(snakemake(project).stdout))
+    drift = pd.read_csv(project / "results/statistics/drift.csv").set_index(["model", "size"])
+    assert drift.loc[("strange", "5x5"), "advice"] == "retrain" and drift.loc[("strange", "5x5"), "beyond_low"] > 0.2
+    assert drift.loc[("gamma", "5x5"), "beyond"] < 0.2
+    trained = drift.query("use == 'train' and size == '5x5'")
+    assert (trained["beyond"] * trained["kernels"]).sum() / trained["kernels"].sum() == pytest.approx(0.1, abs=0.01)
+    assert "Not covered by the autoencoder" in (project / "results/report.html").read_text()
+
+
+def test_results_of_another_schema_are_refused(project):
+    path = project / "results/inventory.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({"schema": "0"}), path)
+    assert refused(project) == (
+        "error: results/inventory.parquet: made with version 0 of the tables, this is version 1; "
+        "remove the results, or name another folder with --directory"
+    )
+
+
+def test_tables_carry_the_versions_that_made_them(finished):
+    for path in (finished / "results").rglob("*.parquet"):
+        metadata = pq.read_schema(path).metadata
+        assert metadata[b"version"].decode() == kernel_atlas.__version__, path
+        assert metadata[b"schema"].decode() == str(kernel_atlas.SCHEMA_VERSION), path
