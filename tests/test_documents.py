@@ -1,0 +1,58 @@
+"""What the documents say of the code holds."""
+
+import re
+import subprocess
+import sys
+
+import yaml
+from conftest import ROOT
+
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md"), ROOT / "resources/zoo/README.md"]
+
+
+def reachable(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Every pair of which the second comes after the first on some way."""
+    while True:
+        longer = edges | {(a, d) for a, b in edges for c, d in edges if b == c}
+        if longer == edges:
+            return edges
+        edges = longer
+
+
+def test_the_picture_of_the_architecture_is_the_rule_graph(finished):
+    picture = re.search(r"```mermaid\n(.*?)```", (ROOT / "docs/architecture.md").read_text(), re.S)[1]
+    drawn = set(re.findall(r"^ +(\w+)(?:\[.*?\])? --> (\w+)", picture, re.M))
+    command = [sys.executable, "-m", "snakemake", "--rulegraph"]
+    graph = subprocess.run(command, cwd=finished, capture_output=True, text=True, check=True).stdout
+    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', graph, re.M))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", graph, re.M)}
+    assert reachable(drawn) == reachable(edges)
+
+
+def test_every_module_has_its_place():
+    text = (ROOT / "docs/architecture.md").read_text()
+    for module in (ROOT / "kernel_atlas").glob("[a-z]*.py"):
+        assert f"`{module.stem}`" in text, module.stem
+
+
+def test_links_lead_somewhere():
+    for document in DOCUMENTS:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_files_that_are_named_exist():
+    for document in DOCUMENTS:
+        for name in re.findall(
+            r"`((?:kernel_atlas|rules|workflow_scripts|tests|schemas|profiles|config)/[\w./]+\.\w+)`",
+            document.read_text(),
+        ):
+            assert (ROOT / name).exists(), f"{document.name}: {name}"
+
+
+def test_the_readme_quotes_commands_that_exist():
+    text = (ROOT / "README.md").read_text()
+    for configuration in re.findall(r"--configfile (\S+?)`", text):
+        assert (ROOT / configuration).exists()
+    for profile in re.findall(r"--workflow-profile (\S+?)`", text):
+        assert yaml.safe_load((ROOT / profile / "config.yaml").read_text())
