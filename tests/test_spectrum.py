@@ -7,8 +7,8 @@ from kernel_atlas.clusters import cluster_of, read_clusters
 from kernel_atlas.codes import SAMPLES, build_spectrum, sample_codes
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.kernels import centre_and_normalise, taps_array
-from kernel_atlas.patterns import templates
-from kernel_atlas.spectrum import change_along, find_clusters
+from kernel_atlas.patterns import resemble, templates
+from kernel_atlas.spectrum import NEAR_EQUAL, _median_sample, change_along, find_clusters
 
 
 def spectrum(*parts, side=7):
@@ -130,3 +130,75 @@ def test_a_missing_column_is_named(tmp_path):
     (tmp_path / "c.tsv").write_text("cluster\tcode_low\tcode_high\n0\t0\t1\n")
     with pytest.raises(AtlasError, match="label"):
         read_clusters(tmp_path / "c.tsv")
+
+
+def turning(*degrees):
+    """Samples that turn in a plane by so many degrees from each to the next."""
+    angles = np.radians(np.cumsum([0, *degrees]))
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def test_change_is_angle_over_distance_as_a_multiple_of_its_mean():
+    counts = np.array([1, 3, 6])
+    angle = np.radians([10, 150])
+    distance = (np.array([1, 1]) / 3 + np.array([2, 4.5]) / 10) / 2
+    assert_allclose(change_along(turning(10, 150), counts), angle / distance / (angle.sum() / distance.sum()))
+    # without kernels the code alone is the distance
+    assert_allclose(change_along(turning(10, 150), np.zeros(3, int)), angle * 2 / angle.sum())
+
+
+def test_an_opposite_pattern_is_as_far_as_can_be():
+    family = templates(7)
+    opposite = np.stack([family.taps[0], -family.taps[0], family.taps[0]])
+    assert np.isfinite(change_along(opposite, np.ones(3, int))).all()
+    assert_allclose(change_along(opposite, np.ones(3, int)), 1)
+
+
+def test_a_boundary_must_rise_as_far_as_the_parameter_says():
+    steps = np.full(199, 0.1)
+    steps[49], steps[119] = 20, 8
+    decoded = np.pad(turning(*steps), ((0, 0), (0, 47)))
+    heights = change_along(decoded, np.ones(200, int))
+    assert find(decoded, np.ones(200, int), boundary=heights[119] * 0.9)["code_low"].tolist() == [0, 0.25, 0.6]
+    assert find(decoded, np.ones(200, int), boundary=heights[119] * 1.1)["code_low"].tolist() == [0, 0.25]
+    assert find(decoded, np.ones(200, int), boundary=heights[49] * 1.1)["code_low"].tolist() == [0]
+
+
+def test_a_change_at_the_rim_is_a_boundary_too():
+    steps = np.full(199, 0.1)
+    steps[0] = 30
+    decoded = np.pad(turning(*steps), ((0, 0), (0, 47)))
+    assert find(decoded, np.ones(200, int), smallest=0)["code_low"].tolist() == [0, 0.005]
+
+
+def test_a_stretch_is_kept_from_the_smallest_share_on():
+    decoded = spectrum(("On-Centre", 100), ("Off-Centre", 100))
+    counts = np.repeat([99, 1], 100)
+    assert len(find(decoded, counts, smallest=0.01)) == 2
+    assert len(find(decoded, counts, smallest=0.011)) == 1
+
+
+def test_like_prototypes_of_two_names_and_unlike_ones_of_one_name_stay_apart():
+    centre, square = spectrum(("On-Centre", 1))[0], spectrum(("On-Square", 1))[0]
+    for share in np.linspace(0.2, 0.8, 200):
+        between = centre_and_normalise((centre * share + square * (1 - share))[None])[0]
+        other = centre_and_normalise((centre * (share + 0.02) + square * (0.98 - share))[None])[0]
+        if resemble(between[None])[0] != resemble(other[None])[0]:
+            break
+    assert between @ other > NEAR_EQUAL
+    decoded = np.concatenate([np.repeat(between[None], 100, 0), np.repeat(other[None], 100, 0)])
+    assert find(decoded, np.ones(200, int))["cluster"].tolist() == [0, 1]
+    family = templates(7)
+    widths = family.taps[[n for n, name in enumerate(family.labels) if name == "On-Centre"]]
+    assert widths[0] @ widths[-1] < NEAR_EQUAL
+    decoded = np.concatenate([np.repeat(widths[:1], 100, 0), np.repeat(widths[-1:], 100, 0)])
+    assert find(decoded, np.ones(200, int))[["cluster", "label"]].to_numpy().tolist() == [
+        [0, "On-Centre"],
+        [1, "On-Centre"],
+    ]
+
+
+def test_the_median_sample_is_where_half_of_the_kernels_are_passed():
+    assert _median_sample(np.array([9, 0, 1, 5, 4, 9]), 1, 5) == 3
+    assert _median_sample(np.array([0, 7, 1, 1]), 1, 4) == 1
+    assert _median_sample(np.zeros(10, int), 2, 8) == 5  # the middle where there are none

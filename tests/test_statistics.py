@@ -168,3 +168,114 @@ def test_of_a_group_the_one_with_most_kernels_counts_whatever_the_order():
         | {"use": ["train", "assign", "train", "control", "train"], "convolution": ["depthwise"] * 4 + ["dense"]}
     )
     assert one_per_group(models)["model"].tolist() == one_per_group(models[::-1])["model"].tolist() == ["c", "b"]
+
+
+def test_five_units_have_an_interval_and_four_have_none():
+    part, whole = np.array([1, 5, 2, 9, 4]), np.full(5, 10)
+    assert np.isfinite(statistics.bootstrap_share(part, whole, [0])).all()
+    labels = np.stack([part, 10 - part], axis=1)
+    low, high = statistics.bootstrap_share(labels, whole, [0])
+    assert_allclose(low + high[::-1], 1)  # shares that add up to one have mirrored intervals
+    low, high = statistics.bootstrap_share(labels[:4], whole[:4], [0])
+    assert low.shape == high.shape == (2,) and np.isnan([low, high]).all()
+
+
+def test_an_interval_holds_95_of_100_resamples():
+    random = np.random.default_rng(3)
+    part, whole = random.binomial(50, 0.3, 40), np.full(40, 50)
+    low, high = statistics.bootstrap_share(part, whole, [1])
+    shares = part[random.integers(0, 40, (20_000, 40))].sum(axis=1) / whole.sum()
+    assert np.mean((shares >= low) & (shares <= high)) == pytest.approx(0.95, abs=0.012)
+    assert np.mean(shares < low) == pytest.approx(0.025, abs=0.01)
+
+
+def test_models_and_sizes_are_resampled_with_seeds_of_their_own(tmp_path):
+    layers = [{"On-Centre": n, "other": 20 - n} for n in (1, 4, 6, 9, 15, 3, 8)]
+    paths = [assignments(tmp_path / f"{name}.parquet", name, layers) for name in ("m", "n")]
+    paths.append(assignments(tmp_path / "m5.parquet", "m", layers, side=5))
+    counts, _ = statistics.count_assignments(paths)
+    (tmp_path / "sheet.tsv").write_text("model\tsource\nm\tfile:m\nn\tfile:n\n")
+    models = statistics.summarise_models(counts, read_sheet(tmp_path / "sheet.tsv"), 0)
+    assert models["clustered_share"].nunique() == 1 and len(models[["share_low", "share_high"]].drop_duplicates()) == 3
+    labels = statistics.summarise_labels(counts, 0).query("label == 'On-Centre'")
+    assert len(labels[["share_low", "share_high"]].drop_duplicates()) == 3
+    assert not labels.equals(statistics.summarise_labels(counts, 1).query("label == 'On-Centre'"))
+
+
+def test_a_label_of_a_single_kernel_is_listed_and_one_of_none_is_not(tmp_path):
+    counts, _ = statistics.count_assignments([assignments(tmp_path / "m.parquet", "m", [{"On-Centre": 1}])])
+    labels = statistics.summarise_labels(counts, 0)
+    assert labels[["label", "kernels", "share"]].to_numpy().tolist() == [["On-Centre", 1, 1.0]]
+
+
+def test_depth_runs_from_the_first_layer_to_the_last(tmp_path):
+    paths = [assignments(tmp_path / f"{n}.parquet", f"m{n}", [{"other": 1}] * n) for n in (1, 2, 3)]
+    counts, _ = statistics.count_assignments(paths)
+    inventory = counts[["model", "layer_index"]].assign(layer="w")
+    layers = statistics.summarise_layers(counts, inventory)
+    assert layers.groupby("model")["depth"].agg(list).tolist() == [[0], [0, 1], [0, 0.5, 1]]
+
+
+def test_tables_without_rows_have_their_columns(run):
+    counts, _, sheet = run
+    none = statistics.summarise_totals(counts, statistics.summarise_models(counts, sheet, 0).iloc[:0], 0)
+    assert none.columns.tolist() == ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
+    alone = statistics.summarise_labels(counts[counts["model"] == "a"], 0)
+    pairs = statistics.compare_architectures(alone)
+    assert pairs.columns.tolist() == ["size", "model_a", "model_b", "jensen_shannon"] and pairs.empty
+
+
+def test_the_interval_of_spearman_is_that_of_bonett_and_wright():
+    x, y = np.arange(1, 9), np.array([2, 1, 4, 3, 7, 5, 8, 6]) / 10
+    columns = {"size": "7x7", "dataset": "x", "kernels": 1, "use": "train", "convolution": "depthwise", "group": None}
+    models = pd.DataFrame({"model": list("abcdefgh"), "top1": 80.0, "params": 10.0**x, "clustered_share": y, **columns})
+    (row,) = statistics.correlate(models).to_dict("records")  # none against top1, which does not differ
+    assert (row["variable"], row["n"]) == ("log10_params", 8)
+    assert_allclose(row["pearson"], pearsonr(x, y).statistic)
+    r = 1 - 6 * 14 / (8 * 63)  # squared differences of the ranks add up to 14
+    assert_allclose(row["spearman"], r)
+    width = 1.959964 * np.sqrt((1 + r**2 / 2) / 5)
+    expected = np.tanh([np.arctanh(r) - width, np.arctanh(r) + width])
+    assert_allclose([row["spearman_low"], row["spearman_high"]], expected, rtol=1e-6)
+
+
+def drift_of(tmp_path, **models):
+    """drift.csv of models given as use and a list of layers of dissimilarities."""
+    (tmp_path / "sheet.tsv").write_text(
+        "model\tsource\tuse\n" + "".join(f"{name}\tfile:x\t{use}\n" for name, (use, _) in models.items())
+    )
+    for name, (_, layers) in models.items():
+        rows = [
+            (name, index, 0, 7, 7, 0.5, value, 0, "x", 0.0) for index, layer in enumerate(layers) for value in layer
+        ]
+        pd.DataFrame(rows, columns=SCHEMA.names).to_parquet(tmp_path / f"{name}.parquet", schema=SCHEMA, index=False)
+    paths = [tmp_path / f"{name}.parquet" for name in models]
+    return statistics.measure_drift(paths, read_sheet(tmp_path / "sheet.tsv"), 0).set_index("model")
+
+
+def test_drift_is_what_lies_beyond_the_training_kernels(tmp_path):
+    usual = [np.linspace(0, 1, 101)] * 6
+    drift = drift_of(
+        tmp_path,
+        trained=("train", [*usual, [np.nan]]),  # a dead kernel has no dissimilarity
+        alike=("assign", usual),
+        apart=("assign", [np.linspace(0.85, 1, 101)] * 6),
+        short=("assign", [[1.0]] * 4),
+        chance=("control", [[1.0] * 9] * 6),
+    )
+    assert_allclose(drift["training_median"], 0.5, atol=1e-6)
+    assert_allclose(drift["training_q90"], 0.9, atol=1e-6)
+    assert drift["kernels"].to_dict() == {"trained": 606, "alike": 606, "apart": 606, "short": 4, "chance": 54}
+    assert_allclose(drift["beyond"][["trained", "alike", "chance"]], [60 / 606, 60 / 606, 1])
+    assert_allclose(drift.loc["apart", ["median", "q90"]].tolist(), [0.925, 0.985], atol=1e-6)
+    assert drift["advice"].to_dict() == {
+        **{"trained": "", "chance": "", "alike": "covered", "apart": "retrain", "short": "too few layers"}
+    }
+
+
+def test_drift_at_twice_the_usual_share_is_covered(tmp_path):
+    usual = [np.linspace(0, 1, 101)] * 6
+    twice = [[0.0] * 8 + [1.0] * 2] * 6  # every layer alike, so that the interval is a point
+    drift = drift_of(tmp_path, trained=("train", usual), twice=("assign", twice))
+    assert drift.loc["twice", ["beyond", "beyond_low", "beyond_high"]].tolist() == [0.2, 0.2, 0.2]
+    assert drift.loc["twice", "advice"] == "covered"
