@@ -87,11 +87,12 @@ def start(project: Path, *arguments: str) -> tuple[subprocess.Popen, Path]:
         return subprocess.Popen(command, cwd=project, stdout=file, stderr=subprocess.STDOUT), log
 
 
-def records(project: Path, rule: str = "") -> list[dict[str, str]]:
-    """What SLURM itself knows of the jobs of a project, or of one rule, in the order they were submitted."""
+def records(project: Path, rule: str = r"\w+", model: str = ".*") -> list[dict[str, str]]:
+    """What SLURM itself knows of the jobs of a project, of one rule or one model, in the order they were submitted."""
     lines = subprocess.run(["scontrol", "-d", "-o", "show", "job"], capture_output=True, text=True, check=True).stdout
     jobs = [dict(re.findall(r"([\w/]+)=(\S*)", line)) for line in lines.splitlines()]
-    jobs = [job for job in jobs if job.get("WorkDir") == str(project) and f"rule_{rule}" in job["Comment"]]
+    asked = re.compile(f"rule_{rule}(_wildcards_{model})?")
+    jobs = [job for job in jobs if job.get("WorkDir") == str(project) and asked.fullmatch(job["Comment"])]
     return sorted(jobs, key=lambda job: int(job["JobId"]))
 
 
@@ -196,7 +197,7 @@ def test_a_killed_snakemake_does_no_finished_model_again(embedded):
     for rule in ("extract_kernels", "train_autoencoder"):
         assert f"(Rule: {rule})" in killed and f"(Rule: {rule})" not in again
     for model in before:
-        (job,) = records(project, f"assign_kernels_wildcards_{model}")
+        (job,) = records(project, "assign_kernels", model)
         assert job["JobState"] == "COMPLETED"
 
 
@@ -218,7 +219,7 @@ def outcome(trouble):
 
 def test_a_killed_job_is_tried_again_with_more_memory(outcome):
     project, _ = outcome
-    first, second = records(project, "extract_kernels_wildcards_needy")
+    first, second = records(project, "extract_kernels", "needy")
     assert (first["JobState"], memory(first)) == ("FAILED", "2000M")
     assert (second["JobState"], memory(second)) == ("COMPLETED", "4000M")
     assert (project / "results/kernels/needy/000.parquet").exists()
@@ -226,7 +227,7 @@ def test_a_killed_job_is_tried_again_with_more_memory(outcome):
 
 def test_a_job_that_never_ends_well_is_reported_when_all_others_are_done(outcome):
     project, output = outcome
-    jobs = records(project, "extract_kernels_wildcards_doomed")
+    jobs = records(project, "extract_kernels", "doomed")
     assert [job["JobState"] for job in jobs] == ["FAILED"] * 3
     assert [memory(job) for job in jobs] == ["2000M", "4000M", "6000M"]
     assert "    output: results/kernels/doomed" in output and f"SLURM-job '{jobs[2]['JobId']}' failed" in output
@@ -236,7 +237,7 @@ def test_a_job_that_never_ends_well_is_reported_when_all_others_are_done(outcome
 
 def test_a_job_out_of_time_is_named_and_tried_again(outcome):
     project, output = outcome
-    first, second = records(project, "extract_kernels_wildcards_slow")
+    first, second = records(project, "extract_kernels", "slow")
     assert (first["JobState"], second["JobState"]) == ("TIMEOUT", "COMPLETED")
     message = rf"SLURM-job '{first['JobId']}' failed, SLURM status is: 'TIMEOUT'"
     assert re.search(rf"{message}(?:.*\n){{,8}}    output: results/kernels/slow$", output, re.M)

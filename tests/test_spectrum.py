@@ -33,6 +33,7 @@ def test_stretches_are_found_and_named():
     assert clusters["code_high"].tolist() == [0.25, 0.75, 1]
     assert clusters["kernels"].tolist() == [50, 100, 50]
     assert_allclose(clusters["template_cosine"], 1, atol=1e-3)
+    assert [template.split()[0] for template in clusters["template"]] == clusters["label"].tolist()
 
 
 def test_a_stretch_with_hardly_any_kernels_joins_the_neighbour_more_like_it():

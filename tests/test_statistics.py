@@ -265,6 +265,7 @@ def test_drift_is_what_lies_beyond_the_training_kernels(tmp_path):
     )
     assert_allclose(drift["training_median"], 0.5, atol=1e-6)
     assert_allclose(drift["training_q90"], 0.9, atol=1e-6)
+    assert drift["size"].unique().tolist() == ["7x7"] and drift.loc["apart", "use"] == "assign"
     assert drift["kernels"].to_dict() == {"trained": 606, "alike": 606, "apart": 606, "short": 4, "chance": 54}
     assert_allclose(drift["beyond"][["trained", "alike", "chance"]], [60 / 606, 60 / 606, 1])
     assert_allclose(drift.loc["apart", ["median", "q90"]].tolist(), [0.925, 0.985], atol=1e-6)
