@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kernel_atlas.errors import AtlasError
@@ -72,9 +71,9 @@ def known_layers(tag: str, rule: Rule) -> tuple[str, list[KnownLayer]]:
     AtlasError
         There is no such tag.
     """
-    table = pq.read_table(TABLE, filters=pc.field("model") == tag) if rule is is_depthwise and TABLE.exists() else []
-    if len(table):
-        rows, told = table.to_pylist(), KnownLayer._fields[2:]
+    rows = _rows(tag) if rule is is_depthwise and TABLE.exists() else []
+    if rows:
+        told = KnownLayer._fields[2:]
         return rows[0]["weights"], [
             KnownLayer(row["layer"], (row["channels"], 1, row["kh"], row["kw"]), *(row[name] for name in told))
             for row in rows
@@ -86,6 +85,14 @@ def known_layers(tag: str, rule: Rule) -> tuple[str, list[KnownLayer]]:
         advice = f"did you mean {' or '.join(near)}?" if near else "timm.list_pretrained() lists its names"
         raise AtlasError(f"timm {timm.__version__} has no pretrained {tag!r}; {advice}")
     return _weights(tag), [layer for layer, _ in find_layers(build_on_meta(tag), rule)]
+
+
+def _rows(tag: str) -> list[dict]:
+    """The rows of the table for one network, which lie together."""
+    # in plain Python, as the filters of pyarrow import pandas, which takes longer than reading a model
+    table = pq.ParquetFile(TABLE).read()
+    models = table["model"].to_pylist()
+    return table.slice(models.index(tag), models.count(tag)).to_pylist() if tag in models else []
 
 
 def _weights(tag: str) -> str:

@@ -119,19 +119,21 @@ def _read(repository: str, revision: str | None, file: str, choose: Choice, kind
     for _ in range(TRIES):
         remote = None if known and (fixed or constants.HF_HUB_OFFLINE) else _describe(repository, revision, file, known)
         if remote and not (known and known["etag"] == remote.etag):
-            known = {"etag": remote.etag, "revision": remote.commit, **_licence(repository, remote.commit)}
-            _keep(kept, {}, known)
+            known = {"etag": remote.etag, "revision": remote.commit}
         if remote and "layers" not in known:
+            parts = {}
             try:
-                parts = _fetch(_parts(repository, remote, file), choose)
+                with ThreadPoolExecutor(1) as aside:
+                    licence = aside.submit(_licence, repository, remote.commit)
+                    parts = _fetch(_parts(repository, remote, file), choose)
+                known["layers"] = json.dumps(list(parts))
             except _Changed:
                 known = None
                 continue
             except _NoRanges:
                 pass
-            else:
-                known["layers"] = json.dumps(list(parts))
-                _keep(kept, parts, known)
+            known |= licence.result()
+            _keep(kept, parts, known)
         told = {name: known[name] for name in ("revision", "licence") if name in known}
         if "layers" not in known:
             return _read_whole(repository, known["revision"], file, choose, told)
