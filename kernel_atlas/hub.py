@@ -118,21 +118,23 @@ def _read(repository: str, revision: str | None, file: str, choose: Choice, kind
     fixed = re.fullmatch("[0-9a-f]{40}", revision or "")
     for _ in range(TRIES):
         remote = None if known and (fixed or constants.HF_HUB_OFFLINE) else _describe(repository, revision, file, known)
-        if remote and not (known and known["etag"] == remote.etag):
+        fresh = remote is not None and not (known and known["etag"] == remote.etag)
+        if fresh:
             known = {"etag": remote.etag, "revision": remote.commit}
         if remote and "layers" not in known:
             parts = {}
-            try:
-                with ThreadPoolExecutor(1) as aside:
-                    licence = aside.submit(_licence, repository, remote.commit)
+            with ThreadPoolExecutor(1) as aside:
+                licence = aside.submit(_licence, repository, remote.commit) if fresh else None
+                try:
                     parts = _fetch(_parts(repository, remote, file), choose)
-                known["layers"] = json.dumps(list(parts))
-            except _Changed:
-                known = None
-                continue
-            except _NoRanges:
-                pass
-            known |= licence.result()
+                    known["layers"] = json.dumps(list(parts))
+                except _Changed:
+                    known = None
+                    continue
+                except _NoRanges:
+                    pass
+            if fresh:
+                known |= licence.result()
             _keep(kept, parts, known)
         told = {name: known[name] for name in ("revision", "licence") if name in known}
         if "layers" not in known:
