@@ -9,15 +9,15 @@ depthwise weights. Both must give equal weights. Must reach: 1.5 % of the file t
 
 many: each network is a repository of its own; all are read one after the other in one process. The bound is
 
-    models * (3 + ceil(ranges / 8)) * 20 ms + bytes / 50 MB/s + time to write the shards
+    models * (2 + ceil(ranges / 8)) * 20 ms + bytes / 50 MB/s + time to write the shards
 
-that is of each network one request for the file's state, one for its licence, one for its header, then the ranges, 8 at
-once. The bytes are those sent, so they hold what lies between tensors that are asked for together. The time to write is
-that of the same layers from a local file. Must reach: 4 requests more than layers, 2 times the bound.
+that is of each network a request for the file's state and one for its header, then the ranges, 8 at once; the licence
+can be asked for beside them. The bytes are those sent, so they hold what lies between tensors asked for together. The
+time to write is that of the same layers from a local file. Must reach: 4 requests more than layers, 2 times the bound.
 """
 
 import argparse
-import collections
+import contextlib
 import json
 import math
 import os
@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ with Hub() as hub:
     for repository in sys.argv[3:]:
         hub.add(repository, {"model.safetensors": data})
     print(hub.endpoint, flush=True)
-    for line in sys.stdin:  # tell what was asked for since the last time
+    for line in sys.stdin:  # server, method and bytes of body of each request since the last line
         print(json.dumps([[entry.server, entry.method, entry.sent] for entry in hub.requests]), flush=True)
         hub.clear()
 """
@@ -89,26 +90,20 @@ print(time.perf_counter() - start)
 """
 
 
-class Server:
-    """The hub, in a process of its own so that no client waits for its Python."""
+@contextlib.contextmanager
+def serve(folder: str, *repositories: str) -> Iterator[tuple[str, Callable[[], list]]]:
+    """Endpoint of a hub in a process of its own, so that no client waits for its Python; and its log since last time."""
+    command = [sys.executable, "-c", SERVE, str(DELAY), str(BANDWIDTH), *repositories]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes) as process:
 
-    def __init__(self, folder: str, repositories: list[str]) -> None:
-        command = [sys.executable, "-c", SERVE, str(DELAY), str(BANDWIDTH), *repositories]
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)
-        self.endpoint = self.process.stdout.readline().strip()
+        def log() -> list[list]:
+            print(file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
 
-    def log(self) -> list[tuple[str, str, int]]:
-        """Server, method and bytes of body of each request since the last call."""
-        print(file=self.process.stdin, flush=True)
-        return [tuple(entry) for entry in json.loads(self.process.stdout.readline())]
-
-    def __enter__(self) -> "Server":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.communicate()  # closes its input, which ends it
+        yield process.stdout.readline().strip(), log
+        process.stdin.close()  # which ends it
 
 
 def run(code: str, folder: str, endpoint: str = "", *arguments: str) -> tuple[float, float]:
@@ -138,18 +133,18 @@ def one(folder: str, options: argparse.Namespace) -> None:
     run(WRITE, folder)
     size = Path(folder, "model.safetensors").stat().st_size
     pairs, logs = [], []
-    with Server(folder, ["timm/convnext_base.fb_in1k"]) as server:
+    with serve(folder, "timm/convnext_base.fb_in1k") as (endpoint, log):
         for _ in range(options.runs + 1):
-            server.log()
-            ours = run(OURS + PEAK, folder, server.endpoint)
-            logs.append(server.log())
-            pairs.append((ours, run(THEIRS + PEAK, folder, server.endpoint)))
+            log()
+            ours = run(OURS + PEAK, folder, endpoint)
+            logs.append(log())
+            pairs.append((ours, run(THEIRS + PEAK, folder, endpoint)))
     kernels = check_equal(folder)
-    log, pairs = logs[-1], pairs[1:]  # the first pair compiles
-    sent = sum(sent for *_, sent in log)
+    requests, pairs = logs[-1], pairs[1:]  # the first pair compiles
+    sent = sum(sent for *_, sent in requests)
     ratios = sorted(theirs[0] / ours[0] for ours, theirs in pairs)
     print(f"convnext_base, {size / 1e6:.0f} MB, {kernels} kernels, equal; {len(pairs)} pairs of fresh processes")
-    print(f"transferred        {100 * sent / size:6.2f} % of the file: {sent / 1e6:.2f} MB in {len(log)} requests")
+    print(f"transferred        {100 * sent / size:6.2f} % of the file: {sent / 1e6:.2f} MB in {len(requests)} requests")
     for name, results in zip(("kernel-atlas", "timm, walk"), zip(*pairs, strict=True), strict=True):
         seconds, peak = (statistics.median(column) for column in zip(*results, strict=True))
         print(f"{name:18} {seconds:6.2f} s  {peak:6.0f} MB peak")
@@ -172,22 +167,22 @@ def make_network(folder: str) -> None:
 def many(folder: str, options: argparse.Namespace) -> None:
     make_network(folder)
     models, rounds = options.models, []
-    with Server(folder, [f"bench/net{n}" for n in range(models)]) as server:
-        run(MANY, folder, server.endpoint, "hf:bench/net{}:model.safetensors", "1")  # compiles
+    with serve(folder, *(f"bench/net{n}" for n in range(models))) as (endpoint, log):
+        run(MANY, folder, endpoint, "hf:bench/net{}:model.safetensors", "1")  # compiles
         for _ in range(options.runs):
-            server.log()
+            log()
             written = run(MANY, folder, "", "file:layers.safetensors", str(models))[1]
-            seconds = run(MANY, folder, server.endpoint, "hf:bench/net{}:model.safetensors", str(models))[1]
-            log = server.log()
+            seconds = run(MANY, folder, endpoint, "hf:bench/net{}:model.safetensors", str(models))[1]
+            requests = log()
             rounds.append((seconds, written))
-    requests = collections.Counter((server, method) for server, method, _ in log)
-    ranges, sent = requests["cdn", "GET"] / models - 1, sum(sent for *_, sent in log)
-    latency, bandwidth = models * (3 + math.ceil(ranges / AT_ONCE)) * DELAY, sent / BANDWIDTH
+    ranges = sum(server == "cdn" for server, *_ in requests) / models - 1  # besides the header
+    sent = sum(sent for *_, sent in requests)
+    latency, bandwidth = models * (2 + math.ceil(ranges / AT_ONCE)) * DELAY, sent / BANDWIDTH
     ratios = sorted(seconds / (latency + bandwidth + written) for seconds, written in rounds)
     seconds, written = (statistics.median(column) for column in zip(*rounds, strict=True))
     size = Path(folder, "model.safetensors").stat().st_size / 1e6
     print(f"{models} networks of {LAYERS} depthwise layers, {size:.1f} MB each; medians of {options.runs} runs")
-    print(f"requests           {len(log) / models:6.2f} a model: layers {len(log) / models - LAYERS:+.2f}")
+    print(f"requests           {len(requests) / models:6.2f} a model: layers {len(requests) / models - LAYERS:+.2f}")
     print(f"transferred        {sent / models / 1e6:6.2f} MB a model, in {ranges:.0f} ranges and a header")
     print(f"bound              {latency:6.2f} s latency + {bandwidth:.2f} s bandwidth + {written:.2f} s writing")
     print(f"kernel-atlas       {seconds:6.2f} s, {seconds / (latency + bandwidth):.2f} times latency + bandwidth alone")

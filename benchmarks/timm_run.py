@@ -86,7 +86,7 @@ def plan(folder: Path, options: argparse.Namespace) -> None:
         seconds, memory, said = snakemake(empty, "-n", "--configfile", "config/timm.yaml")
         runs.append((seconds, memory))
     seconds, memory = (statistics.median(column) for column in zip(*runs[1:], strict=True))  # the first compiles
-    print(f"plan of {announced(said).get('extract_kernels')} models, median of {options.runs} runs")
+    print(f"plan of {announced(said).get('fetch_kernels')} models, median of {options.runs} runs")
     print(f"wall               {seconds:6.2f} s")
     print(f"peak memory        {memory:6.0f} MB")
 
