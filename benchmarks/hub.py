@@ -36,8 +36,7 @@ from safetensors.numpy import save_file
 
 ROOT = Path(__file__).resolve().parents[1]
 DELAY, BANDWIDTH = 0.02, 50e6  # seconds a request; bytes per second
-AT_ONCE = 8  # requests in flight
-LAYERS = 30
+AT_ONCE, LAYERS = 8, 30  # requests in flight; depthwise layers of one of many
 
 SERVE = """
 import json, sys
@@ -92,7 +91,7 @@ print(time.perf_counter() - start)
 
 @contextlib.contextmanager
 def serve(folder: str, *repositories: str) -> Iterator[tuple[str, Callable[[], list]]]:
-    """Endpoint of a hub in a process of its own, so that no client waits for its Python; and its log since last time."""
+    """Endpoint of a hub in a process of its own, so that no client waits for its Python; and what it was asked for."""
     command = [sys.executable, "-c", SERVE, str(DELAY), str(BANDWIDTH), *repositories]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -103,7 +102,6 @@ def serve(folder: str, *repositories: str) -> Iterator[tuple[str, Callable[[], l
             return json.loads(process.stdout.readline())
 
         yield process.stdout.readline().strip(), log
-        process.stdin.close()  # which ends it
 
 
 def run(code: str, folder: str, endpoint: str = "", *arguments: str) -> tuple[float, float]:
@@ -168,13 +166,12 @@ def many(folder: str, options: argparse.Namespace) -> None:
     make_network(folder)
     models, rounds = options.models, []
     with serve(folder, *(f"bench/net{n}" for n in range(models))) as (endpoint, log):
-        run(MANY, folder, endpoint, "hf:bench/net{}:model.safetensors", "1")  # compiles
+        ways = [(endpoint, "hf:bench/net{}:model.safetensors"), ("", "file:layers.safetensors")]
+        run(MANY, folder, *ways[0], "1")  # compiles
         for _ in range(options.runs):
             log()
-            written = run(MANY, folder, "", "file:layers.safetensors", str(models))[1]
-            seconds = run(MANY, folder, endpoint, "hf:bench/net{}:model.safetensors", str(models))[1]
-            requests = log()
-            rounds.append((seconds, written))
+            rounds.append([run(MANY, folder, *way, str(models))[1] for way in ways])
+        requests = log()
     ranges = sum(server == "cdn" for server, *_ in requests) / models - 1  # besides the header
     sent = sum(sent for *_, sent in requests)
     latency, bandwidth = models * (2 + math.ceil(ranges / AT_ONCE)) * DELAY, sent / BANDWIDTH
