@@ -34,7 +34,10 @@ class Coder:
 
     def encode(self, kernels: np.ndarray) -> np.ndarray:
         """Codes, float32 [n] in (0, 1), of centred unit kernels, float32 [n, taps]."""
-        return 1 / (1 + np.exp(-_mlp(kernels, self._encoder)[:, 0]))
+        codes = np.empty(len(kernels), np.float32)
+        for low in range(0, len(kernels), BATCH):  # as the hidden layers of millions of kernels are gigabytes
+            codes[low : low + BATCH] = 1 / (1 + np.exp(-_mlp(kernels[low : low + BATCH], self._encoder)[:, 0]))
+        return codes
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Centred unit kernels, float32 [n, taps], of codes [n]."""
