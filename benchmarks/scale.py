@@ -65,7 +65,7 @@ def finish(folder: Path, models: list[str], shards: list[Path]) -> None:
     """The files that a finished run would have left, as far as planning looks into them."""
     import pyarrow as pa
 
-    from kernel_atlas.kernels import write_table
+    from kernel_atlas.tables import write_table
 
     results = folder / "results"
     for model in models:

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kernel_atlas.clusters import cluster_of, read_clusters
 from kernel_atlas.codes import Coder
 from kernel_atlas.errors import AtlasError
-from kernel_atlas.kernels import centre_and_normalise, shards_of, size_name, taps_array, write_table
+from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.tables import open_table, read_table, shards_of, write_table
 
 OTHER = -1  # the cluster of a kernel that its reconstruction does not resemble, and of a dead one
 SCHEMA = pa.schema(
@@ -99,7 +99,8 @@ def assign_model(model: str | Path, atlases: Mapping[int, Atlas], output: str | 
     """
     tables = [SCHEMA.empty_table()]
     for shard in shards_of(model):
-        table = pq.read_table(shard)
+        with shard.open() as file:
+            table = file.read()
         side, width = (table[name][0].as_py() for name in ("kh", "kw"))
         if side == width and side in atlases:
             kept = {name: table[name] for name in SCHEMA.names[:5]}
@@ -141,7 +142,7 @@ def sample_assigned(
         Parquet file with the columns of the shards and of the assignments.
     """
     keys = ["model", "layer_index", "channel"]
-    with pq.ParquetFile(merged) as file:
+    with open_table(merged) as file:
         live = np.flatnonzero(~file.read(["dead"])["dead"].to_numpy())
         drawn = np.sort(np.random.default_rng(seed).choice(live, min(count, len(live)), replace=False))
         parts, start = [], 0
@@ -151,7 +152,7 @@ def sample_assigned(
             parts.append(file.read_row_group(group, [*keys, "layer", "weight"]).take(here))
             start += rows
     sample = pa.concat_tables(parts).combine_chunks()
-    labels = pa.concat_tables(pq.read_table(path, columns=[*keys, *SCHEMA.names[5:]]) for path in assignments)
+    labels = pa.concat_tables(read_table(path, [*keys, *SCHEMA.names[5:]]) for path in assignments)
     place = pa.array(np.arange(len(sample)))  # the join loses the order, and cannot carry lists
     joined = sample.select(keys).append_column("place", place).join(labels, keys, join_type="inner").sort_by("place")
     taps = sample.select(["layer", "weight"]).take(joined["place"])

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from kernel_atlas.errors import AtlasError
+from kernel_atlas.tables import whole
 
 WIDTHS = (256, 128, 64)
 LEARNING_RATE = 2e-3
@@ -92,7 +93,7 @@ def train(
         Steps of the optimiser in one start at most. As batches grow with the set, so many steps are about as many
         passes over a set of ten thousand kernels as over one of a hundred thousand.
     device : str
-        `cpu` or `cuda`. The whole set is kept there.
+        `cpu` or `cuda`. The whole set is kept there; where it runs out of memory, all is done again on the CPU.
     report : callable
         Receives lines of progress.
 
@@ -188,6 +189,6 @@ def _batches(kernels: int, batch: int, device: torch.device) -> Iterator[Tensor]
 
 def save(model: Autoencoder, path: str | Path, **metadata: object) -> None:
     """Write the weights, encoder and decoder, as safetensors; metadata values become strings."""
-    partial = f"{path}.partial"
-    save_file(model.state_dict(), partial, {name: str(value) for name, value in metadata.items()})
-    os.replace(partial, path)
+    content = safetensors.torch.save(model.state_dict(), {name: str(value) for name, value in metadata.items()})
+    with whole(path) as partial:
+        partial.write_bytes(content)

@@ -44,6 +44,7 @@ from kernel_atlas.canvas import (
 from kernel_atlas.clusters import cluster_of
 from kernel_atlas.kernels import centre_and_normalise
 from kernel_atlas.sheet import one_per_group
+from kernel_atlas.tables import whole, write_csv
 
 STRIP = 42  # kernels drawn evenly along the code
 QUANTILES = (0.1, 0.5, 0.9)  # of the kernels of a stretch; the middle one is its prototype
@@ -86,10 +87,12 @@ def write(drawing: Drawing, svg: str | Path, data: str | Path, words: str | Path
     # ids start from the name of the file: they repeat from run to run, and differ between figures on one page
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": Path(svg).stem}):
         drawing.figure.savefig(picture, format="svg", dpi=DOTS, metadata={"Date": None, "Creator": None})
-    Path(svg).write_text(picture.getvalue(), encoding="utf-8")
-    drawing.data.to_csv(data, index=False, float_format="%.6g")
+    with whole(svg) as partial:
+        partial.write_text(picture.getvalue(), encoding="utf-8")
+    write_csv(drawing.data, data, float_format="%.6g")
     text = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
-    Path(words).write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with whole(words) as partial:
+        partial.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 # The figures

@@ -1,12 +1,19 @@
 """The one error a user meets, the log a job writes, and the reason that a model which cannot be read leaves behind."""
 
 import contextlib
+import errno
+import os
 import shutil
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 _REASON = "_failed"  # in place of the shards of a model that cannot be read
+_MENDS = {
+    **dict.fromkeys([errno.ENOSPC, errno.EDQUOT], "make room there"),
+    **dict.fromkeys([errno.EROFS, errno.EACCES, errno.EPERM], "make it writable, or choose another with --directory"),
+}
 
 
 class AtlasError(Exception):
@@ -17,7 +24,7 @@ class AtlasError(Exception):
 def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[None]:
     """Send what a job prints to its log; an `AtlasError` ends the job with one line, there and on the terminal.
 
-    Any other exception is a bug and keeps its traceback, in the log.
+    So does a disk that is full or read-only. Any other exception is a bug and keeps its traceback, in the log.
 
     Parameters
     ----------
@@ -28,25 +35,29 @@ def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[None]
         shall go on: the folder holds its line and no shard.
     """
     terminal = sys.stderr
-    with open(path, "w", buffering=1, encoding="utf-8") as log:
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            try:
-                yield
-            except AtlasError as error:
-                line = f"error: {error}"
-                print(line, file=log)
-                print(line, file=terminal)
-                if model is None:
-                    sys.exit(1)
-                shutil.rmtree(model, ignore_errors=True)
-                Path(model).mkdir(parents=True)
-                Path(model, _REASON).write_text(f"{error}\n", encoding="utf-8")
-            except Exception as error:
-                import traceback
-
-                traceback.print_exc(file=log)
-                print(f"error: unexpected {type(error).__name__}: {error} (traceback in {path})", file=terminal)
-                sys.exit(1)
+    try:
+        with open(path, "w", buffering=1, encoding="utf-8") as log:
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                try:
+                    yield
+                except AtlasError as error:
+                    print(f"error: {error}", file=terminal)
+                    print(f"error: {error}", file=log)
+                    if model is None:
+                        sys.exit(1)
+                    shutil.rmtree(model, ignore_errors=True)
+                    Path(model).mkdir(parents=True)
+                    Path(model, _REASON).write_text(f"{error}\n", encoding="utf-8")
+    except Exception as error:  # of the log itself, too
+        if isinstance(error, OSError) and error.errno in _MENDS:
+            where, why = error.filename or path, os.strerror(error.errno).lower()
+            line = f"error: {where}: {why}; {_MENDS[error.errno]} and run again"
+        else:
+            line = f"error: unexpected {type(error).__name__}: {error} (traceback in {path})"
+        print(line, file=terminal)
+        with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as log:
+            traceback.print_exc(file=log)
+        sys.exit(1)
 
 
 def reason_of(model: str | Path) -> str | None:

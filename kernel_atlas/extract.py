@@ -6,6 +6,7 @@ read from the footers alone.
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,9 +17,10 @@ import pyarrow.parquet as pq
 
 from kernel_atlas.checkpoints import read_layers
 from kernel_atlas.errors import AtlasError, reason_of
-from kernel_atlas.kernels import is_dead, shards_of, stamped
+from kernel_atlas.kernels import is_dead
 from kernel_atlas.layers import Layer
 from kernel_atlas.licences import is_permissive
+from kernel_atlas.tables import shards_of, stamped, write_manifest
 
 BLOCK_TAPS = 2**20  # in one row group: 4 MB, which bounds the memory of writing and of reading, whatever the size
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
@@ -99,9 +101,9 @@ def extract_model(
     AtlasError
         Where the source cannot be read, or has no layer of the kind asked for.
     """
-    partial, old = (shards.with_name(f".{shards.name}.{state}") for state in ("partial", "old"))
-    for left_over in (partial, old):  # by a run that was killed
+    for left_over in shards.parent.glob(f".{shards.name}~*"):  # by a run that was killed; no id of a model has a ~
         shutil.rmtree(left_over, ignore_errors=True)
+    partial = shards.with_name(f".{shards.name}~{secrets.token_hex(4)}")  # new, as in `tables.whole`
     partial.mkdir(parents=True)
     try:
         count = 0
@@ -120,24 +122,19 @@ def extract_model(
                 if convolution == "dense" and len(channels) > dense_per_layer:
                     draw = np.random.default_rng([seed, index])
                     channels = np.sort(draw.choice(channels, dense_per_layer, replace=False))
-                written = partial / f"{index:03d}.parquet", model, index, layer, channels, convolution
-                if index:
-                    _write_shard(*written, provenance)
-                else:
-                    first = written
+                path = partial / f"{index:03d}.parquet"
+                _write_shard(path, model, index, layer, channels, convolution, provenance)
                 count += 1
         if not count:
             raise AtlasError(f"no {convolution} convolution in it; check that it holds the weights of a network")
-        _write_shard(*first, provenance | {"layers": str(count)})  # last: only now is their number known
+        write_manifest(partial)
     except BaseException as error:
         shutil.rmtree(partial)
         if isinstance(error, AtlasError):
             raise AtlasError(f"model {model}: {source}: {error}") from error
         raise
-    if shards.exists():
-        os.rename(shards, old)
+    shutil.rmtree(shards, ignore_errors=True)
     os.rename(partial, shards)
-    shutil.rmtree(old, ignore_errors=True)
     return count
 
 
@@ -239,5 +236,8 @@ def read_sources(directories: Iterable[Path]) -> pa.Table:
 
 def _footers(directory: Path) -> list[dict[bytes, bytes]]:
     """The metadata of a model's shards, in the order of its layers; none if it could not be read."""
-    shards = shards_of(directory) if reason_of(directory) is None else []
-    return [pq.read_schema(shard).metadata for shard in shards]
+    footers = []
+    for shard in shards_of(directory) if reason_of(directory) is None else []:
+        with shard.open() as file:
+            footers.append(file.schema_arrow.metadata)
+    return footers

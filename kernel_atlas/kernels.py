@@ -1,15 +1,7 @@
-"""What a kernel is to every stage: an array of taps, centred, normalised, dead or alive; and how tables are written."""
-
-import os
-from collections.abc import Mapping
-from pathlib import Path
+"""What a kernel is to every stage: an array of taps, centred, normalised, dead or alive, in a column of a table."""
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-
-from kernel_atlas import SCHEMA_VERSION, __version__
-from kernel_atlas.errors import AtlasError, reason_of
 
 DEAD_TAP = 1e-4  # a kernel with no |tap| above this is dead (Babaiee et al. 2024, follow-up code)
 
@@ -71,49 +63,3 @@ def taps_column(kernels: np.ndarray) -> pa.FixedSizeListArray:
 def size_name(side: int) -> str:
     """`7` -> `7x7`, as sizes are written everywhere."""
     return f"{side}x{side}"
-
-
-def shards_of(model: str | Path) -> list[Path]:
-    """The shards of one model's folder, in layer order.
-
-    Raises
-    ------
-    AtlasError
-        The model could not be read, or its folder is not as it was written.
-    """
-    folder, reason = Path(model), reason_of(model)
-    if reason is not None:
-        raise AtlasError(f"no kernels of {folder.name}, it could not be read ({reason})")
-    shards = sorted(folder.glob("*.parquet"), key=lambda shard: int(shard.stem))
-    # the first shard says how many there are
-    if not shards or (pq.read_schema(shards[0]).metadata or {}).get(b"layers", b"").decode() != str(len(shards)):
-        raise AtlasError(f"model {folder.name}: shards are missing in {folder}; remove the folder and run again")
-    return shards
-
-
-def stamped(metadata: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The metadata of a table, with the versions that made it."""
-    return {**(metadata or {}), "version": __version__, "schema": str(SCHEMA_VERSION)}
-
-
-def write_table(table: pa.Table, path: str | Path) -> None:
-    """Write a Parquet file, stamped with versions, so that its final name never holds a part of it."""
-    partial = f"{path}.partial"
-    pq.write_table(table.replace_schema_metadata(stamped()), partial, compression="zstd")
-    os.replace(partial, path)
-
-
-def check_schema(path: str | Path) -> None:
-    """Refuse a table of another version of the schema; one that is not there is no matter.
-
-    Raises
-    ------
-    AtlasError
-    """
-    if os.path.exists(path):
-        found = (pq.read_schema(path).metadata or {}).get(b"schema", b"none").decode()
-        if found != str(SCHEMA_VERSION):
-            raise AtlasError(
-                f"{path}: made with version {found} of the tables, this is version {SCHEMA_VERSION}; "
-                "remove the results, or name another folder with --directory"
-            )

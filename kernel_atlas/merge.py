@@ -1,6 +1,6 @@
 """Put the kernels that train an autoencoder together, one Parquet file per size."""
 
-import os
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kernel_atlas.errors import AtlasError, reason_of
-from kernel_atlas.kernels import centre_and_normalise, shards_of, size_name, stamped, taps_array
+from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.tables import open_table, shards_of, stamped, whole
 
 ROWS = 65_536  # kernels a row group holds: 13 MB of 7x7 taps, so that memory does not grow with the number of models
 
@@ -39,14 +40,14 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
             continue
         seen = set()
         for shard in shards_of(model):
-            file = pq.ParquetFile(shard)
-            side = _side(file)
-            if side in counts:
-                dead = pc.sum(file.read(["dead"])["dead"]).as_py() or 0
-                counts[side][0] += file.metadata.num_rows
-                counts[side][1] += dead
-                counts[side][2] += 1
-                seen.add(side)
+            with shard.open() as file:
+                side = _side(file)
+                if side in counts:
+                    dead = pc.sum(file.read(["dead"])["dead"]).as_py() or 0
+                    counts[side][0] += file.metadata.num_rows
+                    counts[side][1] += dead
+                    counts[side][2] += 1
+                    seen.add(side)
         for side in seen:
             counts[side][3] += 1
     table = pd.DataFrame.from_dict(counts, orient="index", columns=["kernels", "dead", "layers", "models"])
@@ -60,25 +61,33 @@ def merge_kernels(models: Iterable[str | Path], side: int, output: str | Path) -
 
     Models come in the order of their names, so that the order of the sheet does not matter.
     """
-    partial, rows, waiting, writer = f"{output}.partial", 0, [], None
+    groups = _row_groups(models, side)
+    first = next(groups, None)
+    if first is None:
+        raise AtlasError(f"{output}: no {size_name(side)} kernels in the models that train: add one to the sheet")
+    rows = 0
+    with whole(output) as partial:
+        schema = first.schema.with_metadata(stamped())
+        with pq.ParquetWriter(partial, schema, compression="zstd", write_page_checksum=True) as writer:
+            for group in itertools.chain([first], groups):
+                writer.write_table(group, row_group_size=ROWS)
+                rows += group.num_rows
+    return rows
+
+
+def _row_groups(models: Iterable[str | Path], side: int) -> Iterator[pa.Table]:
+    """The kernels of one size from the shards of models, in tables of at least `ROWS` rows but for the last."""
+    waiting = []
     for model in sorted(models, key=lambda model: Path(model).name):
         for shard in shards_of(model):
-            with pq.ParquetFile(shard) as file:
-                if _side(file) != side:
-                    continue
-                waiting.append(file.read().replace_schema_metadata(stamped()))
-            rows += waiting[-1].num_rows
-            writer = writer or pq.ParquetWriter(partial, waiting[0].schema, compression="zstd")
+            with shard.open() as file:
+                if _side(file) == side:
+                    waiting.append(file.read().replace_schema_metadata())
             if sum(table.num_rows for table in waiting) >= ROWS:
-                writer.write_table(pa.concat_tables(waiting), row_group_size=ROWS)
+                yield pa.concat_tables(waiting)
                 waiting = []
-    if writer is None:
-        raise AtlasError(f"{output}: no {size_name(side)} kernels in the models that train: add one to the sheet")
     if waiting:
-        writer.write_table(pa.concat_tables(waiting), row_group_size=ROWS)
-    writer.close()
-    os.replace(partial, output)
-    return rows
+        yield pa.concat_tables(waiting)
 
 
 def training_kernels(merged: str | Path) -> np.ndarray:
@@ -86,7 +95,7 @@ def training_kernels(merged: str | Path) -> np.ndarray:
 
     Read one row group at a time into the final array: at most the array and one row group are in memory.
     """
-    with pq.ParquetFile(merged) as file:
+    with open_table(merged) as file:
         live = sum(len(dead) - (pc.sum(dead).as_py() or 0) for dead in _columns(file, "dead"))
         kernels = np.empty((live, file.schema_arrow.field("weight").type.list_size), np.float32)
         low = 0

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from kernel_atlas import __version__
 from kernel_atlas.kernels import size_name
+from kernel_atlas.tables import whole
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 MANY = 10  # networks below which a correlation is no finding
@@ -226,7 +227,8 @@ def write_report(output: str | Path, template: str | Path, **facts: Any) -> None
     )
     environment.filters |= {"percent": percent, "number": number}
     page = environment.get_template(Path(template).name).render(facts)
-    Path(output).write_text(page, encoding="utf-8")
+    with whole(output) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def collect_facts(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import norm, pearsonr, spearmanr
 
 from kernel_atlas.kernels import size_name
 from kernel_atlas.sheet import one_per_group
+from kernel_atlas.tables import read_table
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -38,7 +38,7 @@ def count_assignments(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.Dat
     """
     counts, below = [], []
     for path in paths:
-        table = pq.read_table(path, columns=["model", "layer_index", "kh", "label", "dissimilarity"]).to_pandas()
+        table = read_table(path, ["model", "layer_index", "kh", "label", "dissimilarity"]).to_pandas()
         table["size"] = table["kh"].map(size_name)
         counts.append(table.groupby(["model", "layer_index", "size", "label"]).size())
         for (model, size), values in table.groupby(["model", "size"])["dissimilarity"]:
@@ -190,7 +190,7 @@ def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -
         `DRIFT`, `covered` where it does not, `too few layers` where there is none.
     """
     columns = ["layer_index", "kh", "dissimilarity"]
-    tables = {Path(path).stem: pq.read_table(path, columns=columns).to_pandas().dropna() for path in paths}
+    tables = {Path(path).stem: read_table(path, columns).to_pandas().dropna() for path in paths}
     uses, rows = sheet.set_index("model")["use"], []
     for side in sorted({side for table in tables.values() for side in table["kh"].unique()}):
         parts = {model: table[table["kh"] == side] for model, table in tables.items() if (table["kh"] == side).any()}

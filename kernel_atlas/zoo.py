@@ -6,7 +6,6 @@ depthwise convolutions is the only thing in which the architecture varies.
 
 import io
 import math
-import os
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from kernel_atlas.errors import AtlasError
+from kernel_atlas.tables import whole
 
 # Each stage halves the map. Where a map is smaller than about two kernels most of a large kernel meets padding and
 # stays noise, so only the first stage (16 x 16 pixels for CIFAR-10) has the kernel size asked for; below it is 3 x 3.
@@ -432,12 +432,8 @@ def write_net(net: nn.Module, row: dict, output: Path) -> None:
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    partial = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
+    with whole(output) as partial:
         partial.write_bytes(save(state, {"format": "pt"} | {key: str(value) for key, value in row.items()}))
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def list_nets(nets: list[Path]) -> pd.DataFrame:

@@ -14,8 +14,8 @@ os.environ.update(PYTHONPATH=BASE)
 
 from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import AtlasError, forget_failure, reason_of
-from kernel_atlas.kernels import check_schema, shards_of
 from kernel_atlas.sheet import USES, check_config, permissive_only, read_sheet
+from kernel_atlas.tables import check_schema, shards_of
 
 
 wildcard_constraints:

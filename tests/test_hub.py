@@ -17,7 +17,8 @@ from conftest import ROOT, make_sheet, snakemake
 from hub_server import FAULTS, Hub
 from safetensors.numpy import load_file, save_file
 
-from kernel_atlas.kernels import shards_of, taps_array
+from kernel_atlas.kernels import taps_array
+from kernel_atlas.tables import shards_of
 
 # in a process of its own, as the client reads its environment when it is imported
 READ = """
@@ -63,7 +64,7 @@ class Reader:
 
     def kernels(self) -> dict[str, np.ndarray]:
         """Layer -> kernels [n, kh, kw], as the shards have them."""
-        tables = [pq.read_table(shard) for shard in shards_of(self.shards)]
+        tables = [pq.read_table(shard.path) for shard in shards_of(self.shards)]
         sides = [(t["kh"][0].as_py(), t["kw"][0].as_py()) for t in tables]
         return {
             t["layer"][0].as_py(): taps_array(t["weight"]).reshape(-1, *s) for t, s in zip(tables, sides, strict=True)
@@ -71,7 +72,7 @@ class Reader:
 
     def told(self) -> dict[str, str]:
         """The metadata of the first shard."""
-        return {k.decode(): v.decode() for k, v in pq.read_schema(shards_of(self.shards)[0]).metadata.items()}
+        return {k.decode(): v.decode() for k, v in pq.read_schema(shards_of(self.shards)[0].path).metadata.items()}
 
 
 def network(seed: int) -> dict[str, np.ndarray]:
@@ -328,7 +329,9 @@ def test_timm_tells_what_a_tensor_is(reader, hub, tmp_path):
         .to_pandas()
         .query("model == 'mobilenetv3_small_050.lamb_in1k'")
     )
-    told = [{k.decode(): v.decode() for k, v in pq.read_schema(s).metadata.items()} for s in shards_of(reader.shards)]
+    told = [
+        {k.decode(): v.decode() for k, v in pq.read_schema(s.path).metadata.items()} for s in shards_of(reader.shards)
+    ]
     for name in ("stride", "dilation", "stage"):
         assert [int(each[name]) for each in told] == rows[name].tolist()
     assert rows["stride"].nunique() == 2 and rows["stage"].nunique() > 2

@@ -131,7 +131,7 @@ def test_results_of_another_schema_are_refused(project):
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({"schema": "0"}), path)
     assert refused(project) == (
-        "error: results/inventory.parquet: made with version 0 of the tables, this is version 1; "
+        "error: results/inventory.parquet: made with version 0 of the tables, this is version 2; "
         "remove the results, or name another folder with --directory"
     )
 

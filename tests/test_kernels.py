@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose
 
-from kernel_atlas.kernels import centre_and_normalise, is_dead, taps_array, taps_column, write_table
+from kernel_atlas.kernels import centre_and_normalise, is_dead, taps_array, taps_column
+from kernel_atlas.tables import write_table
 
 finite = st.floats(-(2.0**100), 2.0**100, width=32)
 

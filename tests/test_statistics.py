@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import jensenshannon
@@ -8,6 +9,12 @@ from scipy.stats import bootstrap, pearsonr, spearmanr
 from kernel_atlas import statistics
 from kernel_atlas.assign import SCHEMA
 from kernel_atlas.sheet import one_per_group, read_sheet
+from kernel_atlas.tables import write_table
+
+
+def write_rows(rows, path):
+    """Rows of an assignments file, as tuples."""
+    write_table(pa.Table.from_pandas(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA), path)
 
 
 def assignments(path, model, layers, side=7):
@@ -17,7 +24,7 @@ def assignments(path, model, layers, side=7):
         for label, count in labels.items():
             dissimilarity = {"other": 0.5, "dead": np.nan}.get(label, 0.1)
             rows += [(model, index, 0, side, side, 0.5, dissimilarity, 0, label, 0.0)] * count
-    pd.DataFrame(rows, columns=SCHEMA.names).to_parquet(path, schema=SCHEMA, index=False)
+    write_rows(rows, path)
     return path
 
 
@@ -97,7 +104,7 @@ def test_thresholds(run):
 def test_threshold_rows_agree_with_the_labels_threshold(tmp_path):
     """A dissimilarity equal to the threshold is not below it, in float32 as in assign."""
     table = pd.DataFrame([("m", 0, 0, 7, 7, 0.5, np.float32(0.3), -1, "other", 0.0)], columns=SCHEMA.names)
-    table.to_parquet(tmp_path / "m.parquet", schema=SCHEMA, index=False)
+    write_table(pa.Table.from_pandas(table, SCHEMA), tmp_path / "m.parquet")
     _, below = statistics.count_assignments([tmp_path / "m.parquet"])
     curve = statistics.summarise_thresholds(below).set_index("threshold")["clustered_share"]
     assert curve[0.3] == 0 and curve[0.32] == 1
@@ -248,7 +255,7 @@ def drift_of(tmp_path, **models):
         rows = [
             (name, index, 0, 7, 7, 0.5, value, 0, "x", 0.0) for index, layer in enumerate(layers) for value in layer
         ]
-        pd.DataFrame(rows, columns=SCHEMA.names).to_parquet(tmp_path / f"{name}.parquet", schema=SCHEMA, index=False)
+        write_rows(rows, tmp_path / f"{name}.parquet")
     paths = [tmp_path / f"{name}.parquet" for name in models]
     return statistics.measure_drift(paths, read_sheet(tmp_path / "sheet.tsv"), 0).set_index("model")
 

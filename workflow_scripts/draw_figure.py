@@ -4,15 +4,16 @@ import pandas as pd
 
 from kernel_atlas import draw
 from kernel_atlas.errors import job_log
+from kernel_atlas.tables import read_table
 
 
-def read_table(path):
+def read(path):
     if path.endswith(".parquet"):
-        return pd.read_parquet(path)
+        return read_table(path).to_pandas()
     return pd.read_csv(path, sep="\t" if path.endswith(".tsv") else ",")
 
 
 with job_log(snakemake.log[0]):
-    tables = {name: read_table(path) for name, path in snakemake.input.items() if name != "library"}
+    tables = {name: read(path) for name, path in snakemake.input.items() if name != "library"}
     drawing = draw.draw(snakemake.wildcards.figure, snakemake.wildcards.size, snakemake.params.threshold, tables)
     draw.write(drawing, snakemake.output.figure, snakemake.output.data, snakemake.output.words)

@@ -6,8 +6,8 @@ import torch
 from kernel_atlas import autoencoder
 from kernel_atlas.codes import Coder, build_spectrum, sample_codes
 from kernel_atlas.errors import job_log
-from kernel_atlas.kernels import write_table
 from kernel_atlas.merge import training_kernels
+from kernel_atlas.tables import write_table
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from kernel_atlas.errors import job_log
+from kernel_atlas.tables import write_csv
 from kernel_atlas.zoo import list_nets
 
 with job_log(snakemake.log[0]):
-    list_nets([Path(path) for path in snakemake.input.weights]).to_csv(snakemake.output.sheet, sep="\t", index=False)
+    write_csv(list_nets([Path(path) for path in snakemake.input.weights]), snakemake.output.sheet)
