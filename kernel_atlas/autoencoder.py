@@ -109,6 +109,18 @@ def train(
     AtlasError
         All starts collapsed.
     """
+    try:
+        return _train(kernels, seed, restarts, steps, device, report)
+    except torch.OutOfMemoryError:
+        if device == "cpu":
+            raise
+        report(f"{device} is out of memory: training on the CPU, which takes longer")
+        return _train(kernels, seed, restarts, steps, "cpu", report)
+
+
+def _train(
+    kernels: np.ndarray, seed: int, restarts: int, steps: int, device: str, report: Callable[[str], None]
+) -> tuple[Autoencoder, pd.DataFrame]:
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU; no effect on a CPU
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
     torch.use_deterministic_algorithms(True)

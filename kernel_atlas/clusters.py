@@ -19,25 +19,28 @@ def read_clusters(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     AtlasError
-        The stretches leave gaps, overlap or do not cover the code; a column is missing; a label is reserved.
+        The stretches leave gaps, overlap or do not cover the code; a column is missing; a cluster is no whole number; a
+        label is reserved.
     """
     try:
         clusters = pd.read_csv(path, sep="\t").sort_values("code_low", ignore_index=True)
         low, high = clusters["code_low"].to_numpy(float), clusters["code_high"].to_numpy(float)
-        clusters["cluster"] = clusters["cluster"].astype(int)
+        number = clusters["cluster"].to_numpy(float)
         reserved = clusters["label"].isin(["other", "dead"]) | clusters["label"].isna()
     except OSError as error:
         raise AtlasError(f"{path}: {error.strerror}; mend the path of the clusters in the configuration") from error
     except (KeyError, ValueError, pd.errors.ParserError) as error:
         raise AtlasError(f"{path}: {error}; write the columns cluster, code_low, code_high and label") from error
     covered = np.concatenate([[0], high]), np.concatenate([low, [1]])
-    if not np.allclose(*covered, atol=1e-9) or (high <= low).any() or (clusters["cluster"] < 0).any():
+    if not np.allclose(*covered, atol=1e-9) or (high <= low).any():
         raise AtlasError(f"{path}: the stretches must cover the code from 0 to 1 without gap or overlap")
+    if not np.isfinite(number).all() or (number < 0).any() or (number % 1).any():
+        raise AtlasError(f"{path}: cluster: not a whole number from 0; number the clusters")
     if reserved.any():
         raise AtlasError(
             f"{path}: row {reserved.idxmax() + 2}: label: missing or reserved (other, dead); write another"
         )
-    return clusters.reindex(columns=COLUMNS)
+    return clusters.assign(cluster=number.astype(int)).reindex(columns=COLUMNS)
 
 
 def cluster_of(codes: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:

@@ -19,6 +19,9 @@ _MENDS = {
 class AtlasError(Exception):
     """A fault the user can mend: one line that says what, where, why and what to do."""
 
+    def __init__(self, line: str):
+        super().__init__(" ".join(line.splitlines()))  # what other libraries say may have several
+
 
 @contextlib.contextmanager
 def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[None]:

@@ -13,6 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -88,10 +89,13 @@ def _read_torch(path: Path, choose: Choice) -> Checkpoint:
         mapped = file.read(2) == b"PK" and path.suffix != ".safetensors"
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file_bytes = file.tell()
         file.seek(0)
         try:
             # Namespace: the arguments that timm and others save beside the weights; a plain holder of values.
             # The warnings are of torch about torch.
+            if mapped and _unpacked_bytes(file) > 2 * file_bytes + MAX_PICKLE_BYTES:
+                raise ValueError("compressed, to unpack to much more; torch.save compresses nothing")
             with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
                 checkpoint = torch.load(
                     str(path) if mapped else file, map_location="cpu", mmap=mapped, weights_only=True
@@ -113,12 +117,19 @@ def _read_torch(path: Path, choose: Choice) -> Checkpoint:
     def layers() -> Iterator[Layer]:
         for name, new in chosen.items():
             tensor = tensors[name]
+            if tensor.numel() > file_bytes:  # a view with strides of 0 has any shape
+                raise AtlasError(f"damaged: tensor {name[:100]!r} claims more values than the file has bytes")
             if tensor.is_quantized or (tensor.is_floating_point() and tensor.layout == torch.strided):
                 dtype = str(tensor.dtype).removeprefix("torch.")
                 values = tensor.dequantize() if tensor.is_quantized else tensor.detach().to(torch.float32)
                 yield Layer(new, values.contiguous().numpy(), dtype)
 
     return Checkpoint(layers(), {"sha256": sha256})
+
+
+def _unpacked_bytes(file: BinaryIO) -> int:
+    with zipfile.ZipFile(file) as archive:
+        return sum(member.file_size for member in archive.infolist())
 
 
 def _state_dict(checkpoint: object, depth: int = 3) -> dict | None:

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import math
 import re
 from pathlib import Path
 
@@ -30,6 +31,18 @@ MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 RESERVED = re.compile(r"noise|(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
+# JSON has 3.0 for an integer, and YAML has .nan for a number, which no bound refuses.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: type(value) is int,
+            "number": lambda _, value: type(value) in (int, float) and math.isfinite(value),
+        }
+    ),
+)
+
+
 def check_config(config: dict, schema: str | Path) -> dict:
     """The configuration with the schema's defaults filled in.
 
@@ -40,7 +53,7 @@ def check_config(config: dict, schema: str | Path) -> dict:
     """
     rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
     filled = _fill(copy.deepcopy(config), rules)
-    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rules).iter_errors(filled))
+    fault = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(filled))
     if fault is not None:
         where = ".".join(str(part) for part in fault.absolute_path) or "top level"
         advice = ""

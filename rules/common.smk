@@ -186,6 +186,10 @@ def forget_failures(say=False):
 
 
 try:
+    if not os.access(".", os.W_OK):
+        raise AtlasError(
+            f"{os.getcwd()}: not writable; choose another folder with --directory"
+        )
     config = check_config(config, os.path.join(BASE, "schemas/config.schema.yaml"))
     SHEET = find_file(config["models"])
     MODELS = read_sheet(SHEET)
