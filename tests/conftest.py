@@ -104,10 +104,9 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """A project with two nets and a control whose main job has run to its report. Copy it before changing it."""
-    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+def make_project(to: Path) -> Path:
+    """A project with two nets and a control, whose main job takes twenty seconds, and a net more."""
+    project = copy_project(to)
     (project / "config.yaml").write_text(SMALL)
     (project / "nets").mkdir()
     for seed, name in enumerate(("alpha", "beta", "gamma")):
@@ -115,6 +114,13 @@ def finished(tmp_path_factory) -> Path:
     noise = np.random.default_rng(9).normal(size=(200, 1, 5, 5)).astype(np.float32)
     save_file({"dw.weight": noise}, project / "nets/chance.safetensors")
     make_sheet(project, ROWS)
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """That project when its main job has run to its report. Copy it before changing it."""
+    project = make_project(tmp_path_factory.mktemp("finished") / "project")
     snakemake(project)
     return project
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,26 +48,37 @@ def kill(process: subprocess.Popen, with_jobs: bool) -> None:
     process.wait()
 
 
-MOMENTS = np.random.default_rng().uniform(1, 15, 5)  # seconds; a run takes about 20 when nothing else goes on
+MOMENTS = np.random.default_rng().uniform(1, 8, 5)  # seconds after the start, of which the first two are planning
 
 
-def test_killed_five_times_a_run_ends_with_the_tables_of_an_undisturbed_one(finished, tmp_path):
-    project = tmp_path / "project"
+def start_over_and_over(finished: Path, project: Path, moments: Sequence[float]) -> None:
+    """A copy of a project without its results, where runs are killed so many seconds after their start."""
     shutil.copytree(finished, project, ignore=shutil.ignore_patterns("results", ".snakemake"))
-    for number, moment in enumerate(MOMENTS):
+    for number, moment in enumerate(moments):
         process = start(project)
         time.sleep(moment)
         kill(process, with_jobs=number % 2 == 0)
         snakemake(project, "--unlock")
-    process = start(project)
-    while not list((project / ".snakemake/locks").glob("*")):
-        time.sleep(0.1)
-    second = snakemake(project, check=False)  # while the first goes on
-    assert second.returncode != 0 and "LockException" in second.stdout and "--unlock" in second.stdout
-    assert process.wait(300) == 0, (MOMENTS, (project / "run.log").read_text()[-5000:])
+
+
+def test_killed_five_times_a_run_ends_with_the_tables_of_an_undisturbed_one(finished, tmp_path):
+    project = tmp_path / "project"
+    start_over_and_over(finished, project, MOMENTS)
+    snakemake(project)
     left, right = final_files(project), final_files(finished)
     assert left.keys() == right.keys(), MOMENTS
     assert [name for name in left if left[name] != right[name]] == [], MOMENTS
+
+
+def test_of_two_runs_at_once_the_second_is_refused(project, finished):
+    shutil.rmtree(project / "results/assignments")
+    process = start(project)
+    while not list(project.glob(".snakemake/locks/*")) and process.poll() is None:
+        time.sleep(0.1)
+    second = snakemake(project, check=False)
+    assert second.returncode != 0 and "LockException" in second.stdout and "--unlock" in second.stdout
+    assert process.wait(300) == 0, (project / "run.log").read_text()[-5000:]
+    assert final_files(project) == final_files(finished)
 
 
 @pytest.fixture
