@@ -2,13 +2,15 @@
 
     python benchmarks/scale.py [--models 500 1000 2000 5000] [--draw docs/scale.svg]
 
-For each number, in a folder of its own: the dry run of a first run; then the finished state, its shards hard links to
-those of one model, its tables empty, taken as done by Snakemake's --touch; then the dry run that finds nothing to do,
-and the number of files. Seconds and peak memory are those of the whole process.
+For each number, in a folder of its own: the dry run of a first run; then two models are really run, their shards,
+assignments and Snakemake's records of both copied (shards as hard links) for all others; then the dry run that finds
+nothing to do, the number of files, and the size of the records. Seconds and peak memory are those of the whole process.
 """
 
 import argparse
+import base64
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,13 +24,12 @@ from safetensors.numpy import save_file
 
 ROOT = Path(__file__).parents[1]
 LAYERS = 40
-SIZES = ["3x3", "5x5"]
 
 
 def run(folder: Path, *arguments: str) -> tuple[float, int, str]:
     """Seconds, peak memory in MB and output of a Snakemake."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", folder, *arguments]
-    command += ["--config", f"models={folder / 'sheet.tsv'}"]
+    command += ["--configfile", folder / "short.yaml", "--config", f"models={folder / 'sheet.tsv'}"]
     start, peak = time.perf_counter(), [0]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -50,48 +51,65 @@ def run(folder: Path, *arguments: str) -> tuple[float, int, str]:
     return time.perf_counter() - start, peak[0], output
 
 
-def one_model(folder: Path) -> list[Path]:
-    """The shards of a model with 40 layers."""
-    from kernel_atlas.extract import extract_model
-
+def make_net(folder: Path) -> None:
+    """A checkpoint with 40 layers."""
     random = np.random.default_rng(0)
     layers = {f"blocks.{n}.dw": random.normal(size=(64, 1, 3 + n % 2 * 2, 3 + n % 2 * 2)) for n in range(LAYERS)}
     save_file({name: values.astype(np.float32) for name, values in layers.items()}, folder / "net.safetensors")
-    extract_model("net", "file:net.safetensors", folder, folder / "net", dense_per_layer=1, seed=0)
-    return sorted((folder / "net").iterdir())
 
 
-def finish(folder: Path, models: list[str], shards: list[Path]) -> None:
-    """The files that a finished run would have left, as far as planning looks into them."""
+def write_sheet(folder: Path, models: list[str]) -> None:
+    lines = [f"{model}\tfile:net.safetensors\t{'train' if n % 2 else 'assign'}" for n, model in enumerate(models)]
+    (folder / "sheet.tsv").write_text("model\tsource\tuse\n" + "\n".join(lines) + "\n")
+
+
+STAGES = ["kernels", "inventory.parquet", "sources.csv", "sizes.csv", "merged", "autoencoder", "kmeans", "assignments"]
+STAGES += ["controls", "samples", "statistics", "figures", "report.html"]  # as they follow each other
+
+
+def finish(folder: Path, models: list[str]) -> int:
+    """What a finished run of all models would have left, from one of the first two; bytes of the records."""
     import pyarrow as pa
 
-    from kernel_atlas.tables import write_table
+    from kernel_atlas.tables import write_csv, write_table
 
-    results = folder / "results"
+    results, records = folder / "results", folder / ".snakemake/metadata"
+    kept = {}  # the records of a model, by what they are records of; those of aggregates name all models
+    for record in records.iterdir():
+        of = base64.b64decode(record.name).decode()
+        if of in (f"results/kernels/{models[1]}", f"results/assignments/{models[1]}.parquet"):
+            kept[of] = record.read_text()
+        record.unlink()
     for model in models:
-        (results / "kernels" / model).mkdir(parents=True)
-        for shard in shards:
-            os.link(shard, results / "kernels" / model / shard.name)
-    pd.DataFrame({"model": models, "failure": None}).to_csv(results / "sources.csv", index=False)
-    pd.DataFrame({"size": SIZES, "trained": True}).to_csv(results / "sizes.csv", index=False)
+        if model not in models[:2]:
+            shutil.copytree(results / "kernels" / models[1], results / "kernels" / model, copy_function=os.link)
+            os.link(results / f"assignments/{models[1]}.parquet", results / f"assignments/{model}.parquet")
+        for of, record in kept.items():
+            name = base64.b64encode(of.replace(models[1], model).encode()).decode()
+            (records / name).write_text(record.replace(models[1], model))
+    write_csv(pd.DataFrame({"model": models, "failure": None}), results / "sources.csv")
     write_table(pa.table({"model": models}), results / "inventory.parquet")
-    for line in run(folder, "--summary")[2].splitlines():
-        path = folder / line.partition("\t")[0]
-        if line.startswith("results/") and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+    now = time.time()
+    for path in results.rglob("*"):
+        stage = path.relative_to(results).parts[0]
+        after = STAGES.index(stage) if stage in STAGES else len(STAGES)  # logs and benchmarks: products, never inputs
+        moment = now + after + (path.name == "clusters.tsv") / 2
+        os.utime(path, times=(moment, moment))
+    return sum(record.stat().st_size for record in records.iterdir())
 
 
 def measure(count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shards = one_model(folder)
+        make_net(folder)
+        (folder / "short.yaml").write_text("training: {restarts: 1, steps: 20}\n")
         models = [f"m{n:05d}" for n in range(count)]
-        lines = [f"{model}\tfile:net.safetensors\t{'train' if n % 2 else 'assign'}" for n, model in enumerate(models)]
-        (folder / "sheet.tsv").write_text("model\tsource\tuse\n" + "\n".join(lines) + "\n")
+        write_sheet(folder, models)
         first, first_memory, _ = run(folder, "--dry-run")
-        finish(folder, models, shards)
-        touch, _, _ = run(folder, "--touch")
+        write_sheet(folder, models[:2])
+        run(folder)
+        write_sheet(folder, models)
+        records = finish(folder, models)
         again, again_memory, output = run(folder, "--dry-run")
         assert "Nothing to be done" in output, output[-2000:]
         files = sum(len(names) for _, _, names in os.walk(folder / "results"))
@@ -101,8 +119,8 @@ def measure(count: int) -> dict[str, float]:
         "first_mb": first_memory,
         "again_s": again,
         "again_mb": again_memory,
-        "touch_s": touch,
         "files": files,
+        "records_mb": records / 1e6,
     }
 
 

@@ -29,6 +29,11 @@ FIGURES = {
 }
 
 
+# Seconds each, and many: not worth a job of a cluster.
+localrules:
+    draw_figure,
+
+
 rule draw_figure:
     input:
         unpack(tables_drawn),

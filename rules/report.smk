@@ -5,6 +5,10 @@ Outputs: results/report.html, one page that needs nothing beside it.
 """
 
 
+localrules:
+    write_report,
+
+
 rule write_report:
     input:
         figures=figure_files("svg"),

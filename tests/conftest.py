@@ -119,9 +119,17 @@ def make_project(to: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
-    """That project when its main job has run to its report. Copy it before changing it."""
+    """That project when its main job has run to its report. Copy it before changing it.
+
+    The run has a home and a folder for temporary files of its own, to see what it leaves there.
+    """
     project = make_project(tmp_path_factory.mktemp("finished") / "project")
-    snakemake(project)
+    places = {"HOME": project.parent / "home", "TMPDIR": project.parent / "temporary"}
+    for place in places.values():
+        place.mkdir()
+    left_out = ("XDG_", "HF_", "MPLCONFIGDIR")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    snakemake(project, environment=environment | {name: str(place) for name, place in places.items()})
     return project
 
 
