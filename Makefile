@@ -4,13 +4,16 @@ PYTHON ?= python3
 # Where this is set, every job would compile torch and pandas anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test lint clean
+.PHONY: run test coverage lint clean
 
 run: .venv/ready
 	.venv/bin/snakemake --cores all
 
 test: .venv/ready
 	.venv/bin/python -m pytest -q -rs
+
+coverage: .venv/ready
+	.venv/bin/python -m pytest -q -rs --cov=kernel_atlas --cov-report=term-missing --cov-fail-under=95
 
 lint: .venv/ready
 	.venv/bin/ruff check

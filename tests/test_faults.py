@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from conftest import ROWS, make_net, make_sheet, snakemake
+from conftest import ROWS, make_sheet, snakemake
 from safetensors.numpy import save_file
 from test_workflow import done, refused
 
@@ -228,8 +228,7 @@ def test_a_truncated_table_is_named(tmp_path, kept):
 
 
 def test_strange_weights_are_told_apart(project):
-    """NaN, Inf, denormal and 1e30 weights, kernels all alike, one kernel, none."""
-    make_net(project / "nets/odd.safetensors", 7, layers=2, sides=(5,))
+    """NaN, Inf, denormal and 1e30 weights, kernels all alike, one live kernel, none."""
     taps = np.random.default_rng(3).normal(size=(6, 1, 5, 5)).astype(np.float32)
     taps[0, 0, 2, 2], taps[1, 0, 0, 0] = np.nan, -np.inf
     taps[2] *= np.float32(1e-42)
@@ -238,23 +237,19 @@ def test_strange_weights_are_told_apart(project):
     nets = {
         "odd": {"dw.weight": taps},
         "alike": {"dw.weight": np.repeat(taps[5:], 300, axis=0)},
-        "single": {"conv.weight": taps[5:]},
+        "single": {"dw.weight": taps[5:] * np.array([1, 0], np.float32)[:, None, None, None]},
+        "lone": {"conv.weight": taps[5:]},  # a map of one channel to one is neither
         "none": {"head.weight": taps.reshape(6, 25)},
         "empty": {},
     }
     for name, tensors in nets.items():
         save_file(tensors, project / f"nets/{name}.safetensors")
-    rows = [f"{name} file:nets/{name}.safetensors assign" for name in ("odd", "alike", "none", "empty")]
-    (project / "sheet.tsv").write_text(
-        "\n".join(["model source use convolution", *(f"{row} " for row in ROWS_SHORT), *rows, SINGLE]).replace(
-            " ", "\t"
-        )
-    )
+    make_sheet(project, [*ROWS, *(f"{name} file:nets/{name}.safetensors assign" for name in nets)])
     run = snakemake(project, check=False)
-    for name in ("none", "empty"):
+    for name in ("none", "empty", "lone"):
         line = f"error: model {name}: file:nets/{name}.safetensors: no depthwise convolution in it; "
         assert run.stdout.count(line) == 1
-    assert "error: 2 of 8 models could not be read and are left out: empty, none; " in run.stdout
+    assert "error: 3 of 9 models could not be read and are left out: empty, lone, none; " in run.stdout
     assert done(run.stdout)["write_report"] == 1 and not done(run.stdout)["train_autoencoder"]
 
     odd = pd.read_parquet(project / "results/assignments/odd.parquet").set_index("channel")
@@ -263,14 +258,9 @@ def test_strange_weights_are_told_apart(project):
     assert odd.loc[4, "dissimilarity"] == 1 and odd.loc[4, "label"] == "other"  # no direction
     alike = pd.read_parquet(project / "results/assignments/alike.parquet")
     assert len(alike) == 300 and len(alike["code"].unique()) == len(alike["label"].unique()) == 1
-    assert len(pd.read_parquet(project / "results/assignments/single.parquet")) == 1
     models = pd.read_csv(project / "results/statistics/models.csv").set_index("model")
-    assert models.loc["odd", ["kernels", "dead"]].tolist() == [6, 3]
+    assert models.loc[["odd", "single"], ["kernels", "dead"]].to_numpy().tolist() == [[6, 3], [2, 1]]
     assert models["clustered_share"].notna().all()
-
-
-ROWS_SHORT = [" ".join(row.split()[:3]) for row in ROWS]
-SINGLE = "single file:nets/single.safetensors assign dense"
 
 
 def test_kernels_all_alike_train_nothing_and_say_so(project):
