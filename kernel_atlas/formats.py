@@ -22,6 +22,7 @@ from kernel_atlas.errors import AtlasError
 from kernel_atlas.layers import Checkpoint, Choice, Form, Layer
 from kernel_atlas.safetensors_header import Tensor
 
+MAX_REPEATED = 2**26  # values of a tensor larger than its file: with strides of 0 a single value has any shape
 MAX_PICKLE_BYTES = 16_000_000  # of a refused pickle, searched for the reason; names and shapes take a tenth of it
 
 
@@ -117,7 +118,7 @@ def _read_torch(path: Path, choose: Choice) -> Checkpoint:
     def layers() -> Iterator[Layer]:
         for name, new in chosen.items():
             tensor = tensors[name]
-            if tensor.numel() > file_bytes:  # a view with strides of 0 has any shape
+            if tensor.numel() > max(file_bytes, MAX_REPEATED):
                 raise AtlasError(f"damaged: tensor {name[:100]!r} claims more values than the file has bytes")
             if tensor.is_quantized or (tensor.is_floating_point() and tensor.layout == torch.strided):
                 dtype = str(tensor.dtype).removeprefix("torch.")
