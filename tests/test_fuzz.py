@@ -296,7 +296,7 @@ VALUES = st.recursive(
 )
 
 
-@fuzz(400)
+@fuzz(100)
 @given(config=st.dictionaries(st.sampled_from(sorted(RULES["properties"])) | st.text(max_size=4), VALUES, max_size=4))
 @example({"thresholds": {"7x7": float("nan")}})
 @example({"sizes": [3.0]})
