@@ -5,6 +5,7 @@ code. Widths, optimiser and length are not published and are chosen here.
 """
 
 import itertools
+import json
 import math
 import os
 import sys
@@ -200,7 +201,10 @@ def _batches(kernels: int, batch: int, device: torch.device) -> Iterator[Tensor]
 
 
 def save(model: Autoencoder, path: str | Path, **metadata: object) -> None:
-    """Write the weights, encoder and decoder, as safetensors; metadata values become strings."""
-    content = safetensors.torch.save(model.state_dict(), {name: str(value) for name, value in metadata.items()})
+    """Write the weights, encoder and decoder, as safetensors, and `metadata` as JSON in the one entry `kernel_atlas`.
+
+    One, since safetensors writes several in an order that changes from call to call: equal nets give equal files.
+    """
+    content = safetensors.torch.save(model.state_dict(), {"kernel_atlas": json.dumps(metadata)})
     with whole(path) as partial:
         partial.write_bytes(content)

@@ -49,6 +49,12 @@ def test_numpy_and_torch_agree(kernels, trained, tmp_path):
     assert ((codes > 0) & (codes < 1)).all()
 
 
+def test_equal_nets_give_equal_files(trained, tmp_path):
+    for number in range(10):
+        autoencoder.save(trained[0], tmp_path / f"{number}.safetensors", size="5x5", seed=0)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_history_and_choice(trained):
     _, history = trained
     assert set(history.columns) == {
