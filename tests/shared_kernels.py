@@ -3,7 +3,8 @@
     python tests/shared_kernels.py FOLDER SHEET
 
 One net of each group that shares weights trains; its verdict must say that every square size is trained and none of
-its layers may be dilated, since taps that are not neighbours draw another pattern. Untrained nets are controls.
+its layers may be dilated, since taps that are not neighbours draw another pattern. Untrained nets are controls, and so
+are the regular networks of the folder kernels_dense beside it.
 """
 
 import json
@@ -23,8 +24,14 @@ def write_sheet(folder: Path, sheet: Path) -> pd.DataFrame:
     )
     nets.loc[repeated, "use"] = "assign"
     nets["source"] = [f"file:{(folder / file).resolve()}" for file in nets["file"]]
-    nets = nets.rename(columns={"trained_on": "dataset"})
-    table = nets[["model", "source", "use", "family", "architecture", "dataset", "group", "licence"]]
+    nets = nets.rename(columns={"trained_on": "dataset"}).assign(convolution="depthwise")
+    regular = sorted((folder.parent / "kernels_dense").glob("*.safetensors"))
+    dense = pd.DataFrame(
+        {"model": f"{net.stem}_dense", "source": f"file:{net.resolve()}", "use": "control", "convolution": "dense"}
+        for net in regular
+    )
+    columns = ["model", "source", "use", "convolution", "family", "architecture", "dataset", "group", "licence"]
+    table = pd.concat([nets, dense])[columns]
     table.to_csv(sheet, sep="\t", index=False)
     return table
 
