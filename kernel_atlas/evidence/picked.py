@@ -1,4 +1,4 @@
-"""Pick the kernels of one size that the evidence is about: of independent networks, and of what they are compared with."""
+"""Pick the kernels of one size that the evidence is about, and those of the networks they are compared with."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ import pyarrow as pa
 from kernel_atlas.kernels import centre_and_normalise, taps_array
 from kernel_atlas.tables import read_table, shards_of
 
-# `real`: independent depthwise networks, trained or assigned; `untrained`: depthwise models with use = control; `dense`:
-# slices of regular convolutions.
+# `real`: independent depthwise networks that train or are assigned; `untrained`: depthwise models with use = control;
+# `dense`: slices of regular convolutions.
 SUBJECTS = ("real", "untrained", "dense")
 ASSIGNED = ["code", "dissimilarity", "cluster", "label"]
 
