@@ -15,6 +15,7 @@ include: "rules/train.smk"
 include: "rules/spectrum.smk"
 include: "rules/assign.smk"
 include: "rules/summarise.smk"
+include: "rules/evidence.smk"
 include: "rules/draw.smk"
 include: "rules/report.smk"
 include: "rules/zoo.smk"
@@ -34,5 +35,6 @@ rule all:
     input:
         expand("results/kernels/{model}", model=sorted(MODELS.index)),
         files_of("results/assignments/{model}.parquet", *USES),
+        EVIDENCE,
         figure_files("svg"),
         "results/report.html",

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -59,6 +59,16 @@ FAMILIES = {
     "Further patterns": ("#8c5a3c", "xxx"),
     "other": ("#cfcfcf", ""),
 }
+
+
+class Drawing(NamedTuple):
+    """A figure, the data it shows, its title, its caption, and a text for those who cannot see it."""
+
+    figure: Figure
+    data: pd.DataFrame
+    title: str
+    caption: str
+    alt: str
 
 
 def family_of(label: str) -> str:
@@ -143,10 +153,6 @@ def wrapped(words: str, inches: float, points: float) -> str:
 
 def cut(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def between(values: pd.Series) -> str:

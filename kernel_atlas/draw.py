@@ -9,7 +9,6 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -26,6 +25,7 @@ from kernel_atlas.canvas import (
     SOFT,
     STYLE,
     WIDTH,
+    Drawing,
     between,
     count_rows,
     cut,
@@ -37,7 +37,6 @@ from kernel_atlas.canvas import (
     networks,
     open_canvas,
     open_rows,
-    percent,
     short,
     wrapped,
 )
@@ -45,6 +44,7 @@ from kernel_atlas.clusters import cluster_of
 from kernel_atlas.kernels import centre_and_normalise
 from kernel_atlas.sheet import one_per_group
 from kernel_atlas.tables import whole, write_csv
+from kernel_atlas.words import percent
 
 STRIP = 42  # kernels drawn evenly along the code
 QUANTILES = (0.1, 0.5, 0.9)  # of the kernels of a stretch; the middle one is its prototype
@@ -52,16 +52,6 @@ MEMBERS = 16  # a row of the contact sheet
 MODELS = 30  # bars of models; with more they cannot be read on a page
 PANELS = 12  # models whose layers are drawn
 POINTS = 4000  # of the scatter; more hide each other
-
-
-class Drawing(NamedTuple):
-    """A figure, the data it shows, its title, its caption, and a text for those who cannot see it."""
-
-    figure: Figure
-    data: pd.DataFrame
-    title: str
-    caption: str
-    alt: str
 
 
 def draw(name: str, size: str, threshold: float, tables: Mapping[str, pd.DataFrame]) -> Drawing:

@@ -5,7 +5,7 @@ bootstrapped over its layers, and shares over all models are bootstrapped over m
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -130,15 +130,72 @@ def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """totals.csv: shares of labels over independent networks (`one_per_group`), with an interval over networks."""
+    """totals.csv: shares of labels over independent networks (`one_per_group`), with an interval over networks.
+
+    A row `clustered` sums up all labels but `other` and `dead`.
+    """
     tables = []
     for size, part in models.groupby("size"):
         kept = counts[(counts["size"] == size) & counts["model"].isin(one_per_group(part)["model"])]
         if len(kept):
-            shares = _label_shares(_wide(kept, "model"), _seed(seed, size))
-            tables.append(shares.assign(size=size, models=kept["model"].nunique()))
+            wide = _wide(kept, "model")
+            sums = wide[["dead", "other"]].assign(clustered=wide.drop(columns=["dead", "other"]).sum(axis=1))
+            for table in (wide, sums):
+                shares = _label_shares(table, _seed(seed, size)).assign(size=size, models=kept["model"].nunique())
+                tables.append(shares if table is wide else shares[shares["label"] == "clustered"])
     names = ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
     return pd.concat(tables, ignore_index=True)[names] if tables else pd.DataFrame(columns=names)
+
+
+def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
+    """chance.csv: the share clustered of what should not be, per size: Gaussian noise, and controls that are networks.
+
+    A regular convolution is no control in this sense: it is trained, and is there for comparison.
+
+    Parameters
+    ----------
+    noise : DataFrame
+        Counts of the noise control, from `count_assignments`.
+    models : DataFrame
+        models.csv.
+    thresholds : mapping
+        Size -> dissimilarity.
+
+    Returns
+    -------
+    DataFrame
+        size, threshold, control, kernels (not dead), clustered_share; Gaussian noise first, then the highest share.
+    """
+    other = noise["kernels"].where(noise["label"] == "other", 0)
+    by_size = pd.DataFrame({"size": noise["size"], "kernels": noise["kernels"], "other": other}).groupby("size").sum()
+    by_chance = by_size.assign(control="Gaussian noise", clustered_share=1 - by_size["other"] / by_size["kernels"])
+    networks = models[(models["use"] == "control") & (models["convolution"] == "depthwise")]
+    networks = networks.assign(control=networks["model"], kernels=networks["kernels"] - networks["dead"])
+    networks = networks.sort_values(["size", "clustered_share"], ascending=[True, False])
+    table = pd.concat([by_chance.reset_index(), networks], ignore_index=True)
+    table = table.assign(threshold=table["size"].map(thresholds)).sort_values("size", kind="stable")
+    return table[["size", "threshold", "control", "kernels", "clustered_share"]]
+
+
+def count_analysed(sheet: pd.DataFrame, inventory: pd.DataFrame, sides: list[int]) -> pd.DataFrame:
+    """analysed.csv: how much of what was read, in rows of quantity and count.
+
+    Models that could not be read are in no count, layers of regular convolutions in none of layers and kernels.
+    """
+    sheet = sheet[sheet["model"].isin(inventory["model"])]
+    inventory = inventory[inventory["convolution"] == "depthwise"]
+    counted = sheet[(sheet["use"] != "control") & (sheet["convolution"] == "depthwise")]
+    left_out = inventory[~inventory["kh"].isin(sides) | (inventory["kh"] != inventory["kw"])]
+    counts = {
+        "models": len(sheet),
+        **{f"models to {use}": (sheet["use"] == use).sum() for use in ("train", "assign", "control")},
+        "independent networks": counted["group"].fillna(counted["model"]).nunique(),
+        "layers": len(inventory),
+        "kernels": inventory["channels"].sum(),
+        "layers of other sizes": len(left_out),
+        "kernels of other sizes": left_out["channels"].sum(),
+    }
+    return pd.DataFrame({"quantity": list(counts), "count": list(counts.values())})
 
 
 def _label_shares(wide: pd.DataFrame, seed: list[int]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ os.environ.update(PYTHONPATH=BASE)
 
 from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import AtlasError, forget_failure, reason_of
+from kernel_atlas.evidence.picked import subject_of
 from kernel_atlas.sheet import USES, check_config, permissive_only, read_sheet
 from kernel_atlas.tables import check_schema, shards_of
 
@@ -135,11 +136,14 @@ def clusters_by_hand(wildcards):
     return [find_file(path)] if path else []
 
 
+def of_sizes(*patterns):
+    """One file of each trained size, for each pattern."""
+    return lambda wildcards: expand(patterns, size=trained_sizes())
+
+
 def atlas_files(name):
-    """One file of each trained size."""
-    return lambda wildcards: expand(
-        f"results/autoencoder/{{size}}/{name}", size=trained_sizes()
-    )
+    """One file of the autoencoder of each trained size."""
+    return of_sizes(f"results/autoencoder/{{size}}/{name}")
 
 
 def tables_drawn(wildcards):

@@ -1,12 +1,43 @@
-"""Write the report.
+"""State the findings and write the report.
 
 Inputs: the figures of every trained size, the tables, the model sheet, the configuration and its schema.
-Outputs: results/report.html, one page that needs nothing beside it.
+Outputs: results/findings.csv, sentences whose numbers are cells of tables; results/report.html, one page that needs
+nothing beside it.
 """
 
 
 localrules:
+    state_findings,
     write_report,
+
+
+rule state_findings:
+    input:
+        tables=[
+            *expand(
+                "results/statistics/{table}.csv",
+                table=["totals", "chance", "drift", "correlation"],
+            ),
+            *EVIDENCE,
+        ],
+        histories=atlas_files("history.parquet"),
+        sizes="results/sizes.csv",
+        library=library("state_findings.py"),
+    output:
+        findings="results/findings.csv",
+    log:
+        "results/logs/state_findings.log",
+    benchmark:
+        "results/benchmarks/state_findings.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    message:
+        "Stating the findings"
+    script:
+        "../workflow_scripts/state_findings.py"
 
 
 rule write_report:
@@ -14,15 +45,12 @@ rule write_report:
         figures=figure_files("svg"),
         words=figure_files("json"),
         clusters=atlas_files("clusters.tsv"),
-        histories=atlas_files("history.parquet"),
         sizes="results/sizes.csv",
-        inventory="results/inventory.parquet",
         sources="results/sources.csv",
         models="results/statistics/models.csv",
-        totals="results/statistics/totals.csv",
         correlation="results/statistics/correlation.csv",
-        drift="results/statistics/drift.csv",
-        noise="results/controls/noise.parquet",
+        analysed="results/statistics/analysed.csv",
+        findings="results/findings.csv",
         sheet=SHEET,
         schema=beside("schemas/config.schema.yaml"),
         template=beside("kernel_atlas/report.html"),

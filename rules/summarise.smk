@@ -16,6 +16,8 @@ rule summarise_assignments:
         models="results/statistics/models.csv",
         labels="results/statistics/labels.csv",
         totals="results/statistics/totals.csv",
+        chance="results/statistics/chance.csv",
+        analysed="results/statistics/analysed.csv",
         layers="results/statistics/layers.csv",
         architectures="results/statistics/architectures.csv",
         thresholds="results/statistics/thresholds.csv",
@@ -32,6 +34,8 @@ rule summarise_assignments:
         runtime=60,
     params:
         seed=config["seed"],
+        sides=config["sizes"],
+        thresholds=config["thresholds"],
     message:
         "Summing up the assignments"
     script:

@@ -9,7 +9,6 @@ from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import job_log
 from kernel_atlas.report import collect_facts, read_figure, write_report
 from kernel_atlas.sheet import read_sheet
-from kernel_atlas.tables import read_table
 
 with job_log(snakemake.log[0]):
     given = snakemake.input
@@ -22,16 +21,13 @@ with job_log(snakemake.log[0]):
         sheet=read_sheet(given.sheet),
         parameters=snakemake.params.parameters,
         rules=yaml.safe_load(Path(given.schema).read_text(encoding="utf-8")),
-        inventory=read_table(given.inventory).to_pandas(),
         sources=pd.read_csv(given.sources, dtype={"model": str, "failure": str}),
         sizes=sizes,
         clusters=dict(zip(figures, map(read_clusters, given.clusters), strict=True)),
         figures=figures,
-        histories={size: read_table(path).to_pandas() for size, path in zip(figures, given.histories, strict=True)},
         models=pd.read_csv(given.models),
-        totals=pd.read_csv(given.totals),
         correlation=pd.read_csv(given.correlation),
-        drift=pd.read_csv(given.drift),
-        noise=read_table(given.noise, ["kh", "label"]).to_pandas(),
+        analysed=pd.read_csv(given.analysed),
+        findings=pd.read_csv(given.findings),
     )
     write_report(snakemake.output.report, given.template, **facts)

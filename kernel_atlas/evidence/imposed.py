@@ -14,18 +14,8 @@ from kernel_atlas.codes import Coder
 from kernel_atlas.evidence.controls import MADE, make_control
 from kernel_atlas.evidence.picked import SUBJECTS, unit_kernels
 from kernel_atlas.kernels import centre_and_normalise, taps_column
-from kernel_atlas.report import percent
 from kernel_atlas.statistics import CONFIDENCE, bootstrap_share
 
-NAMES = {
-    "real": "real kernels",
-    "gaussian": "Gaussian noise",
-    "shuffled": "shuffled taps",
-    "phase": "random phases",
-    "untrained": "control networks",
-    "dense": "slices of regular convolutions",
-}
-SHARE = ["clustered_share", "low", "high"]
 EXAMPLES = 12  # kernels of each kind, for a figure
 
 
@@ -101,26 +91,6 @@ def compare_controls(
     return table.assign(above_chance=table["clustered_share"] - table["encoder"].map(chance)), pa.concat_tables(
         examples
     )
-
-
-def find_controls(size: str, controls: pd.DataFrame) -> list[str]:
-    """Sentences on whether kernels without structure are clustered too."""
-    table = controls[controls["size"] == size].set_index(["control", "encoder"])
-    said = []
-    for encoder, words in (
-        ("main", "Through the autoencoder of this run"),
-        ("own", "Through autoencoders trained on them"),
-    ):
-        shares = {kind: table.loc[(kind, encoder)] for kind in NAMES if (kind, encoder) in table.index}
-        if "real" in shares and len(shares) > 1:
-            real = shares.pop("real")
-            listed = ", ".join(f"{NAMES[kind]} {percent(*row[SHARE])}" for kind, row in shares.items())
-            held_out = " of layers that it did not see" if encoder == "own" else ""
-            said.append(
-                f"{words}, {percent(*real[SHARE])} of real kernels{held_out} are clustered ({percent(real['above_chance'])} "
-                f"above Gaussian noise), against {listed}."
-            )
-    return said
 
 
 def _train(kernels: np.ndarray, steps: int, seed: int, device: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,0 +1,28 @@
+"""How numbers are written, in sentences, captions and tables of the report."""
+
+import numpy as np
+import pandas as pd
+
+# of kinds of kernels, as the evidence has them
+KINDS = {
+    "real": "real kernels",
+    "gaussian": "Gaussian noise",
+    "shuffled": "shuffled taps",
+    "phase": "random phases",
+    "untrained": "control networks",
+    "dense": "slices of regular convolutions",
+}
+NOTHING = "\N{EN DASH}"
+
+
+def percent(share: float, low: float = np.nan, high: float = np.nan) -> str:
+    """`62.7 % [58.1, 66.9]`, without the brackets where there is no interval, a dash where there is no share."""
+    if not np.isfinite(share):
+        return NOTHING
+    interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(low) else ""
+    return f"{100 * share:.1f} %{interval}"
+
+
+def number(value: float) -> str:
+    """`6012` -> `6,012`; a dash where it is missing."""
+    return NOTHING if pd.isna(value) else f"{value:,.0f}"

@@ -1,0 +1,25 @@
+"""One size: its kernels and its encoder -> shares clustered of real kernels and of controls."""
+
+import torch
+
+from kernel_atlas.autoencoder import choose_device
+from kernel_atlas.codes import Coder
+from kernel_atlas.errors import job_log
+from kernel_atlas.evidence.imposed import compare_controls
+from kernel_atlas.tables import read_table, write_csv, write_table
+
+with job_log(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    params = snakemake.params
+    controls, examples = compare_controls(
+        snakemake.wildcards.size,
+        read_table(snakemake.input.kernels),
+        Coder(snakemake.input.encoder),
+        threshold=params.threshold,
+        minimum=params.minimum,
+        steps=params.steps,
+        seed=params.seed,
+        device=choose_device(snakemake.resources.get("gpu", 0)),
+    )
+    write_csv(controls, snakemake.output.controls)
+    write_table(examples, snakemake.output.examples)

@@ -1,0 +1,19 @@
+"""One size: the shards and assignments of all models -> the kernels that the evidence is about."""
+
+from kernel_atlas.errors import job_log
+from kernel_atlas.evidence.picked import pick_kernels
+from kernel_atlas.tables import read_table, write_table
+
+with job_log(snakemake.log[0]):
+    given, params = snakemake.input, snakemake.params
+    kernels = pick_kernels(
+        given.shards,
+        given.assignments,
+        read_table(given.inventory).to_pandas(),
+        params.subjects,
+        params.groups,
+        side=int(snakemake.wildcards.size.split("x")[0]),
+        count=params.kernels,
+        seed=params.seed,
+    )
+    write_table(kernels, snakemake.output.kernels)
