@@ -89,6 +89,7 @@ sizes: [3, 5, 7]
 minimum_kernels: 200
 noise_kernels: 500
 training: {restarts: 1, steps: 160}
+evidence: {wanted: false, kernels: 300, steps: 60}
 """
 
 
@@ -130,6 +131,15 @@ def finished(tmp_path_factory) -> Path:
     left_out = ("XDG_", "HF_", "MPLCONFIGDIR")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     snakemake(project, environment=environment | {name: str(place) for name, place in places.items()})
+    return project
+
+
+@pytest.fixture(scope="session")
+def tested(finished, tmp_path_factory) -> Path:
+    """The finished project with evidence."""
+    project = Path(shutil.copytree(finished, tmp_path_factory.mktemp("tested") / "project"))
+    (project / "config.yaml").write_text(SMALL.replace("wanted: false", "wanted: true"))
+    snakemake(project)
     return project
 
 

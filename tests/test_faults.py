@@ -111,6 +111,7 @@ def full_disk(project):
 # rule: its outputs. From the last stage to the first, so that what comes before a stage is there.
 STAGES = {
     "write_report": ["report.html"],
+    "state_findings": ["findings.csv"],
     "draw_figure": ["figures/layers_5x5.svg", "figures/layers_5x5.csv", "figures/layers_5x5.json"],
     "summarise_assignments": ["statistics"],
     "sample_kernels": ["samples/5x5.parquet"],

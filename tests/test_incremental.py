@@ -15,8 +15,8 @@ import kernel_atlas
 RANDOM = np.random.default_rng(5)
 
 # Of 3x3 and 5x5: spectrum (2), members, tap sums, projection (6), three from tables of shares (6), k-means (of 3x3: 1).
-FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "write_report": 1}
-ONE_SIZE = {"sample_kernels": 2, "summarise_assignments": 1, "draw_figure": 13, "write_report": 1}  # all but two of 3x3
+FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "state_findings": 1, "write_report": 1}
+ONE_SIZE = {**FROM_SHARES, "sample_kernels": 2, "draw_figure": 13}  # all but two of 3x3
 ASSIGN = {"assign_kernels": 3, "assign_noise": 1}
 BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE, "draw_figure": 14}  # all but k-means
 

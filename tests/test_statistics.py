@@ -72,8 +72,27 @@ def test_totals_leave_out_controls_and_shared_weights(run):
     counts, _, sheet = run
     models = statistics.summarise_models(counts, sheet, 0)
     totals = statistics.summarise_totals(counts, models.iloc[::-1], 0).set_index("label")
-    assert totals["kernels"].to_dict() == {"On-Centre": 50, "On-Cross": 10, "other": 40, "dead": 5}
+    assert totals["kernels"].to_dict() == {"On-Centre": 50, "On-Cross": 10, "other": 40, "dead": 5, "clustered": 60}
     assert (totals["models"] == 1).all()
+
+
+def test_chance_is_noise_and_untrained_networks_not_trained_dense_ones():
+    noise = pd.DataFrame(
+        {"size": ["5x5", "5x5", "7x7"], "label": ["On-Centre", "other", "other"], "kernels": [4, 996, 10]}
+    )
+    names = ["model", "size", "kernels", "dead", "clustered_share", "use", "convolution"]
+    rows = [("good", "5x5", 9, 0, 0.6, "train", "depthwise"), ("dense", "5x5", 9, 0, 0.7, "control", "dense")]
+    rows += [(name, "5x5", 210, 10, share, "control", "depthwise") for name, share in (("low", 0.001), ("high", 0.031))]
+    chance = statistics.summarise_chance(noise, pd.DataFrame(rows, columns=names), {"5x5": 0.2, "7x7": 0.3})
+    columns = ["size", "threshold", "control", "kernels", "clustered_share"]
+    assert chance.columns.tolist() == columns
+    assert chance.drop(columns="clustered_share").to_numpy().tolist() == [
+        ["5x5", 0.2, "Gaussian noise", 1000],
+        ["5x5", 0.2, "high", 200],
+        ["5x5", 0.2, "low", 200],
+        ["7x7", 0.3, "Gaussian noise", 10],
+    ]
+    assert_allclose(chance["clustered_share"], [0.004, 0.031, 0.001, 0], atol=1e-12)
 
 
 def test_layers(run):
