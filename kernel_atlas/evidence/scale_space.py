@@ -1,39 +1,38 @@
 """Kernels as difference operators applied to the discrete analogue of the Gaussian, as in scale-space theory.
 
 Models, conventions and methods are those of Lindeberg, Babaiee & Kiasari (arXiv 2509.12746): y points up, a kernel is
-what is convolved with, sigma is in taps. Smoothing is `T(n; s) = exp(-s) I_n(s)` with s = sigma^2 in x and in y, cropped
-to the kernel and not normalised again. `pyscsp` imports torch, so nothing else of this project imports this module.
+what is convolved with, sigma is in taps. Smoothing is `T(n; s) = exp(-s) I_n(s)` with s = sigma^2, along x and along y,
+cropped to the kernel and not normalised again. `pyscsp` imports torch, so import this module only where it is used.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from pyscsp.discscsp import filtermean, make1Ddiscgaussfilter, variance
 from scipy.ndimage import correlate, correlate1d
-from scipy.optimize import brute, minimize, minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 
-METHODS = {
-    "A": "variance, continuous",
-    "B": "variance, discrete",
-    "C1": "least l1",
-    "C2": "least l1, one sigma",
-    "D1": "least l2",
-    "D2": "least l2, one sigma",
-}
-_MASKS = {"": [-0.5, 0, 0.5], "+": [0, -1, 1], "-": [-1, 1, 0]}  # central, forward, backward difference
-DERIVATIVES = ("dx", "dx+", "dx-", "dy", "dy+", "dy-")
+from kernel_atlas.kernels import centre_and_normalise, size_name
+from kernel_atlas.patterns import resemble
+
+METHODS = ("A", "B", "C1", "C2", "D1", "D2")
 SMOOTH, SHARPEN = "T", "identity - alpha Lap T"
+DERIVATIVES = ("dx", "dx+", "dx-", "dy", "dy+", "dy-")
 OPERATORS = (*DERIVATIVES, SHARPEN, SMOOTH)
 PUBLISHED = ("dy+", "dx-", "dy-", "dx+", "dx", "dy", SHARPEN, SMOOTH)  # of the master key filters 1 to 8
-_LAPLACIAN = [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
-_GRID = 40  # steps per parameter before the search goes on from the best
+BACKGROUNDS = {7: -0.011775472973773075, 8: -0.0386329733224079}  # published; `find_background` differs by 2e-5
+NOISE = 100  # kernels of Gaussian noise beside the prototypes
+_MASKS = {"": (-0.5, 0, 0.5), "+": (0, -1, 1), "-": (-1, 1, 0)}  # central, forward and backward difference
+_LAPLACIAN = ((0, 1, 0), (1, -4, 1), (0, 1, 0))
+_STEPS = 40  # of each parameter, where a search starts
 
 
 class Fit(NamedTuple):
-    """Scales in taps, weight of the Laplacian (NaN where there is none), and the error against the scaled kernel."""
+    """Scales in taps, weight of the Laplacian (NaN where there is none), errors against the scaled kernel."""
 
     sigma_x: float
     sigma_y: float
@@ -43,117 +42,256 @@ class Fit(NamedTuple):
 
 
 def draw_model(operator: str, sigma_x: float, sigma_y: float, alpha: float, side: int) -> np.ndarray:
-    """The taps, float array [side, side], of one of `OPERATORS` at a scale; `alpha` is for the Laplacian only."""
+    """The taps, float array [side, side], of one of `OPERATORS`; `alpha` is the weight of the Laplacian."""
     if operator == SHARPEN:
-        smooth = np.outer(_profile("T", abs(sigma_y), side), _profile("T", abs(sigma_x), side))
+        smooth = np.outer(_profile(SMOOTH, abs(sigma_y), side), _profile(SMOOTH, abs(sigma_x), side))
         sharp = -alpha * correlate(smooth, _LAPLACIAN, mode="constant")
         sharp[side // 2, side // 2] += 1
         return sharp
-    along_x = operator if operator.startswith("dx") else "T"
-    along_y = operator.replace("y", "x") if operator.startswith("dy") else "T"
+    along_x = operator if operator.startswith("dx") else SMOOTH
+    along_y = operator.replace("y", "x") if operator.startswith("dy") else SMOOTH
     return np.outer(_profile(along_y, abs(sigma_y), side)[::-1], _profile(along_x, abs(sigma_x), side))
 
 
 @functools.lru_cache(1 << 14)
 def _profile(operator: str, sigma: float, side: int) -> np.ndarray:
-    """`T` or its difference along x at `side` taps."""
+    """`T`, or a difference of it, along x."""
     taps = make1Ddiscgaussfilter(sigma)
     spare = (len(taps) - side) // 2
     taps = np.pad(taps, max(0, -spare))[max(0, spare) :][:side]
-    return taps if operator == "T" else correlate1d(taps, _MASKS[operator[2:]])
+    return taps if operator == SMOOTH else correlate1d(taps, _MASKS[operator[2:]])
 
 
-def scale_kernel(kernel: np.ndarray, operator: str) -> np.ndarray:
+def scale_kernel(kernel: np.ndarray, operator: str, background: float | None = None) -> np.ndarray:
     """A kernel in the units of an operator's model, whatever its gain and sign.
 
-    For a derivative: a response of 1 to the ramp that is zero at minus the mean position of the absolute taps. For the
-    others, without its background and with a sum of 1.
+    For a derivative: so that the response is 1 to a ramp along it, whose zero is the mean place of the absolute taps.
+    For the others: without the background, so that the sum is 1.
 
     Parameters
     ----------
     kernel : float array [side, side]
     operator : str
+        One of `OPERATORS`.
+    background : float, optional
+        From `find_background` where it is not given.
     """
     if operator in DERIVATIVES:
         axis = int(operator.startswith("dy"))
         middle = (len(kernel) - 1) / 2
         x, y = np.meshgrid(np.arange(len(kernel)) - middle, middle - np.arange(len(kernel)))
-        ramp = (x, y)[axis] + filtermean(np.abs(kernel))[axis]
-        return kernel / -(kernel * ramp).sum()
-    rest = kernel - find_background(kernel)
+        ramp = -(x, y)[axis] - filtermean(np.abs(kernel))[axis]  # convolution turns the kernel round
+        return kernel / (kernel * ramp).sum()
+    rest = kernel - (find_background(kernel) if background is None else background)
     return rest / rest.sum()
 
 
 def find_background(kernel: np.ndarray) -> float:
-    """The constant without which the absolute taps are least spread (determinant of their covariance)."""
+    """The constant without which the absolute taps are least spread (the determinant of their covariance)."""
 
     def spread(constant: float) -> float:
         return np.linalg.det(variance(np.abs(kernel - constant)))
 
     steps = np.linspace(kernel.min(), kernel.max(), 201)
     best = int(np.argmin([spread(step) for step in steps]))
-    low, high = steps[max(0, best - 1)], steps[min(len(steps) - 1, best + 1)]
-    return minimize_scalar(spread, bounds=(low, high), method="bounded", options={"xatol": 1e-9}).x
+    around = steps[max(0, best - 1)], steps[min(len(steps) - 1, best + 1)]
+    return minimize_scalar(spread, bounds=around, method="bounded", options={"xatol": 1e-9}).x
 
 
-def fit_model(target: np.ndarray, operator: str, method: str) -> Fit:
-    """Fit one of `OPERATORS` to a kernel.
+def fit_filter(target: np.ndarray, operator: str, method: str) -> Fit:
+    """Fit a model to a kernel.
 
-    Methods A and B match, per axis, the variance of the absolute taps weighted by those of the model with sigma 1: A by
-    the formulas of the continuous Gaussian (variance sigma^2 / 2, of a derivative along itself 3 sigma^2 / 2), B by the
-    discrete model. C and D have the least l1 and l2 error, with a sigma for each axis (1) or one for both (2). The
-    Laplacian has one sigma and its weight, by least l2 for A, B and D, by least l1 for C, as published.
+    A and B match, along each axis, the variance of the absolute taps weighted by those of the model with sigma 1: A by
+    the formulas of the continuous Gaussian (variance sigma^2 / 2, along its derivative 3 sigma^2 / 2), B by the
+    discrete model. C and D have the least l1 and l2 error: C1 and D1 with a sigma for each axis, C2 and D2 with one.
+    The Laplacian has one sigma and its weight: of least l1 error for C, of least l2 error for all others.
 
     Parameters
     ----------
     target : float array [side, side]
-        From `scale_kernel` for the operator.
+        From `scale_kernel` for this operator.
     operator : str
+        One of `OPERATORS`.
     method : str
         One of `METHODS`.
     """
-    side = len(target)
-
-    def error(sigma_x: float, sigma_y: float, alpha: float = np.nan) -> tuple[float, float]:
-        off = target - draw_model(operator, sigma_x, sigma_y, alpha, side)
-        return np.abs(off).sum(), np.sqrt((off**2).sum())
-
-    norm = int(not method.startswith("C"))
-    if operator == SHARPEN:
-        sigma, alpha = _least(lambda place: error(place[0], *place)[norm], [_widest(side), 2.0])
-        return Fit(sigma, sigma, alpha, *error(sigma, sigma, alpha))
-    if method in "AB":
-        sigmas = _match_variance(target, operator, method)
-    elif method.endswith("1"):
-        sigmas = _least(lambda place: error(*place)[norm], [_widest(side)] * 2)
+    side, norm = len(target), 1 if method.startswith("C") else 2
+    if method in ("A", "B") and operator != SHARPEN:
+        place = _match_variance(target, operator, method)
     else:
-        sigmas = _least(lambda place: error(place[0], place[0])[norm], [_widest(side)]) * 2
-    return Fit(*sigmas, np.nan, *error(*sigmas))
+        place = _least_error(target, operator, norm, equal=method.endswith("2"))
+    off = (target - draw_model(operator, *_parameters(operator, place), side)).ravel()
+    return Fit(*_parameters(operator, place), np.linalg.norm(off, 1), np.linalg.norm(off))
 
 
-def _widest(side: int) -> float:
-    return (side - 1) / 2
+def _parameters(operator: str, place: tuple[float, ...]) -> tuple[float, float, float]:
+    """sigma_x, sigma_y and alpha at a place of a search: one sigma, or one for each axis, or one and alpha."""
+    if operator == SHARPEN:
+        return place[0], place[0], place[1]
+    return place[0], place[-1], np.nan
 
 
-def _match_variance(target: np.ndarray, operator: str, method: str) -> list[float]:
+@functools.lru_cache
+def _grid(operator: str, side: int, equal: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Where a search may start, float array [places, parameters], and the models there, [places, taps]."""
+    sigmas = np.linspace(0, (side - 1) / 2, _STEPS)
+    axes = [sigmas] if equal and operator != SHARPEN else [sigmas, sigmas]
+    if operator == SHARPEN:
+        axes[1] = np.linspace(0, 2, _STEPS)
+    places = np.array(list(itertools.product(*axes)))
+    return places, np.stack([draw_model(operator, *_parameters(operator, place), side).ravel() for place in places])
+
+
+def _least_error(target: np.ndarray, operator: str, norm: int, equal: bool) -> np.ndarray:
+    places, models = _grid(operator, len(target), equal)
+    start = places[np.linalg.norm(models - target.ravel(), norm, axis=1).argmin()]
+
+    def error(place: np.ndarray) -> float:
+        off = target - draw_model(operator, *_parameters(operator, place), len(target))
+        return np.linalg.norm(off.ravel(), norm)
+
+    return _descend(error, start)
+
+
+def _match_variance(target: np.ndarray, operator: str, method: str) -> np.ndarray:
     side = len(target)
     weight = np.abs(draw_model(operator, 1, 1, np.nan, side))
     goal = np.diag(variance(np.abs(target) * weight))
     if method == "A":
-        along = [3 if operator.startswith(axis) else 1 for axis in ("dx", "dy")]
-        return list(np.sqrt(2 * goal / along))
+        return np.sqrt(2 * goal / [3 if operator.startswith(axis) else 1 for axis in ("dx", "dy")])
 
-    def miss(place: Sequence[float], axis: int) -> float:
-        sigmas = np.where(np.arange(2) == axis, place[0], 1.0)  # the other axis does not matter: they are separable
-        model = np.abs(draw_model(operator, *sigmas, np.nan, side))
-        return (variance(model * weight)[axis, axis] - goal[axis]) ** 2
+    def miss(place: np.ndarray, axis: int) -> float:
+        sigmas = np.where(np.arange(2) == axis, place[0], 1)  # they are separable: the other does not matter
+        return abs(variance(np.abs(draw_model(operator, *sigmas, np.nan, side)) * weight)[axis, axis] - goal[axis])
 
-    return [_least(functools.partial(miss, axis=axis), [_widest(side)])[0] for axis in range(2)]
+    found = []
+    for axis in range(2):
+        off = functools.partial(miss, axis=axis)
+        start = min(np.linspace(0, (side - 1) / 2, _STEPS), key=lambda sigma: off([sigma]))
+        found.append(_descend(off, np.array([start]))[0])
+    return np.array(found)
 
 
-def _least(loss: Callable[[Sequence[float]], float], highest: Sequence[float]) -> list[float]:
-    """Where a loss is least: the best of a grid from 0, then by simplex, as the l1 error is not smooth."""
-    ranges = [(0, high) for high in highest]
-    start = brute(lambda place: loss(np.atleast_1d(place)), ranges, Ns=_GRID, finish=None)
-    found = minimize(loss, np.atleast_1d(start), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-12})
-    return [float(value) for value in np.abs(found.x)]  # sigma enters as its square
+def _descend(loss: Callable[[np.ndarray], float], place: np.ndarray) -> np.ndarray:
+    """The least of a loss near a place, by simplex: the l1 error has edges, on which one run may get stuck."""
+    for step in (0.1, -0.1, 0.05):
+        simplex = np.vstack([place, place + step * np.eye(len(place))])
+        options = {"initial_simplex": simplex, "xatol": 1e-6, "fatol": 1e-12}
+        place = minimize(loss, place, method="Nelder-Mead", options=options).x
+    return np.abs(place)  # sigma enters as its square
+
+
+def choose_operator(kernel: np.ndarray) -> str:
+    """The operator whose models come nearest to a kernel up to gain, sign and a constant.
+
+    The least l2 error of a centred unit kernel against `a * model + b` is sqrt(1 - cosine^2), cosine that with the
+    centred model.
+
+    Parameters
+    ----------
+    kernel : float array [side * side]
+        A centred unit kernel.
+    """
+    grids = _centred_grids(round(len(kernel) ** 0.5))
+    return max(grids, key=lambda operator: np.abs(grids[operator] @ kernel).max())
+
+
+def best_cosine(kernel: np.ndarray, operator: str) -> float:
+    """The greatest absolute cosine of a centred unit kernel, [side * side], with the centred models of an operator."""
+    side = round(len(kernel) ** 0.5)
+
+    def unlike(place: np.ndarray) -> float:
+        model = draw_model(operator, *_parameters(operator, place), side).ravel()
+        return -abs(float(centre_and_normalise(model[None])[0] @ kernel))
+
+    start = np.abs(_centred_grids(side)[operator] @ kernel).argmax()
+    return -unlike(_descend(unlike, _grid(operator, side, False)[0][start]))
+
+
+@functools.lru_cache
+def _centred_grids(side: int) -> dict[str, np.ndarray]:
+    return {operator: centre_and_normalise(_grid(operator, side, False)[1]) for operator in OPERATORS}
+
+
+def scale_space_table(prototypes: Mapping[str, pd.DataFrame], filters: np.ndarray) -> pd.DataFrame:
+    """scale_space.csv: every method's model of the published filters and of our own prototypes.
+
+    Parameters
+    ----------
+    prototypes : mapping
+        Size (`7x7`) -> DataFrame with cluster, label and kernel (centred unit taps), of `master_keys.find_prototypes`.
+    filters : float array [8, 7, 7]
+        The master key filters.
+
+    Returns
+    -------
+    DataFrame
+        filter (`1` to `8`, or `7x7-3` for a prototype), method, sigma_x, sigma_y, alpha, l1_error, l2_error, size,
+        operator, label, cosine (absolute, of the centred model and the kernel) and best_cosine, over all scales.
+    """
+    tables = []
+    units = centre_and_normalise(filters.reshape(len(filters), -1))
+    for number, (kernel, unit, operator) in enumerate(zip(filters, units, PUBLISHED, strict=True), start=1):
+        target = scale_kernel(kernel, operator, BACKGROUNDS.get(number))
+        same = {"size": size_name(7), "label": resemble(unit[None])[0][0]}
+        tables.append(_fit_all(target, unit, operator).assign(filter=str(number), **same))
+    for size, table in prototypes.items():
+        side = int(size.split("x")[0])
+        for row in table.itertuples():
+            unit = np.asarray(row.kernel)
+            operator = choose_operator(unit)
+            target = scale_kernel(unit.reshape(side, side).astype(float), operator)
+            same = {"size": size, "label": row.label}
+            tables.append(_fit_all(target, unit, operator).assign(filter=f"{size}-{row.cluster}", **same))
+    names = ["filter", "method", *Fit._fields, "size", "operator", "label", "cosine", "best_cosine"]
+    return pd.concat(tables, ignore_index=True)[names]
+
+
+def _fit_all(target: np.ndarray, unit: np.ndarray, operator: str) -> pd.DataFrame:
+    fits = pd.DataFrame([fit_filter(target, operator, method) for method in METHODS]).assign(method=METHODS)
+    models = [draw_model(operator, *fit[:3], len(target)).ravel() for fit in fits[list(Fit._fields)].to_numpy()]
+    cosine = np.abs(centre_and_normalise(np.stack(models)) @ unit)
+    return fits.assign(operator=operator, cosine=cosine, best_cosine=best_cosine(unit, operator))
+
+
+def summarise_scale_space(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """scale_space_summary.csv: how near the models come, beside Gaussian noise, per size.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `scale_space_table`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, source (`published`, `prototypes` or `noise`), filters, and median, lowest and highest best_cosine.
+    """
+    filters = table.drop_duplicates("filter")
+    published = filters["filter"].str.isdigit()
+    parts = [(size_name(7), "published", filters.loc[published, "best_cosine"])]
+    parts += [(size, "prototypes", part["best_cosine"]) for size, part in filters[~published].groupby("size")]
+    for size in filters["size"].unique():
+        side = int(size.split("x")[0])
+        noise = centre_and_normalise(np.random.default_rng([seed, side]).standard_normal((NOISE, side * side)))
+        parts.append((size, "noise", pd.Series([best_cosine(kernel, choose_operator(kernel)) for kernel in noise])))
+    rows = [(size, source, len(best), best.median(), best.min(), best.max()) for size, source, best in parts]
+    names = ["size", "source", "filters", "best_cosine_median", "best_cosine_low", "best_cosine_high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def find_scale_space(size: str, summary: pd.DataFrame) -> list[str]:
+    """What the tables say of one size, in plain sentences."""
+    rows = summary[summary["size"] == size].set_index("source")
+    if "noise" not in rows.index:
+        return []
+    words = {"published": "eight published master key filters", "prototypes": "prototypes"}
+    noise = rows.loc["noise"]
+    return [
+        f"The best discrete scale-space models of the {words[source]} of {size} have a median absolute cosine of "
+        f"{row.best_cosine_median:.3f} with them (from {row.best_cosine_low:.3f} to {row.best_cosine_high:.3f}, "
+        f"{row.filters} kernels), of Gaussian noise {noise.best_cosine_median:.3f} "
+        f"(from {noise.best_cosine_low:.3f} to {noise.best_cosine_high:.3f})."
+        for source, row in rows.drop(index="noise").iterrows()
+    ]
