@@ -150,7 +150,7 @@ def _least_error(target: np.ndarray, operator: str, norm: int, equal: bool) -> n
         off = target - draw_model(operator, *_parameters(operator, place), len(target))
         return np.linalg.norm(off.ravel(), norm)
 
-    return _descend(error, start)
+    return _descend(error, start, operator, len(target))
 
 
 def _match_variance(target: np.ndarray, operator: str, method: str) -> np.ndarray:
@@ -168,17 +168,21 @@ def _match_variance(target: np.ndarray, operator: str, method: str) -> np.ndarra
     for axis in range(2):
         off = functools.partial(miss, axis=axis)
         start = min(np.linspace(0, (side - 1) / 2, _STEPS), key=lambda sigma: off([sigma]))
-        found.append(_descend(off, np.array([start]))[0])
+        found.append(_descend(off, np.array([start]), operator, side)[0])
     return np.array(found)
 
 
-def _descend(loss: Callable[[np.ndarray], float], place: np.ndarray) -> np.ndarray:
+def _descend(loss: Callable[[np.ndarray], float], place: np.ndarray, operator: str, side: int) -> np.ndarray:
     """The least of a loss near a place, by simplex: the l1 error has edges, on which one run may get stuck."""
+    widest = (side - 1) / 2
+    bounds = [(-widest, widest)] * len(place)  # sigma enters as its square, so that 0 is no rim of the search
+    if operator == SHARPEN:
+        bounds[1] = (0, np.inf)
     for step in (0.1, -0.1, 0.05):
-        simplex = np.vstack([place, place + step * np.eye(len(place))])
+        simplex = np.clip(place + step * np.eye(len(place) + 1, len(place), -1), *np.transpose(bounds))
         options = {"initial_simplex": simplex, "xatol": 1e-6, "fatol": 1e-12}
-        place = minimize(loss, place, method="Nelder-Mead", options=options).x
-    return np.abs(place)  # sigma enters as its square
+        place = minimize(loss, place, method="Nelder-Mead", bounds=bounds, options=options).x
+    return np.abs(place)
 
 
 def choose_operator(kernel: np.ndarray) -> str:
@@ -205,7 +209,7 @@ def best_cosine(kernel: np.ndarray, operator: str) -> float:
         return -abs(float(centre_and_normalise(model[None])[0] @ kernel))
 
     start = np.abs(_centred_grids(side)[operator] @ kernel).argmax()
-    return -unlike(_descend(unlike, _grid(operator, side, False)[0][start]))
+    return -unlike(_descend(unlike, _grid(operator, side, False)[0][start], operator, side))
 
 
 @functools.lru_cache
