@@ -191,7 +191,7 @@ def tables_of(
     prototypes = np.stack(find_prototypes(spectrum, clusters)["kernel"])
     random = np.random.default_rng([seed, len(choosing)])
     sets = {
-        "random kernels": [choosing[random.choice(len(choosing), KEYS)] for _ in range(DRAWS)],
+        "random kernels": [choosing[random.permutation(len(choosing))[:KEYS]] for _ in range(DRAWS)],
         "prototypes": [prototypes],
         "greedy prototypes": [prototypes[choose_greedily(choosing, prototypes, KEYS)]],
         "k-means": [line_centres(choosing, min(KEYS, len(choosing)), seed)],

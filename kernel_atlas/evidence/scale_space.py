@@ -25,7 +25,7 @@ DERIVATIVES = ("dx", "dx+", "dx-", "dy", "dy+", "dy-")
 OPERATORS = (*DERIVATIVES, SHARPEN, SMOOTH)
 PUBLISHED = ("dy+", "dx-", "dy-", "dx+", "dx", "dy", SHARPEN, SMOOTH)  # of the master key filters 1 to 8
 BACKGROUNDS = {7: -0.011775472973773075, 8: -0.0386329733224079}  # published; `find_background` differs by 2e-5
-NOISE = 100  # kernels of Gaussian noise beside the prototypes
+NOISE = 50  # kernels of Gaussian noise beside the prototypes
 _MASKS = {"": (-0.5, 0, 0.5), "+": (0, -1, 1), "-": (-1, 1, 0)}  # central, forward and backward difference
 _LAPLACIAN = ((0, 1, 0), (1, -4, 1), (0, 1, 0))
 _STEPS = 40  # of each parameter, where a search starts
@@ -174,15 +174,18 @@ def _match_variance(target: np.ndarray, operator: str, method: str) -> np.ndarra
 
 def _descend(loss: Callable[[np.ndarray], float], place: np.ndarray, operator: str, side: int) -> np.ndarray:
     """The least of a loss near a place, by simplex: the l1 error has edges, on which one run may get stuck."""
-    widest = (side - 1) / 2
-    bounds = [(-widest, widest)] * len(place)  # sigma enters as its square, so that 0 is no rim of the search
-    if operator == SHARPEN:
-        bounds[1] = (0, np.inf)
+    bounds = _bounds(operator, side, len(place))
     for step in (0.1, -0.1, 0.05):
         simplex = np.clip(place + step * np.eye(len(place) + 1, len(place), -1), *np.transpose(bounds))
         options = {"initial_simplex": simplex, "xatol": 1e-6, "fatol": 1e-12}
         place = minimize(loss, place, method="Nelder-Mead", bounds=bounds, options=options).x
     return np.abs(place)
+
+
+def _bounds(operator: str, side: int, parameters: int) -> list[tuple[float, float]]:
+    widest = (side - 1) / 2
+    bounds = [(-widest, widest)] * parameters  # sigma enters as its square, so that 0 is no rim of the search
+    return [bounds[0], (0, np.inf)] if operator == SHARPEN else bounds
 
 
 def choose_operator(kernel: np.ndarray) -> str:
@@ -206,10 +209,11 @@ def best_cosine(kernel: np.ndarray, operator: str) -> float:
 
     def unlike(place: np.ndarray) -> float:
         model = draw_model(operator, *_parameters(operator, place), side).ravel()
-        return -abs(float(centre_and_normalise(model[None])[0] @ kernel))
+        model -= model.mean()
+        return -abs(model @ kernel) / max(np.linalg.norm(model), 1e-12)
 
-    start = np.abs(_centred_grids(side)[operator] @ kernel).argmax()
-    return -unlike(_descend(unlike, _grid(operator, side, False)[0][start], operator, side))
+    start = _grid(operator, side, False)[0][np.abs(_centred_grids(side)[operator] @ kernel).argmax()]
+    return -minimize(unlike, start, bounds=_bounds(operator, side, 2)).fun
 
 
 @functools.lru_cache
@@ -231,7 +235,8 @@ def scale_space_table(prototypes: Mapping[str, pd.DataFrame], filters: np.ndarra
     -------
     DataFrame
         filter (`1` to `8`, or `7x7-3` for a prototype), method, sigma_x, sigma_y, alpha, l1_error, l2_error, size,
-        operator, label, cosine (absolute, of the centred model and the kernel) and best_cosine, over all scales.
+        operator, label, relative (l2_error as a share of the norm of the scaled kernel), cosine (absolute, of the
+        centred model and the kernel) and best_cosine, over all scales.
     """
     tables = []
     units = centre_and_normalise(filters.reshape(len(filters), -1))
@@ -247,7 +252,7 @@ def scale_space_table(prototypes: Mapping[str, pd.DataFrame], filters: np.ndarra
             target = scale_kernel(unit.reshape(side, side).astype(float), operator)
             same = {"size": size, "label": row.label}
             tables.append(_fit_all(target, unit, operator).assign(filter=f"{size}-{row.cluster}", **same))
-    names = ["filter", "method", *Fit._fields, "size", "operator", "label", "cosine", "best_cosine"]
+    names = ["filter", "method", *Fit._fields, "size", "operator", "label", "relative", "cosine", "best_cosine"]
     return pd.concat(tables, ignore_index=True)[names]
 
 
@@ -255,7 +260,8 @@ def _fit_all(target: np.ndarray, unit: np.ndarray, operator: str) -> pd.DataFram
     fits = pd.DataFrame([fit_filter(target, operator, method) for method in METHODS]).assign(method=METHODS)
     models = [draw_model(operator, *fit[:3], len(target)).ravel() for fit in fits[list(Fit._fields)].to_numpy()]
     cosine = np.abs(centre_and_normalise(np.stack(models)) @ unit)
-    return fits.assign(operator=operator, cosine=cosine, best_cosine=best_cosine(unit, operator))
+    relative = fits["l2_error"] / np.linalg.norm(target)
+    return fits.assign(operator=operator, relative=relative, cosine=cosine, best_cosine=best_cosine(unit, operator))
 
 
 def summarise_scale_space(table: pd.DataFrame, seed: int) -> pd.DataFrame:
