@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sklearn.cluster import KMeans
 
 from kernel_atlas.clusters import cluster_of
 from kernel_atlas.evidence.controls import MADE, make_control
@@ -23,13 +22,13 @@ from kernel_atlas.statistics import CONFIDENCE, FEWEST, RESAMPLES, bootstrap_sha
 
 KEYS = 8  # as many as are published; other sets are compared with as many
 LARGEST = 32  # keys a greedy search goes to
-DRAWS = 200  # of random sets of kernels
+DRAWS = 100  # of random sets of kernels
 CANDIDATES = 800  # kernels a greedy search may choose, beside the samples of the spectrum
 DEPTH_EDGES = (0.2, 0.4, 0.6, 0.8)
 DEPTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _ROUNDS = 25  # of `line_centres`
-_BINS = 2000  # of a residual, from 0 to 1, where medians are bootstrapped
+_BINS = 1000  # of a residual, from 0 to 1, where medians are bootstrapped
 
 
 class Subject(NamedTuple):
@@ -91,9 +90,9 @@ def residuals(kernels: np.ndarray, keys: np.ndarray) -> np.ndarray:
 def line_centres(kernels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Centres of k-means that ignores sign: each kernel belongs to the line through 0 that it is nearest to.
 
-    From the centres of k-means, kernels go to the centre of the highest absolute cosine, and a centre becomes the first
-    principal direction of its kernels, which lowers the mean squared residual at every round (k-subspaces of dimension
-    one, Bradley & Mangasarian 2000).
+    Kernels go to the centre of the highest absolute cosine, and a centre becomes the first principal direction of its
+    kernels, which lowers the mean squared residual in every round (k-plane clustering, Bradley & Mangasarian 2000). It
+    starts from kernels chosen greedily: the centres of k-means proper hold most patterns twice, once with either sign.
 
     Parameters
     ----------
@@ -104,11 +103,13 @@ def line_centres(kernels: np.ndarray, count: int, seed: int) -> np.ndarray:
     Returns
     -------
     float array [count, taps]
+        Fewer where there are fewer kernels.
     """
-    centres = centre_and_normalise(KMeans(count, n_init=1, random_state=seed).fit(kernels).cluster_centers_)
+    drawn = kernels[np.random.default_rng([seed, count]).permutation(len(kernels))[:CANDIDATES]]
+    centres = drawn[choose_greedily(kernels, drawn, count)]
     for _ in range(_ROUNDS):
         nearest = np.abs(kernels @ centres.T).argmax(axis=1)
-        for line in range(count):
+        for line in range(len(centres)):
             mine = kernels[nearest == line]
             if len(mine):
                 centres[line] = np.linalg.eigh(mine.T @ mine)[1][:, -1]
@@ -194,7 +195,7 @@ def tables_of(
         "random kernels": [choosing[random.permutation(len(choosing))[:KEYS]] for _ in range(DRAWS)],
         "prototypes": [prototypes],
         "greedy prototypes": [prototypes[choose_greedily(choosing, prototypes, KEYS)]],
-        "k-means": [line_centres(choosing, min(KEYS, len(choosing)), seed)],
+        "k-means": [line_centres(choosing, KEYS, seed)],
         "greedy": [kernels[order[:KEYS]]],
     }
     tables = {}
