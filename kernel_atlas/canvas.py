@@ -71,11 +71,6 @@ class Drawing(NamedTuple):
     alt: str
 
 
-def family_of(label: str) -> str:
-    """`First-Derivative-NE` -> `First-Derivative`. What has no formula is in `Further patterns`."""
-    return next((name for name in FAMILIES if label == name or label.startswith(f"{name}-")), "Further patterns")
-
-
 def short(label: str) -> str:
     """A label as figures write it: `On-Second-Derivative-EW` -> `On 2nd deriv. EW`."""
     label = re.sub(r"-([NS][EW])-([NS][EW])$", "-\\1\N{EN DASH}\\2", label)  # an axis, not to be broken at its dash

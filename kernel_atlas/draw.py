@@ -32,7 +32,6 @@ from kernel_atlas.canvas import (
     draw_kernel,
     draw_legend,
     draw_scale,
-    family_of,
     look_of,
     networks,
     open_canvas,
@@ -42,6 +41,7 @@ from kernel_atlas.canvas import (
 )
 from kernel_atlas.clusters import cluster_of
 from kernel_atlas.kernels import centre_and_normalise
+from kernel_atlas.patterns import family_of
 from kernel_atlas.sheet import one_per_group
 from kernel_atlas.tables import whole, write_csv
 from kernel_atlas.words import percent

@@ -16,6 +16,21 @@ from kernel_atlas.kernels import centre_and_normalise
 COMPASS = ("E", "NE", "N", "NW", "W", "SW", "S", "SE")  # each 45 degrees further, counter-clockwise
 UNNAMED = 0.7  # a prototype whose best cosine is below this resembles no formula
 
+# What labels of one pattern have in common, whatever their direction.
+FAMILIES = (
+    "On-Centre",
+    "Off-Centre",
+    "On-Square",
+    "Off-Square",
+    "On-Cross",
+    "Off-Cross",
+    "First-Derivative",
+    "On-Second-Derivative",
+    "Off-Second-Derivative",
+    "Further patterns",
+    "other",
+)
+
 Drawing = Iterator[tuple[str, str, np.ndarray]]  # label, parameters, taps [side, side]
 
 
@@ -97,6 +112,11 @@ def templates(side: int) -> Templates:
     sigmas = np.geomspace(0.5, max(1.0, side / 3), 8)
     labels, parameters, taps = zip(*(row for draw in FORMULAS for row in draw(x, y, sigmas)), strict=True)
     return Templates(list(labels), list(parameters), centre_and_normalise(np.stack(taps).reshape(len(taps), -1)))
+
+
+def family_of(label: str) -> str:
+    """`First-Derivative-NE` -> `First-Derivative`. What has no formula is in `Further patterns`."""
+    return next((name for name in FAMILIES if label == name or label.startswith(f"{name}-")), "Further patterns")
 
 
 def resemble(prototypes: np.ndarray) -> tuple[list[str], list[str], np.ndarray]:

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 from kernel_atlas import canvas, draw
 from kernel_atlas.kernels import centre_and_normalise
-from kernel_atlas.patterns import templates
+from kernel_atlas.patterns import FAMILIES, family_of, templates
 
 SIZE, SIDE, SAMPLES = "5x5", 5, 200
 LONGEST = "Off-Second-Derivative-NW-SE"
@@ -211,9 +211,9 @@ def test_each_family_has_its_own_colour_and_off_its_hatch():
     colours = [colour for colour, _ in canvas.FAMILIES.values()]
     assert len(set(colours)) == len(colours)
     assert all(bool(hatch) == name.startswith("Off") for name, (_, hatch) in list(canvas.FAMILIES.items())[:9])
-    families = {canvas.family_of(label) for label in templates(7).labels}
-    assert families == set(list(canvas.FAMILIES)[:9])
-    assert canvas.family_of("pattern-3") == canvas.family_of("Named by hand") == "Further patterns"
+    families = {family_of(label) for label in templates(7).labels}
+    assert families == set(FAMILIES[:9]) and tuple(canvas.FAMILIES) == FAMILIES
+    assert family_of("pattern-3") == family_of("Named by hand") == "Further patterns"
 
 
 def test_labels_are_shortened_without_loss():
