@@ -1,0 +1,512 @@
+"""What is in a layer besides labels: dead and noisy kernels, the measures of CNN Filter DB, banding, covariance.
+
+Each shard is read once, with one in memory at a time. Measures of a layer become statements about a size by averaging
+over layers, with an interval over networks, since layers of one network are not independent.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import curve_fit
+from scipy.special import gammaln
+
+from kernel_atlas.evidence.comparisons import between, percent, seed_of
+from kernel_atlas.evidence.picked import SUBJECTS
+from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.patterns import templates
+from kernel_atlas.statistics import bootstrap_share
+from kernel_atlas.tables import shards_of
+
+NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
+NOISE_QUANTILE = 0.95
+SPARSE = 0.01  # of the layer's largest |tap| (Gavrikov & Keuper 2022)
+FEWEST_KERNELS = 8  # for a variance entropy: of fewer, the Gaussian reference itself scatters by a tenth and more
+LAYER_SIZES = np.unique(np.geomspace(FEWEST_KERNELS, 4096, 19).round().astype(int))  # of the simulation, kernels
+SIMULATED = 20  # Gaussian layers of each
+COVARIANCE_KERNELS = 32  # a layer with fewer says little about a covariance
+BINS = 5  # of depth
+THIRDS = ("first", "middle", "last")
+BLOCK = 1024  # kernels at a time against all others, as the cosines of 8,000 kernels take 256 MB
+MEASURES = ("dead", "noisy", "sparsity", "variance_entropy", "orthogonality", "row_energy", "column_energy", "banding")
+
+
+class Reference(NamedTuple):
+    """What Gaussian kernels of one side do: best cosine with templates, and the entropy of layers of n kernels."""
+
+    templates: np.ndarray  # unit taps [t, taps]
+    cutoff: float
+    entropy: np.ndarray  # height, midpoint, slope and floor of the sigmoid of log2(n)
+    error: float  # largest relative error of the sigmoid at the simulated n
+
+    def entropy_of(self, kernels: int | np.ndarray) -> np.ndarray:
+        """Mean entropy of a Gaussian layer with so many kernels."""
+        return _sigmoid(np.log2(kernels), *self.entropy)
+
+
+def analyse_layers(
+    folders: Iterable[str | Path],
+    inventory: pd.DataFrame,
+    subjects: Mapping[str, str],
+    independent: Mapping[str, set[str]],
+    groups: Mapping[str, str],
+    sides: Iterable[int],
+    seed: int,
+) -> dict[str, pd.DataFrame]:
+    """Every table of this module.
+
+    Parameters
+    ----------
+    folders : iterable of path
+        Folders of shards, results/kernels/MODEL.
+    inventory : DataFrame
+        inventory.parquet.
+    subjects : mapping
+        Model -> `real`, `untrained` or `dense` (`picked.subject_of`).
+    independent : mapping
+        Size -> models that count as independent networks (`sheet.one_per_group`).
+    groups : mapping
+        Model -> group, for those that share weights with others.
+    sides : iterable of int
+        Layers of other sizes are passed over.
+    seed : int
+
+    Returns
+    -------
+    dict of DataFrame
+        layer_measures, entropy_normaliser, layer_depths, banding, covariance, covariance_thirds.
+    """
+    square = set(inventory.loc[inventory["kh"] == inventory["kw"], "kh"])
+    references = {side: refer(side, seed) for side in sorted(square.intersection(sides))}
+    measures, covariances = measure_layers(folders, inventory, references, seed)
+    covariance = compare_covariances(covariances, independent, groups)
+
+    def counted(table: pd.DataFrame) -> pd.DataFrame:
+        """Independent networks and the controls, each with its subject."""
+        table = table.assign(subject=table["model"].map(subjects))
+        real = [model in independent.get(size, ()) for size, model in zip(table["size"], table["model"], strict=True)]
+        return table[(table["subject"] != "real") | np.array(real, bool)]
+
+    return {
+        "layer_measures": measures,
+        "entropy_normaliser": tabulate_entropy(references),
+        "layer_depths": summarise_depths(counted(measures), seed),
+        "banding": summarise_banding(counted(measures), seed),
+        "covariance": covariance,
+        "covariance_thirds": summarise_covariances(counted(covariance), seed),
+    }
+
+
+# The Gaussian reference
+
+
+def refer(side: int, seed: int) -> Reference:
+    """Simulate Gaussian kernels and layers of one side.
+
+    CNN Filter DB divides a layer's variance entropy by what random layers of as many filters have, a sigmoid of log2(n)
+    fitted for 3x3; another number of taps has another curve, so it is fitted here for each size. Theirs follows the
+    lowest of the simulated entropies, this one the mean, so that 1 is what noise has on average.
+    """
+    random = np.random.default_rng([seed, side])
+    taps = templates(side).taps
+    noise = centre_and_normalise(random.standard_normal((NOISE, side * side)))
+    cutoff = np.quantile((noise @ taps.T).max(axis=1), NOISE_QUANTILE)
+    means = np.array(
+        [
+            np.mean([variance_entropy(random.standard_normal((n, side * side))) for _ in range(SIMULATED)])
+            for n in LAYER_SIZES
+        ]
+    )
+    start = [2 * np.log10(side * side), np.log2(side), 1, -np.log10(side * side)]
+    entropy, _ = curve_fit(_sigmoid, np.log2(LAYER_SIZES), means, start, maxfev=20000)
+    error = np.abs(_sigmoid(np.log2(LAYER_SIZES), *entropy) / means - 1).max()
+    return Reference(taps, float(cutoff), entropy, float(error))
+
+
+def _sigmoid(x: np.ndarray, height: float, middle: float, slope: float, floor: float) -> np.ndarray:
+    return height / (1 + np.exp(-slope * (x - middle))) + floor
+
+
+def tabulate_entropy(references: Mapping[int, Reference]) -> pd.DataFrame:
+    """entropy_normaliser.csv: the sigmoid of each size.
+
+    Returns
+    -------
+    DataFrame
+        size, height, middle, slope, floor of `height / (1 + exp(-slope (log2 n - middle))) + floor`, largest_error
+        (relative, at the simulated n), fewest and most (kernels simulated), noise_cosine: the 95 % quantile of the best
+        cosine of a Gaussian kernel with the templates.
+    """
+    rows = [
+        (size_name(side), *of.entropy, of.error, LAYER_SIZES[0], LAYER_SIZES[-1], of.cutoff)
+        for side, of in references.items()
+    ]
+    names = ["size", "height", "middle", "slope", "floor", "largest_error", "fewest", "most", "noise_cosine"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def chance_of(measure: str, side: int) -> float:
+    """What Gaussian kernels score; NaN where that says nothing."""
+    taps = side * side
+    # mean |cosine| of random directions (Cai, Fan & Jiang 2013): Gamma(t/2) / (sqrt(pi) Gamma((t + 1)/2))
+    cosine = np.exp(gammaln(taps / 2) - gammaln((taps + 1) / 2)) / np.sqrt(np.pi)
+    band = 1 / (side + 1)  # side - 1 of the side^2 - 1 directions of a centred kernel are constant along rows
+    known = {"noisy": NOISE_QUANTILE, "variance_entropy": 1.0, "orthogonality": 1 - cosine}
+    return known.get(measure, {"row_energy": band, "column_energy": band, "banding": 0.0}.get(measure, np.nan))
+
+
+# Measures of one layer
+
+
+def variance_entropy(kernels: np.ndarray) -> float:
+    """Entropy (base 10) of the shares of variance along the principal axes of a layer (Gavrikov & Keuper 2022).
+
+    Parameters
+    ----------
+    kernels : float array [n, taps]
+
+    Returns
+    -------
+    float
+        0 where all kernels lie on a line, log10(taps) where they fill all directions alike; NaN where all are equal.
+    """
+    centred = kernels - kernels.mean(axis=0)
+    gram = centred.T @ centred if len(centred) >= centred.shape[1] else centred @ centred.T
+    variance = np.maximum(np.linalg.eigvalsh(gram), 0)
+    if variance.sum() == 0:
+        return np.nan
+    share = variance[variance > 0] / variance.sum()
+    return float(-(share * np.log10(share)).sum())
+
+
+def orthogonality(kernels: np.ndarray) -> float:
+    """1 less the mean |cosine| of two different kernels of a layer, not centred (Gavrikov & Keuper 2022).
+
+    Parameters
+    ----------
+    kernels : float array [n, taps]
+        None of them zero.
+
+    Returns
+    -------
+    float
+        1 where all are at right angles, 0 where all are parallel; NaN for fewer than two. More kernels than taps cannot
+        all be at right angles.
+    """
+    count = len(kernels)
+    if count < 2:
+        return np.nan
+    unit = kernels / np.linalg.norm(kernels, axis=1, keepdims=True)
+    total = sum(np.abs(unit[low : low + BLOCK] @ unit.T).sum(dtype=np.float64) for low in range(0, count, BLOCK))
+    return float(1 - (total - count) / (count * (count - 1)))
+
+
+def bands(unit: np.ndarray) -> tuple[float, float]:
+    """Mean share of a kernel's energy that is constant along its rows, and along its columns.
+
+    A kernel of horizontal bands has all of it in rows; weight banding (Petrov et al. 2021) is that in most kernels of a
+    layer.
+
+    Parameters
+    ----------
+    unit : float array [n, taps]
+        Centred unit kernels.
+
+    Returns
+    -------
+    row_energy, column_energy : float
+        0 to 1; of Gaussian kernels 1 / (side + 1).
+    """
+    side = round(unit.shape[1] ** 0.5)
+    images = unit.reshape(-1, side, side)
+    return tuple(float(side * (images.mean(axis=axis) ** 2).sum(axis=1).mean()) for axis in (2, 1))
+
+
+def measure_layer(weights: np.ndarray, dead: np.ndarray, reference: Reference) -> dict[str, float]:
+    """`MEASURES` of one layer.
+
+    Parameters
+    ----------
+    weights : float array [n, taps]
+        As in the checkpoint.
+    dead : bool array [n]
+    reference : Reference
+
+    Returns
+    -------
+    dict
+        dead: share of all kernels. noisy: share of live kernels that resemble no template better than 19 of 20 Gaussian
+        kernels do; it is 95 % of noise by construction, so the measure is how far a layer is below that, and a single
+        noisy kernel need not be noise. sparsity: share of kernels (with finite taps) in which no |tap| exceeds a
+        hundredth of the layer's largest. variance_entropy: of kernels with finite taps, as a share of what Gaussian
+        layers have; NaN below eight. orthogonality, row_energy, column_energy: of live kernels. banding: log2 of the
+        ratio of the last two.
+    """
+    taps = weights[np.isfinite(weights).all(axis=1)].astype(np.float64)
+    size = np.abs(taps).max(axis=1, initial=0)
+    taps /= max(size.max(initial=0), 1e-300)  # so that squares do not overflow
+    live = weights[~dead].astype(np.float64)
+    found = dict.fromkeys(MEASURES, np.nan) | {"dead": float(dead.mean())}
+    if len(taps):
+        found["sparsity"] = float((size <= SPARSE * size.max()).mean())
+    if len(taps) >= FEWEST_KERNELS:
+        found["variance_entropy"] = variance_entropy(taps) / float(reference.entropy_of(len(taps)))
+    if len(live):
+        unit = centre_and_normalise(live)
+        found["noisy"] = float(((unit @ reference.templates.T).max(axis=1) < reference.cutoff).mean())
+        found["orthogonality"] = orthogonality(live / np.abs(live).max(axis=1, keepdims=True))
+        found["row_energy"], found["column_energy"] = rows, columns = bands(unit)
+        if min(rows, columns) > 0:
+            found["banding"] = float(np.log2(rows / columns))
+    return found
+
+
+class Covariances(NamedTuple):
+    """Layers with enough kernels: a table of them, and in its order their covariances, flat [layers, taps * taps]."""
+
+    layers: pd.DataFrame
+    taps: list[np.ndarray]
+    shuffled: list[np.ndarray]
+
+
+def measure_layers(
+    folders: Iterable[str | Path], inventory: pd.DataFrame, references: Mapping[int, Reference], seed: int
+) -> tuple[pd.DataFrame, Covariances]:
+    """layer_measures.csv, and the covariances of the unit kernels of each layer, as they are and with shuffled taps.
+
+    Returns
+    -------
+    measures : DataFrame
+        model, layer_index, size, depth (0 to 1), stride, kernels and `MEASURES`.
+    covariances : Covariances
+        Of layers with 32 live kernels or more.
+    """
+    last = inventory.groupby("model")["layer_index"].transform("max")
+    places = inventory.assign(depth=inventory["layer_index"] / last.clip(lower=1))
+    places = places[(places["kh"] == places["kw"]) & places["kh"].isin(references)]
+    of_model = dict(list(places.groupby("model")))
+    rows, layers, plain, shuffled = [], [], [], []
+    for folder in map(Path, folders):
+        if folder.name not in of_model:
+            continue
+        shards = {int(shard.path.stem): shard for shard in shards_of(folder)}
+        for place in of_model[folder.name].itertuples():
+            with shards[place.layer_index].open() as file:
+                table = file.read(["weight", "dead"])
+            weights, dead = taps_array(table["weight"]), table["dead"].to_numpy()
+            size = size_name(place.kh)
+            same = {"model": place.model, "layer_index": place.layer_index, "size": size, "depth": place.depth}
+            measures = measure_layer(weights, dead, references[place.kh])
+            rows.append(same | {"stride": place.stride, "kernels": len(weights)} | measures)
+            if (~dead).sum() >= COVARIANCE_KERNELS:
+                unit = centre_and_normalise(weights[~dead])
+                random = np.random.default_rng([*seed_of(seed, place.model), place.layer_index])
+                layers.append(same | {"kernels": len(unit)})
+                plain.append(_covariance(unit))
+                shuffled.append(_covariance(random.permuted(unit, axis=1)))
+    columns = ["model", "layer_index", "size", "depth", "stride", "kernels", *MEASURES]
+    where = pd.DataFrame(layers, columns=["model", "layer_index", "size", "depth", "kernels"])
+    return pd.DataFrame(rows, columns=columns), Covariances(where, plain, shuffled)
+
+
+def _covariance(unit: np.ndarray) -> np.ndarray:
+    return np.cov(unit, rowvar=False, bias=True).astype(np.float32).ravel()
+
+
+# Over networks
+
+
+def _mean_over_models(table: pd.DataFrame, column: str, seed: list[int]) -> tuple[int, int, float, float, float]:
+    """Models, layers, mean over layers, and its interval over models."""
+    units = table.groupby("model")[column].agg(["sum", "count"])
+    units = units[units["count"] > 0].to_numpy(np.float64)
+    layers = units[:, 1].sum()
+    low, high = bootstrap_share(units[:, 0], units[:, 1], seed)
+    return len(units), int(layers), units[:, 0].sum() / layers if layers else np.nan, float(low), float(high)
+
+
+def _subjects(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
+    for size, part in table.groupby("size"):
+        for subject in SUBJECTS:
+            if (part["subject"] == subject).any():
+                yield size, subject, part[part["subject"] == subject]
+
+
+def summarise_depths(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """layer_depths.csv: the mean of each measure over the layers of a fifth of the depth, and of all.
+
+    Parameters
+    ----------
+    measures : DataFrame
+        layer_measures.csv with `subject`, of independent networks and controls.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, subject, depth (`all`, or `0.0-0.2` to `0.8-1.0`), measure, chance (Gaussian kernels), models, layers,
+        mean, low, high (over networks).
+    """
+    edges = np.linspace(0, 1, BINS + 1)
+    rows = []
+    for size, subject, part in _subjects(measures):
+        fifth = np.minimum((part["depth"] * BINS).astype(int), BINS - 1)
+        parts = [("all", part)]
+        parts += [(f"{edges[b]:.1f}-{edges[b + 1]:.1f}", part[fifth == b]) for b in sorted(fifth.unique())]
+        for depth, layers in parts:
+            for measure in MEASURES:
+                found = _mean_over_models(layers, measure, seed_of(seed, size, subject, depth))
+                rows.append((size, subject, depth, measure, chance_of(measure, int(size.split("x")[0])), *found))
+    names = ["size", "subject", "depth", "measure", "chance", "models", "layers", "mean", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """banding.csv: log2 of row to column energy in the last fifth of the depth, against the layers before.
+
+    Parameters
+    ----------
+    measures : DataFrame
+        As for `summarise_depths`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, subject, models (with layers in both), last, others (mean over networks of the mean over layers),
+        difference, low, high (over networks), row_energy (mean over layers in the last fifth), chance (of that).
+    """
+    rows = []
+    for size, subject, part in _subjects(measures):
+        late = part["depth"] >= 1 - 1 / BINS
+        last, others = (part[where].groupby("model")["banding"].mean() for where in (late, ~late))
+        both = pd.DataFrame({"last": last, "others": others}).dropna()
+        if len(both):
+            change = (both["last"] - both["others"]).to_numpy()
+            low, high = bootstrap_share(change, np.ones(len(change)), seed_of(seed, size, subject, "banding"))
+            energy = part.loc[late & part["model"].isin(both.index), "row_energy"].mean()
+            found = *both.mean(), change.mean(), float(low), float(high), energy
+            rows.append((size, subject, len(both), *found, chance_of("row_energy", int(size.split("x")[0]))))
+    names = ["size", "subject", "models", "last", "others", "difference", "low", "high", "row_energy", "chance"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def compare_covariances(
+    covariances: Covariances, independent: Mapping[str, set[str]], groups: Mapping[str, str]
+) -> pd.DataFrame:
+    """covariance.csv: is a layer's covariance that of other networks' layers? (Trockman, Willmott & Kolter 2023)
+
+    Parameters
+    ----------
+    covariances : Covariances
+    independent : mapping
+        Size -> models that count as independent networks.
+    groups : mapping
+        Model -> group.
+
+    Returns
+    -------
+    DataFrame
+        size, model, layer_index, depth, third (of the depth), kernels, others (networks), similarity: cosine of the
+        covariance and the mean one of the other independent networks in this third, each network with the same weight;
+        shuffled: the same for the layer with the taps of each kernel in random order. Only where there are others.
+    """
+    table = covariances.layers
+    third = np.minimum((table["depth"] * len(THIRDS)).astype(int), len(THIRDS) - 1)
+    table = table.assign(third=third.map(dict(enumerate(THIRDS))), similarity=np.nan, shuffled=np.nan, others=0)
+    unit = [groups.get(model) or model for model in table["model"]]  # networks that share weights are one
+    tables = []
+    for (size, _), rows in table.groupby(["size", "third"]).groups.items():
+        part = table.loc[rows].copy()
+        own = np.array([unit[row] for row in rows])
+        flat, shuffled = (np.stack([values[row] for row in rows]) for values in covariances[1:])
+        counted = part["model"].isin(independent.get(size, ())).to_numpy()
+        means = {name: flat[counted & (own == name)].mean(axis=0) for name in np.unique(own[counted])}
+        total = sum(means.values()) if means else None
+        for name in np.unique(own):
+            others = len(means) - (name in means)
+            if others:
+                mine = np.flatnonzero(own == name)
+                reference = total - means.get(name, 0)
+                reference = reference / np.linalg.norm(reference)
+                part.iloc[mine, part.columns.get_loc("others")] = others
+                for column, values in (("similarity", flat[mine]), ("shuffled", shuffled[mine])):
+                    found = values @ reference / np.maximum(np.linalg.norm(values, axis=1), 1e-12)
+                    part.iloc[mine, part.columns.get_loc(column)] = found
+        tables.append(part[part["others"] > 0])
+    names = ["size", "model", "layer_index", "depth", "third", "kernels", "others", "similarity", "shuffled"]
+    return pd.concat(tables)[names].sort_values(names[:3], ignore_index=True) if tables else pd.DataFrame(columns=names)
+
+
+def summarise_covariances(covariance: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """covariance_thirds.csv: size, subject, third (or `all`), models, layers, similarity and shuffled with intervals.
+
+    Parameters
+    ----------
+    covariance : DataFrame
+        covariance.csv with `subject`, of independent networks and controls.
+    seed : int
+    """
+    rows = []
+    for size, subject, part in _subjects(covariance):
+        for third in ("all", *THIRDS):
+            layers = part if third == "all" else part[part["third"] == third]
+            if len(layers):
+                random = seed_of(seed, size, subject, third)
+                found = _mean_over_models(layers, "similarity", random)
+                rows.append((size, subject, third, *found, *_mean_over_models(layers, "shuffled", random)[2:]))
+    names = [f"{name}{end}" for name in ("similarity", "shuffled") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["size", "subject", "third", "models", "layers", *names])
+
+
+# Sentences
+
+
+def find_layers(
+    size: str, layer_depths: pd.DataFrame, banding: pd.DataFrame, covariance_thirds: pd.DataFrame
+) -> list[str]:
+    """Dead and noisy kernels, entropy and orthogonality, banding, covariance; each only with an interval."""
+    words = []
+    means = layer_depths[(layer_depths["size"] == size) & (layer_depths["subject"] == "real")].dropna(subset=["low"])
+    means = means.set_index(["measure", "depth"])
+
+    def said(measure: str, depth: str = "all", as_percent: bool = True) -> str:
+        row = means.loc[(measure, depth)]
+        mean = percent(row["mean"]) if as_percent else f"{row['mean']:.2f}"
+        return f"{mean} {between(row['low'], row['high'], as_percent)}"
+
+    if ("dead", "all") in means.index:
+        words.append(f"In a {size} layer {said('dead')} of the kernels are dead on average.")
+    if ("noisy", "all") in means.index:
+        noisy = means.loc["noisy"].drop(index="all")
+        chance = percent(means.loc[("noisy", "all"), "chance"])
+        text = f"{said('noisy')} of a layer's live {size} kernels resemble no template more than noise does, as do "
+        text += f"{chance} of Gaussian kernels"
+        if len(noisy) > 1:
+            ends = noisy.index[[0, -1]]
+            text += "; " + " and ".join(f"{said('noisy', end)} at depth {end}" for end in ends)
+        words.append(f"{text}.")
+    for measure, name in (("variance_entropy", "variance entropy"), ("orthogonality", "orthogonality")):
+        if (measure, "all") in means.index:
+            chance = means.loc[(measure, "all"), "chance"]
+            words.append(
+                f"The {name} of {size} layers is {said(measure, as_percent=False)} on average, against {chance:.2f} of "
+                "Gaussian layers."
+            )
+    for row in banding[(banding["size"] == size) & (banding["subject"] == "real")].dropna(subset=["low"]).itertuples():
+        words.append(
+            f"The log2 ratio of row to column energy of {size} kernels is {row.last:.2f} in the last fifth of the depth and "
+            f"{row.others:.2f} before, a difference of {row.difference:.2f} {between(row.low, row.high)} over "
+            f"{row.models} networks."
+        )
+    thirds = covariance_thirds[(covariance_thirds["size"] == size) & (covariance_thirds["third"] == "all")]
+    for row in thirds[thirds["subject"] == "real"].dropna(subset=["similarity_low"]).itertuples():
+        words.append(
+            f"The covariance of a {size} layer has a cosine of {row.similarity:.2f} "
+            f"{between(row.similarity_low, row.similarity_high)} with that of other networks at the same third of the "
+            f"depth; with the taps of each kernel shuffled, {row.shuffled:.2f} "
+            f"{between(row.shuffled_low, row.shuffled_high)}."
+        )
+    return words
