@@ -497,8 +497,8 @@ def find_layers(
             )
     for row in banding[(banding["size"] == size) & (banding["subject"] == "real")].dropna(subset=["low"]).itertuples():
         words.append(
-            f"The log2 ratio of row to column energy of {size} kernels is {row.last:.2f} in the last fifth of the depth and "
-            f"{row.others:.2f} before, a difference of {row.difference:.2f} {between(row.low, row.high)} over "
+            f"The log2 ratio of row to column energy of {size} kernels is {row.last:.2f} in the last fifth of the depth "
+            f"and {row.others:.2f} before, a difference of {row.difference:.2f} {between(row.low, row.high)} over "
             f"{row.models} networks."
         )
     thirds = covariance_thirds[(covariance_thirds["size"] == size) & (covariance_thirds["third"] == "all")]
