@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from kernel_atlas.patterns import family_of
 from kernel_atlas.sheet import one_per_group
 from kernel_atlas.statistics import CONFIDENCE, FEWEST, RESAMPLES, bootstrap_share
+from kernel_atlas.words import percent
 
 DEPTHS = np.linspace(0, 1, 21)
 BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth
@@ -59,7 +60,7 @@ def compare(
         "contrast_kinds": summarise_contrasts(pairs, seed),
         "depth": smooth_depth(counts, seed),
         "trends": trend_with_depth(counts, seed),
-        "knees": find_knees(thresholds, models, default_thresholds, seed),
+        "knees": locate_knees(thresholds, models, default_thresholds, seed),
     }
 
 
@@ -377,7 +378,7 @@ def knee_of(x: np.ndarray, y: np.ndarray) -> int:
     return int(np.argmax((y - y[0]) / (span if span > 0 else 1) - (x - x[0]) / (x[-1] - x[0]))) if span > 0 else 0
 
 
-def find_knees(
+def locate_knees(
     thresholds: pd.DataFrame, models: pd.DataFrame, default_thresholds: Mapping[str, float], seed: int
 ) -> pd.DataFrame:
     """knees.csv: the threshold that each curve of shares would choose itself, and the one that noise allows.
@@ -397,8 +398,8 @@ def find_knees(
     DataFrame
         model, size, threshold (the default), share (there), noise (share of Gaussian noise there), knee, knee_low,
         knee_high, knee_share, knee_noise, noise_floor (largest threshold that calls at most 1 % of Gaussian noise
-        clustered; it depends on the size only), floor_share. Row `all` is the median curve of independent networks,
-        and the only one whose knee has an interval (over networks).
+        clustered; it depends on the size only), floor_share, floor_noise. Row `all` is the median curve of independent
+        networks, and the only one whose knee has an interval (over networks).
     """
     rows = []
     for size, part in thresholds.groupby("size"):
@@ -419,7 +420,7 @@ def find_knees(
             everyone.append(("all", np.median(counted, axis=0), _knee_interval(x, counted, seed_of(seed, size))))
         for model, curve, interval in everyone:
             knee = knee_of(x, curve)
-            limit = (np.nan, np.nan) if floor is None else (x[floor], curve[floor])
+            limit = [np.nan] * 3 if floor is None else [x[floor], curve[floor], noise[floor]]
             row = x[default], curve[default], noise[default], x[knee], *interval, curve[knee], noise[knee], *limit
             rows.append((model, size, *row))
     names = [
@@ -434,7 +435,7 @@ def find_knees(
         "knee_share",
         "knee_noise",
     ]
-    return pd.DataFrame(rows, columns=[*names, "noise_floor", "floor_share"])
+    return pd.DataFrame(rows, columns=[*names, "noise_floor", "floor_share", "floor_noise"])
 
 
 def _knee_interval(x: np.ndarray, curves: np.ndarray, seed: list[int]) -> list[float]:
@@ -446,87 +447,89 @@ def _knee_interval(x: np.ndarray, curves: np.ndarray, seed: list[int]) -> list[f
     return list(np.quantile(knees, [tail, 1 - tail], method="nearest"))
 
 
-# Sentences
+# Sentences, of the rows of one size
 
 
-def percent(share: float) -> str:
-    """As the report writes a share."""
-    return f"{100 * share:.1f} %"
+def with_interval(value: float, low: float = np.nan, high: float = np.nan) -> str:
+    """`0.85 [0.52, 1.00]`, without the brackets where there is no interval."""
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else f"{value:.2f}"
 
 
-def between(low: float, high: float, as_percent: bool = False) -> str:
-    """An interval in brackets; without numbers where there is none."""
-    if not np.isfinite(low):
-        return "(too few for an interval)"
-    return f"({percent(low)} to {percent(high)})" if as_percent else f"({low:.2f} to {high:.2f})"
-
-
-def find_comparisons(size: str, correlations: pd.DataFrame) -> list[str]:
-    """A sentence a correlation over ten networks or more."""
-    names = {"top1": "top-1 accuracy", "log10_params": "log parameters", "log10_images": "log training images"}
+def find_comparisons(correlations: pd.DataFrame) -> list[str]:
+    """What goes with the share clustered; of fewer than ten networks nothing is said."""
+    names = {
+        "top1": "top-1 accuracy",
+        "log10_params": "log10 of parameters",
+        "log10_images": "log10 of training images",
+    }
     words = []
-    for row in correlations[(correlations["size"] == size) & (correlations["n"] >= SPOKEN)].itertuples():
+    for row in correlations[correlations["n"] >= SPOKEN].itertuples():
         where = "" if row.dataset == "all" else f" trained on {row.dataset}"
-        text = (
-            f"Over {row.n} independent networks{where}, the clustered share of {size} kernels goes with "
-            f"{names[row.variable]} by Pearson {row.pearson:.2f} {between(row.pearson_low, row.pearson_high)} and "
-            f"Spearman {row.spearman:.2f} {between(row.spearman_low, row.spearman_high)}"
-        )
+        found = [
+            f"Pearson {with_interval(row.pearson, row.pearson_low, row.pearson_high)}",
+            f"Spearman {with_interval(row.spearman, row.spearman_low, row.spearman_high)}",
+        ]
         if np.isfinite(row.partial):
-            text += f"; within families {row.partial:.2f} {between(row.partial_low, row.partial_high)}"
-        words.append(f"{text}.")
-    return words
-
-
-def find_contrasts(size: str, contrast_kinds: pd.DataFrame) -> list[str]:
-    """A sentence a kind of contrast."""
-    words = []
-    for row in contrast_kinds[contrast_kinds["size"] == size].itertuples():
-        pairs = f"{row.pairs} pair{'s' if row.pairs > 1 else ''}"
-        change = f"by {percent(row.difference)} of the kernels on average {between(row.low, row.high, True)}"
-        if row.contrast == "seed":
-            change = f"by {percent(row.absolute_difference)} of the kernels on average, in either direction"
+            found.append(f"within families {with_interval(row.partial, row.partial_low, row.partial_high)}")
         words.append(
-            f"{row.contrast.capitalize()}, {pairs}: the clustered share of {size} kernels differs {change}; the label "
-            f"shares are {row.jensen_shannon:.3f} apart (Jensen-Shannon distance; {row.chance:.3f} by chance), beyond "
-            f"chance in {row.beyond} of {pairs}."
+            f"Correlation of the share clustered with the {names[row.variable]}, over {row.n} independent "
+            f"networks{where}: {', '.join(found)}."
         )
     return words
 
 
-def find_depth(size: str, trends: pd.DataFrame, depth: pd.DataFrame) -> list[str]:
-    """Crosses by depth, then the families whose trend has an interval without zero."""
+def find_contrasts(contrast_kinds: pd.DataFrame) -> list[str]:
+    """What a single change of a network does."""
     words = []
-    shares = depth[depth["size"] == size].dropna(subset=["low"])
-    for row in trends[trends["size"] == size].dropna(subset=["low"]).itertuples():
+    for row in contrast_kinds.itertuples():
+        pairs = f"{row.pairs} pair{'s' if row.pairs > 1 else ''}"
+        change = percent(row.difference, row.low, row.high)
+        if row.contrast == "seed":
+            change = f"{percent(row.absolute_difference)} in either direction"
+        words.append(
+            f"{row.contrast.capitalize()} ({pairs}): the second network's share clustered less the first's is {change} "
+            f"on average; their label shares are {row.jensen_shannon:.3f} apart (Jensen-Shannon distance; by chance "
+            f"{row.chance:.3f}), beyond chance in {row.beyond} of {pairs}."
+        )
+    return words
+
+
+def find_depth(trends: pd.DataFrame, depth: pd.DataFrame) -> list[str]:
+    """Crosses by depth, then the other families whose trend has an interval without zero."""
+    words = []
+    shares = depth.dropna(subset=["low"])
+    for row in trends.dropna(subset=["low"]).sort_values("family", key=lambda name: name != "Cross").itertuples():
         clear = row.low > 0 or row.high < 0
         if row.family == "Cross" or (clear and not row.family.endswith("-Cross")):
-            ends = shares[shares["family"] == row.family].iloc[[0, -1]].itertuples()
-            smooth = " and ".join(
-                f"{percent(end.share)} {between(end.low, end.high, True)} at depth {end.depth:.2f}" for end in ends
+            verb = "grows with depth" if row.low > 0 else "falls with depth" if row.high < 0 else "has no clear trend"
+            text = (
+                f"The share of {'crosses' if row.family == 'Cross' else row.family} {verb}: Spearman "
+                f"{with_interval(row.spearman, row.low, row.high)} on average over {row.models} networks"
             )
-            verb = "grows" if row.low > 0 else "falls" if row.high < 0 else "has no clear trend"
-            name = "crosses" if row.family == "Cross" else f"{row.family} kernels"
-            words.append(
-                f"The share of {name} among {size} kernels {verb} with depth: Spearman {row.spearman:.2f} "
-                f"{between(row.low, row.high)} on average over {row.models} networks; smoothed, it is {smooth}."
-            )
-    return sorted(words, key=lambda text: "crosses" not in text)
+            smooth = shares[shares["family"] == row.family]
+            if len(smooth) > 1:
+                ends = (
+                    f"{percent(end.share, end.low, end.high)} at depth {end.depth:.2f}"
+                    for end in smooth.iloc[[0, -1]].itertuples()
+                )
+                text += f"; smoothed over all, it is {' and '.join(ends)}"
+            words.append(f"{text}.")
+    return words
 
 
-def find_knee(size: str, knees: pd.DataFrame) -> list[str]:
+def find_knee(knees: pd.DataFrame) -> list[str]:
     """The knee of the median network, and what noise allows."""
     words = []
-    for row in knees[(knees["size"] == size) & (knees["model"] == "all")].itertuples():
+    for row in knees[knees["model"] == "all"].itertuples():
         words.append(
-            f"The curve of the median network bends at a threshold of {row.knee:.2f} "
-            f"{between(row.knee_low, row.knee_high)}, where {percent(row.knee_share)} of its {size} kernels and "
-            f"{percent(row.knee_noise)} of Gaussian noise are clustered; at the default of {row.threshold:.2f} it is "
-            f"{percent(row.share)} against {percent(row.noise)}."
+            "The threshold curve of the median network bends at "
+            f"{with_interval(row.knee, row.knee_low, row.knee_high)}, where {percent(row.knee_share)} of its kernels "
+            f"and {percent(row.knee_noise)} of Gaussian noise are clustered; at the default of {row.threshold:.2f} it "
+            f"is {percent(row.share)} against {percent(row.noise)}."
         )
         if np.isfinite(row.noise_floor):
             words.append(
-                f"Up to a threshold of {row.noise_floor:.2f} at most 1 % of Gaussian noise is clustered; there it is "
-                f"{percent(row.floor_share)} of the median network's {size} kernels."
+                f"Up to a threshold of {row.noise_floor:.2f}, where {percent(row.floor_share)} of the median network's "
+                f"kernels are clustered, Gaussian noise stays at {percent(row.floor_noise)} or less."
             )
     return words

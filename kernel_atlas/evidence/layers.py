@@ -13,12 +13,13 @@ import pandas as pd
 from scipy.optimize import curve_fit
 from scipy.special import gammaln
 
-from kernel_atlas.evidence.comparisons import between, percent, seed_of
+from kernel_atlas.evidence.comparisons import seed_of, with_interval
 from kernel_atlas.evidence.picked import SUBJECTS
 from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.patterns import templates
 from kernel_atlas.statistics import bootstrap_share
 from kernel_atlas.tables import shards_of
+from kernel_atlas.words import percent
 
 NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
 NOISE_QUANTILE = 0.95
@@ -27,8 +28,9 @@ FEWEST_KERNELS = 8  # for a variance entropy: of fewer, the Gaussian reference i
 LAYER_SIZES = np.unique(np.geomspace(FEWEST_KERNELS, 4096, 19).round().astype(int))  # of the simulation, kernels
 SIMULATED = 20  # Gaussian layers of each
 COVARIANCE_KERNELS = 32  # a layer with fewer says little about a covariance
-BINS = 5  # of depth
+FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THIRDS = ("first", "middle", "last")
+MEAN = ["mean", "low", "high"]
 BLOCK = 1024  # kernels at a time against all others, as the cosines of 8,000 kernels take 256 MB
 MEASURES = ("dead", "noisy", "sparsity", "variance_entropy", "orthogonality", "row_energy", "column_energy", "banding")
 
@@ -349,12 +351,11 @@ def summarise_depths(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
         size, subject, depth (`all`, or `0.0-0.2` to `0.8-1.0`), measure, chance (Gaussian kernels), models, layers,
         mean, low, high (over networks).
     """
-    edges = np.linspace(0, 1, BINS + 1)
     rows = []
     for size, subject, part in _subjects(measures):
-        fifth = np.minimum((part["depth"] * BINS).astype(int), BINS - 1)
+        fifth = np.minimum((part["depth"] * len(FIFTHS)).astype(int), len(FIFTHS) - 1)
         parts = [("all", part)]
-        parts += [(f"{edges[b]:.1f}-{edges[b + 1]:.1f}", part[fifth == b]) for b in sorted(fifth.unique())]
+        parts += [(FIFTHS[index], part[fifth == index]) for index in sorted(fifth.unique())]
         for depth, layers in parts:
             for measure in MEASURES:
                 found = _mean_over_models(layers, measure, seed_of(seed, size, subject, depth))
@@ -380,7 +381,7 @@ def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
     """
     rows = []
     for size, subject, part in _subjects(measures):
-        late = part["depth"] >= 1 - 1 / BINS
+        late = part["depth"] >= 1 - 1 / len(FIFTHS)
         last, others = (part[where].groupby("model")["banding"].mean() for where in (late, ~late))
         both = pd.DataFrame({"last": last, "others": others}).dropna()
         if len(both):
@@ -461,52 +462,40 @@ def summarise_covariances(covariance: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["size", "subject", "third", "models", "layers", *names])
 
 
-# Sentences
+# Sentences, of the rows of one size
 
 
-def find_layers(
-    size: str, layer_depths: pd.DataFrame, banding: pd.DataFrame, covariance_thirds: pd.DataFrame
-) -> list[str]:
+def find_layers(layer_depths: pd.DataFrame, banding: pd.DataFrame, covariance_thirds: pd.DataFrame) -> list[str]:
     """Dead and noisy kernels, entropy and orthogonality, banding, covariance; each only with an interval."""
     words = []
-    means = layer_depths[(layer_depths["size"] == size) & (layer_depths["subject"] == "real")].dropna(subset=["low"])
-    means = means.set_index(["measure", "depth"])
-
-    def said(measure: str, depth: str = "all", as_percent: bool = True) -> str:
-        row = means.loc[(measure, depth)]
-        mean = percent(row["mean"]) if as_percent else f"{row['mean']:.2f}"
-        return f"{mean} {between(row['low'], row['high'], as_percent)}"
-
+    means = layer_depths[layer_depths["subject"] == "real"].dropna(subset=["low"]).set_index(["measure", "depth"])
     if ("dead", "all") in means.index:
-        words.append(f"In a {size} layer {said('dead')} of the kernels are dead on average.")
-    if ("noisy", "all") in means.index:
-        noisy = means.loc["noisy"].drop(index="all")
-        chance = percent(means.loc[("noisy", "all"), "chance"])
-        text = f"{said('noisy')} of a layer's live {size} kernels resemble no template more than noise does, as do "
-        text += f"{chance} of Gaussian kernels"
-        if len(noisy) > 1:
-            ends = noisy.index[[0, -1]]
-            text += "; " + " and ".join(f"{said('noisy', end)} at depth {end}" for end in ends)
-        words.append(f"{text}.")
+        dead, noisy = means.loc[("dead", "all")], means.loc["noisy"]
+        words.append(f"Of the kernels of a layer, {percent(*dead[MEAN])} are dead on average.")
+        text = f"{percent(*noisy.loc['all', MEAN])} of its live kernels are no more like a template than noise is"
+        fifths = noisy.drop(index="all")
+        if len(fifths) > 1:
+            names = dict(zip(FIFTHS, ("first", "second", "third", "fourth", "last"), strict=True))
+            ends = (f"{percent(*fifths.loc[end, MEAN])} in the {names[end]} fifth" for end in fifths.index[[0, -1]])
+            text += f", {' and '.join(ends)} of the depth"
+        words.append(f"{text}; of Gaussian kernels {percent(noisy.loc['all', 'chance'])} are.")
     for measure, name in (("variance_entropy", "variance entropy"), ("orthogonality", "orthogonality")):
         if (measure, "all") in means.index:
-            chance = means.loc[(measure, "all"), "chance"]
+            row = means.loc[(measure, "all")]
             words.append(
-                f"The {name} of {size} layers is {said(measure, as_percent=False)} on average, against {chance:.2f} of "
-                "Gaussian layers."
+                f"The {name} of a layer is {with_interval(*row[MEAN])}, of Gaussian layers {row['chance']:.2f}."
             )
-    for row in banding[(banding["size"] == size) & (banding["subject"] == "real")].dropna(subset=["low"]).itertuples():
+    for row in banding[banding["subject"] == "real"].dropna(subset=["low"]).itertuples():
         words.append(
-            f"The log2 ratio of row to column energy of {size} kernels is {row.last:.2f} in the last fifth of the depth "
-            f"and {row.others:.2f} before, a difference of {row.difference:.2f} {between(row.low, row.high)} over "
+            f"The log2 ratio of row to column energy is {row.last:.2f} in the last fifth of the depth and "
+            f"{row.others:.2f} before, a difference of {with_interval(row.difference, row.low, row.high)} over "
             f"{row.models} networks."
         )
-    thirds = covariance_thirds[(covariance_thirds["size"] == size) & (covariance_thirds["third"] == "all")]
-    for row in thirds[thirds["subject"] == "real"].dropna(subset=["similarity_low"]).itertuples():
+    thirds = covariance_thirds[(covariance_thirds["third"] == "all") & (covariance_thirds["subject"] == "real")]
+    for row in thirds.dropna(subset=["similarity_low"]).itertuples():
         words.append(
-            f"The covariance of a {size} layer has a cosine of {row.similarity:.2f} "
-            f"{between(row.similarity_low, row.similarity_high)} with that of other networks at the same third of the "
-            f"depth; with the taps of each kernel shuffled, {row.shuffled:.2f} "
-            f"{between(row.shuffled_low, row.shuffled_high)}."
+            "The covariance of a layer and that of other networks at the same third of the depth have a cosine of "
+            f"{with_interval(row.similarity, row.similarity_low, row.similarity_high)}, with the taps of its kernels "
+            f"shuffled {with_interval(row.shuffled, row.shuffled_low, row.shuffled_high)}."
         )
     return words

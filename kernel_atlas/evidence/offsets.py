@@ -1,9 +1,9 @@
 """Are kernels off their middle, and does padding push them? On- and Off-Square may be On- and Off-Centre so displaced.
 
-A 2k + 1 wide kernel with stride 2 reads, for each output, a cell of 2 x 2 inputs. With k zeros on every side (PyTorch) its
-middle tap lies on the upper left of the four; with TensorFlow's SAME on an even input, which puts the odd zero right
-and below, on the lower right one. A pattern centred on its cell is then half a tap off the middle of the kernel: right
-and down with symmetric padding, left and up with SAME. With stride 1 both paddings are symmetric and push nowhere.
+A kernel 2k + 1 wide stands, with stride 2, for a cell of 2 x 2 inputs. With k zeros on every side (PyTorch) its middle
+tap lies on the upper left of the four; with TensorFlow's SAME on an even input, which has its odd zero right and below,
+on the lower right one. A pattern centred on its cell is then half a tap off the middle of the kernel: right and down
+with symmetric padding, left and up with SAME. With stride 1 both paddings are symmetric and push nowhere.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,16 +12,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kernel_atlas.evidence.comparisons import between, percent, seed_of
+from kernel_atlas.evidence.comparisons import seed_of, with_interval
 from kernel_atlas.evidence.picked import SUBJECTS
 from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.patterns import family_of
 from kernel_atlas.statistics import bootstrap_share
+from kernel_atlas.words import number, percent
 
-PADDINGS = ("symmetric", "same")
 # where padding would push a pattern with stride 2, as a unit vector (x right, y up)
 PUSH = {"symmetric": np.array([1, -1]) / np.sqrt(2), "same": np.array([-1, 1]) / np.sqrt(2)}
 SHUFFLES = 200
+VALUE = ["value", "low", "high"]
 
 
 def measure_offsets(picked: pa.Table, padding: Mapping[str, str | None], seed: int) -> dict[str, pd.DataFrame]:
@@ -41,15 +42,15 @@ def measure_offsets(picked: pa.Table, padding: Mapping[str, str | None], seed: i
         offsets, padding.
     """
     kernels = tabulate_offsets(picked, padding)
-    return {"offsets": summarise_offsets(kernels, seed), "padding": test_padding(kernels, seed)}
+    return {"offsets": summarise_offsets(kernels, seed), "padding": examine_padding(kernels, seed)}
 
 
 def centre_of_energy(unit: np.ndarray) -> np.ndarray:
-    """Where the energy of a kernel lies: the mean place of its taps, weighted by the square of what is above its mean.
+    """Where the energy of a kernel lies: the mean place of its taps, weighted by the square of their height.
 
-    Squares, not sizes: in a pattern smaller than its kernel the many taps of the ground differ a little from the mean
-    each, and draw the centre of |w - mean| halfway back to the middle; of the squares they hold little. A box of 2 x 2
-    taps in a corner of the middle of 7 x 7, half a tap off in x and y, has 0.46 by squares and 0.25 by sizes.
+    Height is above or below the kernel's median, which is the level of its ground: a pattern smaller than its kernel
+    lifts the mean, and the many taps of the ground, each a little off that mean, would draw the centre to the middle of
+    the kernel (by a fifth for a dot of sigma 0.8 in 7 x 7 taps, by half if sizes were taken in place of squares).
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def centre_of_energy(unit: np.ndarray) -> np.ndarray:
     """
     side = round(unit.shape[1] ** 0.5)
     place = np.arange(side) - (side - 1) / 2
-    energy = unit.reshape(-1, side, side).astype(np.float64) ** 2
+    energy = (unit - np.median(unit, axis=1, keepdims=True)).astype(np.float64) ** 2
+    energy = (energy / np.maximum(energy.sum(axis=1, keepdims=True), 1e-12)).reshape(-1, side, side)
     return np.stack([energy.sum(axis=1) @ place, -(energy.sum(axis=2) @ place)], axis=1)
 
 
@@ -96,8 +98,8 @@ def summarise_offsets(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
         size, subject, label (a family; a label where it is not its own family; or `all`), stride (`1`, `2`, ...,
         `unknown`, `all`), padding (`symmetric`, `same`, `unknown`, `all`; single labels have `all` of both only),
         models, kernels, dx, dy, length (mean of the kernels' own) each with _low and _high over models; direction of
-        (dx, dy) in degrees, counter-clockwise from the right; shift: length of (dx, dy); chance and chance_high: mean and
-        95 % quantile of `length` for as many kernels of the same models drawn whatever their label.
+        (dx, dy) in degrees, counter-clockwise from the right; shift: length of (dx, dy); chance and chance_high: mean
+        and 95 % quantile of `length` for as many kernels of the same models drawn whatever their label.
     """
     rows = []
     for subject in SUBJECTS:
@@ -127,15 +129,13 @@ def _parts(kernels: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]
     for label, part in kernels.groupby("label"):
         if label != family_of(label):
             yield label, "all", "all", part
-    families = [("all", kernels)] if len(kernels) else []
-    for name, family in families + list(kernels.groupby("family")):
+    by = [name for name in ("stride", "padding") if kernels[name].nunique() > 1]
+    for name, family in [("all", kernels), *kernels.groupby("family")] if len(kernels) else ():
         yield name, "all", "all", family
-        for column in ("stride", "padding"):
-            for value, part in family.groupby(column) if family[column].nunique() > 1 else ():
-                yield name, *((value, "all") if column == "stride" else ("all", value)), part
-        if family["stride"].nunique() > 1 and family["padding"].nunique() > 1:
-            for (stride, padding), part in family.groupby(["stride", "padding"]):
-                yield name, stride, padding, part
+        for columns in ([[column] for column in by] + [by]) if len(by) > 1 else [by] if by else ():
+            for values, part in family.groupby(columns):
+                known = dict(zip(columns, values, strict=True))
+                yield name, known.get("stride", "all"), known.get("padding", "all"), part
 
 
 def _shuffled_length(part: pd.DataFrame, beside: pd.DataFrame, seed: list[int]) -> tuple[float, float]:
@@ -151,7 +151,7 @@ def _shuffled_length(part: pd.DataFrame, beside: pd.DataFrame, seed: list[int]) 
     return float(sums.mean() / len(part)), float(np.quantile(sums / len(part), 0.95))
 
 
-def test_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
+def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
     """padding.csv: what would hold if squares were centres that padding has displaced.
 
     Parameters
@@ -207,29 +207,28 @@ def test_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["size", "test", "models", "kernels", "value", "low", "high", "expected"])
 
 
-def find_offsets(size: str, padding: pd.DataFrame) -> list[str]:
-    """The hypothesis of padding, as far as the data can say."""
-    tests = padding[(padding["size"] == size) & padding["low"].notna()].set_index("test")
+def find_offsets(padding: pd.DataFrame) -> list[str]:
+    """The hypothesis of padding, as far as the rows of one size can say."""
+    tests = padding.dropna(subset=["low"]).set_index("test")
     words = []
     if "square - centre" in tests.index:
         row = tests.loc["square - centre"]
         words.append(
-            f"The centre of energy of {size} Square kernels lies {row['value']:.2f} {between(row['low'], row['high'])} taps "
-            f"farther from the middle than that of Centre kernels, on average over {row['models']} networks with both."
+            f"The centre of energy of Square kernels lies {with_interval(*row[VALUE])} taps farther from the middle "
+            f"than that of Centre kernels, on average over {row['models']} networks with both."
         )
     for test, row in tests[tests.index.str.startswith("push square")].iterrows():
         _, stride, style = test.split(", ")
         style = {"same": "TensorFlow's SAME", "symmetric": "symmetric"}[style]
         words.append(
-            f"In {size} layers of {stride} with {style} padding, Square kernels are displaced by {row['value']:.2f} "
-            f"{between(row['low'], row['high'])} taps towards where that padding would push them with stride 2 "
-            f"({row['kernels']} kernels of {row['models']} networks)."
+            f"With {style} padding and {stride.replace(' ', '-')}, Square kernels lie {with_interval(*row[VALUE])} "
+            f"taps towards where stride-2 would push them, over {number(row['kernels'])} kernels of {row['models']} "
+            "networks."
         )
     share = tests[tests.index.str.startswith("square share")]
     if len(share) > 1:
-        parts = [
-            f"{percent(row['value'])} {between(row['low'], row['high'], True)} with {test.split(', ')[1]}"
-            for test, row in share.iterrows()
-        ]
-        words.append(f"Of Square and Centre kernels of {size}, Square are {', '.join(parts)}.")
+        parts = (
+            f"{percent(*row[VALUE])} with {test.split(', ')[1].replace(' ', '-')}" for test, row in share.iterrows()
+        )
+        words.append(f"Of Square and Centre kernels, Square are {', '.join(parts)}.")
     return words
