@@ -17,6 +17,7 @@ from kernel_atlas.licences import is_permissive
 REQUIRED = ["model", "source"]
 USES = ("train", "assign", "control")
 CONVOLUTIONS = ("depthwise", "dense")
+PADDINGS = ("symmetric", "same")
 DEFAULTS = {"use": "train", "convolution": "depthwise"}  # of a dense one, use is control
 SOURCES = {  # pattern of a source: how it is written
     r"file:\S.*": "file:PATH",
@@ -24,7 +25,13 @@ SOURCES = {  # pattern of a source: how it is written
     r"hf:[\w.-]+/[\w.-]+(@[^:\s]+)?:\S+": "hf:OWNER/REPO[@REVISION]:FILE",
     r"init:\S.*": "init:TIMM_NAME[:SEED]",
 }
-OPTIONAL = ["family", "architecture", "dataset", "top1", "params", "group", "licence"]
+OPTIONAL = ["family", "architecture", "dataset", "top1", "params", "group", "licence", "padding"]
+# Sources that pad as TensorFlow does (more on the right and below with stride 2), and that pad alike on all sides. Of
+# timm's, those whose functions set pad_type or padding to "same"; other files may be of either kind.
+PADS = {
+    "same": r"(timm|init):(tf_|\w+_tf_|p?nasnet|mobilenetv5|efficientnet_b[123]_pruned).*|\S+\.(tflite|h5|hdf5|keras|pb)",
+    "symmetric": r"(timm|init):.*",
+}
 HIGHEST = {"top1": 100, "params": 1e15}  # the columns that are numbers
 MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # `noise` is the control of the threshold table; the rest are devices on Windows, where a folder cannot have their names
@@ -107,7 +114,8 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     -------
     DataFrame
         model, source, use, convolution (defaults filled in), family, architecture, dataset, group, licence (text or
-        None) and top1, params (numbers or NaN). Other columns of the file are the user's own and are left out.
+        None), padding (derived from the source where it is not given, None where unknown) and top1, params (numbers or
+        NaN). Other columns of the file are the user's own and are left out.
 
     Raises
     ------
@@ -160,6 +168,11 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     check(~table["source"].str.startswith("file:~"), "source", "has a ~, which is not read; write the folder")
     check(table["use"].isin(USES), "use", f"is not one of {', '.join(USES)}")
     check(table["convolution"].isin(CONVOLUTIONS), "convolution", f"is not one of {', '.join(CONVOLUTIONS)}")
+    check(table["padding"].isin(["", *PADDINGS]), "padding", f"is not one of {', '.join(PADDINGS)}, or nothing")
+    for style, pattern in PADS.items():
+        table["padding"] = table["padding"].mask(
+            (table["padding"] == "") & table["source"].str.fullmatch(pattern), style
+        )
     for column in HIGHEST:
         numbers = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
         good = (numbers > 0) & (numbers <= HIGHEST[column]) | (table[column] == "")

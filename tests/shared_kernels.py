@@ -24,13 +24,25 @@ def write_sheet(folder: Path, sheet: Path) -> pd.DataFrame:
     )
     nets.loc[repeated, "use"] = "assign"
     nets["source"] = [f"file:{(folder / file).resolve()}" for file in nets["file"]]
+    nets["padding"] = nets["format"].map(_padding)
     nets = nets.rename(columns={"trained_on": "dataset"}).assign(convolution="depthwise")
     regular = sorted((folder.parent / "kernels_dense").glob("*.safetensors"))
     dense = pd.DataFrame(
         {"model": f"{net.stem}_dense", "source": f"file:{net.resolve()}", "use": "control", "convolution": "dense"}
         for net in regular
     )
-    columns = ["model", "source", "use", "convolution", "family", "architecture", "dataset", "group", "licence"]
+    columns = [
+        "model",
+        "source",
+        "use",
+        "convolution",
+        "family",
+        "architecture",
+        "dataset",
+        "group",
+        "licence",
+        "padding",
+    ]
     table = pd.concat([nets, dense])[columns]
     table.to_csv(sheet, sep="\t", index=False)
     return table
@@ -41,6 +53,13 @@ def _use(verdict: dict[str, str], dilated: list[str]) -> str:
     if square and square <= {"random"}:
         return "control"
     return "train" if square == {"trained"} and not dilated else "assign"
+
+
+def _padding(source: str) -> str | None:
+    """As the framework that wrote the file pads; an ONNX file may be from either."""
+    if source.startswith(("tf", "h5py", "graphdef")):
+        return "same"
+    return "symmetric" if source.startswith(("torch", "stub-unpickler")) else None
 
 
 if __name__ == "__main__":

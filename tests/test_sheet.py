@@ -119,6 +119,30 @@ def test_wrong_configurations_are_one_line(config, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("source", "stated", "padding"),
+    [
+        ("timm:tf_efficientnet_b0.in1k", "", "same"),
+        ("timm:maxvit_tiny_tf_224.in1k", "", "same"),
+        ("timm:efficientnet_b1_pruned.in1k", "", "same"),
+        ("timm:efficientnet_b1.ra4_e3600_r240_in1k", "", "symmetric"),
+        ("timm:convnext_tiny.fb_in1k", "same", "same"),
+        ("init:convnext_tiny:0", "", "symmetric"),
+        ("file:a.tflite", "", "same"),
+        ("file:a.h5", "symmetric", "symmetric"),
+        ("file:tf_a.safetensors", "", None),
+    ],
+)
+def test_padding_is_what_the_source_tells(tmp_path, source, stated, padding):
+    table = read_sheet(sheet(tmp_path, f"model\tsource\tpadding\na\t{source}\t{stated}\n"))
+    assert table["padding"].tolist() == [padding]
+
+
+def test_padding_is_one_of_two(tmp_path):
+    with pytest.raises(AtlasError, match="row 2: column padding: 'SAME' is not one of symmetric, same"):
+        read_sheet(sheet(tmp_path, "model\tsource\tpadding\na\tfile:a\tSAME\n"))
+
+
 def test_every_key_of_the_schema_is_described():
     import yaml
 
@@ -142,3 +166,4 @@ def test_the_schema_names_the_columns_and_values():
     assert {name: rules["default"] for name, rules in columns.items() if "default" in rules} == module.DEFAULTS
     assert tuple(columns["use"]["enum"]) == module.USES
     assert tuple(columns["convolution"]["enum"]) == module.CONVOLUTIONS
+    assert tuple(columns["padding"]["enum"]) == module.PADDINGS
