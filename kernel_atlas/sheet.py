@@ -29,7 +29,7 @@ OPTIONAL = ["family", "architecture", "dataset", "top1", "params", "group", "lic
 # Sources that pad as TensorFlow does (more on the right and below with stride 2), and that pad alike on all sides. Of
 # timm's, those whose functions set pad_type or padding to "same"; other files may be of either kind.
 PADS = {
-    "same": r"(timm|init):(tf_|\w+_tf_|p?nasnet|mobilenetv5|efficientnet_b[123]_pruned).*|\S+\.(tflite|h5|hdf5|keras|pb)",
+    "same": r"(timm|init):(tf_|\w+_tf_|p?nasnet|mobilenetv5|efficientnet_b[123]_pruned).*|\S+\.(tflite|h5|keras|pb)",
     "symmetric": r"(timm|init):.*",
 }
 HIGHEST = {"top1": 100, "params": 1e15}  # the columns that are numbers
