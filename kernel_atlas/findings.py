@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.words import KINDS, number, percent
+from kernel_atlas.words import KINDS, interval, number, percent
 
 MANY = 10  # networks below which a correlation is no finding
 FEW = 4  # independent networks below which an interval over networks says little
 SHARE = ["share", "share_low", "share_high"]
+MEAN = ["mean", "low", "high"]
+FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth, as evidence.layers writes them
+VALUE = ["value", "low", "high"]
 
 
 def state_findings(tables: Mapping[str, pd.DataFrame], sizes: Sequence[str]) -> pd.DataFrame:
@@ -142,8 +145,212 @@ def find_correlation(correlation: pd.DataFrame) -> list[str]:
     ]
 
 
+def find_master_keys(key_sets: pd.DataFrame, greedy_sets: pd.DataFrame) -> list[str]:
+    """What the best of few keys leaves of each kernel, by sets of keys that were chosen on other networks."""
+    found = []
+    sets = key_sets.dropna(subset="mean_low").set_index(["set", "subject"])
+    if ("published", "real") in sets.index:
+        real, noise, phase = (sets.loc[("published", name)] for name in ("real", "gaussian", "phase"))
+        found.append(
+            f"The best of the eight published master key filters leaves a mean relative residual of {_left(real)} of "
+            f"{number(real['kernels'])} kernels of {real['models']} networks, {_left(noise)} of Gaussian noise, and "
+            f"{_left(phase)} of kernels with random phases."
+        )
+    if ("greedy", "real") in sets.index:
+        words = {
+            "greedy": "chosen greedily",
+            "k-means": "that are centres of k-means",
+            "greedy prototypes": "chosen greedily from the prototypes",
+            "random kernels": "that are random kernels",
+        }
+        rows = {chosen: sets.loc[(name, "real")] for name, chosen in words.items() if (name, "real") in sets.index}
+        listed = ", ".join(f"{row['keys']} keys {chosen} leave {_left(row)}" for chosen, row in rows.items())
+        found.append(f"Of kernels of networks that a set was not chosen on, {listed}.")
+    greedy = greedy_sets.dropna(subset="residual_low")
+    if len(greedy):
+        row, largest = greedy[greedy["within_tolerance"]].iloc[0], greedy.iloc[-1]
+        left = interval(row["residual"], row["residual_low"], row["residual_high"])
+        found.append(
+            f"{row['keys']} greedily chosen keys leave {left}; fewer are not within the tolerance of the "
+            f"{largest['residual']:.2f} that {largest['keys']} leave."
+        )
+    return found
+
+
+def find_key_shares(master_key_shares: pd.DataFrame) -> list[str]:
+    """Which published filter is the best for most kernels."""
+    rows = master_key_shares.query("subject == 'real' and depth == 'all' and filter != 'all'").dropna(
+        subset="share_low"
+    )
+    return [
+        f"Master key filter {row['filter']} is the best for more kernels than any other, for {percent(*row[SHARE])}."
+        for _, row in rows.dropna(subset="share_low").nlargest(1, "share").iterrows()
+    ]
+
+
+def find_scale_space(scale_space_summary: pd.DataFrame) -> list[str]:
+    """How near discrete scale-space models come, beside noise."""
+    rows = scale_space_summary.set_index("source")
+    words = {"published": "eight published master key filters", "prototypes": "prototypes"}
+    if rows.empty:
+        return []
+    noise = rows.loc["noise"]
+    return [
+        f"The best discrete scale-space models of the {words[source]} have a median absolute cosine of "
+        f"{row.best_cosine_median:.3f} with them (from {row.best_cosine_low:.3f} to {row.best_cosine_high:.3f}), of "
+        f"Gaussian noise {noise.best_cosine_median:.3f} (from {noise.best_cosine_low:.3f} to "
+        f"{noise.best_cosine_high:.3f})."
+        for source, row in rows.drop(index="noise").iterrows()
+    ]
+
+
+def find_comparisons(correlations: pd.DataFrame) -> list[str]:
+    """What goes with the share clustered; of fewer than ten networks nothing is said."""
+    names = {
+        "top1": "top-1 accuracy",
+        "log10_params": "log10 of parameters",
+        "log10_images": "log10 of training images",
+    }
+    words = []
+    for row in correlations[correlations["n"] >= MANY].itertuples():
+        where = "" if row.dataset == "all" else f" trained on {row.dataset}"
+        found = [
+            f"Pearson {interval(row.pearson, row.pearson_low, row.pearson_high)}",
+            f"Spearman {interval(row.spearman, row.spearman_low, row.spearman_high)}",
+        ]
+        if np.isfinite(row.partial):
+            found.append(f"within families {interval(row.partial, row.partial_low, row.partial_high)}")
+        words.append(
+            f"Correlation of the share clustered with the {names[row.variable]}, over {row.n} independent "
+            f"networks{where}: {', '.join(found)}."
+        )
+    return words
+
+
+def find_contrasts(contrast_kinds: pd.DataFrame) -> list[str]:
+    """What a single change of a network does."""
+    words = []
+    for row in contrast_kinds.itertuples():
+        pairs = f"{row.pairs} pair{'s' if row.pairs > 1 else ''}"
+        change = percent(row.difference, row.low, row.high)
+        if row.contrast == "seed":
+            change = f"{percent(row.absolute_difference)} in either direction"
+        words.append(
+            f"{row.contrast.capitalize()} ({pairs}): the second network's share clustered less the first's is {change} "
+            f"on average; their label shares are {row.jensen_shannon:.3f} apart (Jensen-Shannon distance; by chance "
+            f"{row.chance:.3f}), beyond chance in {row.beyond} of {pairs}."
+        )
+    return words
+
+
+def find_depth(trends: pd.DataFrame, depth: pd.DataFrame) -> list[str]:
+    """Crosses by depth, then the other families whose trend has an interval without zero."""
+    words = []
+    shares = depth.dropna(subset=["low"])
+    for row in trends.dropna(subset=["low"]).sort_values("family", key=lambda name: name != "Cross").itertuples():
+        clear = row.low > 0 or row.high < 0
+        if row.family == "Cross" or (clear and not row.family.endswith("-Cross")):
+            verb = "grows with depth" if row.low > 0 else "falls with depth" if row.high < 0 else "has no clear trend"
+            text = (
+                f"The share of {'crosses' if row.family == 'Cross' else row.family} {verb}: Spearman "
+                f"{interval(row.spearman, row.low, row.high)} on average over {row.models} networks"
+            )
+            smooth = shares[shares["family"] == row.family]
+            if len(smooth) > 1:
+                ends = (
+                    f"{percent(end.share, end.low, end.high)} at depth {end.depth:.2f}"
+                    for end in smooth.iloc[[0, -1]].itertuples()
+                )
+                text += f"; smoothed over all, it is {' and '.join(ends)}"
+            words.append(f"{text}.")
+    return words
+
+
+def find_knee(knees: pd.DataFrame) -> list[str]:
+    """The knee of the median network, and what noise allows."""
+    words = []
+    for row in knees[knees["model"] == "all"].itertuples():
+        words.append(
+            "The threshold curve of the median network bends at "
+            f"{interval(row.knee, row.knee_low, row.knee_high)}, where {percent(row.knee_share)} of its kernels "
+            f"and {percent(row.knee_noise)} of Gaussian noise are clustered; at the default of {row.threshold:.2f} it "
+            f"is {percent(row.share)} against {percent(row.noise)}."
+        )
+        if np.isfinite(row.noise_floor):
+            words.append(
+                f"Up to a threshold of {row.noise_floor:.2f}, where {percent(row.floor_share)} of the median network's "
+                f"kernels are clustered, Gaussian noise stays at {percent(row.floor_noise)} or less."
+            )
+    return words
+
+
+def find_layers(layer_depths: pd.DataFrame, banding: pd.DataFrame, covariance_thirds: pd.DataFrame) -> list[str]:
+    """Dead and noisy kernels, entropy and orthogonality, banding, covariance; each only with an interval."""
+    words = []
+    means = layer_depths[layer_depths["subject"] == "real"].dropna(subset=["low"]).set_index(["measure", "depth"])
+    if ("dead", "all") in means.index:
+        dead, noisy = means.loc[("dead", "all")], means.loc["noisy"]
+        words.append(f"Of the kernels of a layer, {percent(*dead[MEAN])} are dead on average.")
+        text = f"{percent(*noisy.loc['all', MEAN])} of its live kernels are no more like a template than noise is"
+        fifths = noisy.drop(index="all")
+        if len(fifths) > 1:
+            names = dict(zip(FIFTHS, ("first", "second", "third", "fourth", "last"), strict=True))
+            ends = (f"{percent(*fifths.loc[end, MEAN])} in the {names[end]} fifth" for end in fifths.index[[0, -1]])
+            text += f", {' and '.join(ends)} of the depth"
+        words.append(f"{text}; of Gaussian kernels {percent(noisy.loc['all', 'chance'])} are.")
+    for measure, name in (("variance_entropy", "variance entropy"), ("orthogonality", "orthogonality")):
+        if (measure, "all") in means.index:
+            row = means.loc[(measure, "all")]
+            words.append(f"The {name} of a layer is {interval(*row[MEAN])}, of Gaussian layers {row['chance']:.2f}.")
+    for row in banding[banding["subject"] == "real"].dropna(subset=["low"]).itertuples():
+        words.append(
+            f"The log2 ratio of row to column energy is {row.last:.2f} in the last fifth of the depth and "
+            f"{row.others:.2f} before, a difference of {interval(row.difference, row.low, row.high)} over "
+            f"{row.models} networks."
+        )
+    thirds = covariance_thirds[(covariance_thirds["third"] == "all") & (covariance_thirds["subject"] == "real")]
+    for row in thirds.dropna(subset=["similarity_low"]).itertuples():
+        words.append(
+            "The covariance of a layer and that of other networks at the same third of the depth have a cosine of "
+            f"{interval(row.similarity, row.similarity_low, row.similarity_high)}, with the taps of its kernels "
+            f"shuffled {interval(row.shuffled, row.shuffled_low, row.shuffled_high)}."
+        )
+    return words
+
+
+def find_offsets(padding: pd.DataFrame) -> list[str]:
+    """The hypothesis of padding, as far as the rows of one size can say."""
+    tests = padding.dropna(subset=["low"]).set_index("test")
+    words = []
+    if "square - centre" in tests.index:
+        row = tests.loc["square - centre"]
+        words.append(
+            f"The centre of energy of Square kernels lies {interval(*row[VALUE])} taps farther from the middle "
+            f"than that of Centre kernels, on average over {row['models']} networks with both."
+        )
+    for test, row in tests[tests.index.str.startswith("push square")].iterrows():
+        _, stride, style = test.split(", ")
+        style = {"same": "TensorFlow's SAME", "symmetric": "symmetric"}[style]
+        words.append(
+            f"With {style} padding and {stride.replace(' ', '-')}, Square kernels lie {interval(*row[VALUE])} "
+            f"taps towards where stride-2 would push them, over {number(row['kernels'])} kernels of {row['models']} "
+            "networks."
+        )
+    share = tests[tests.index.str.startswith("square share")]
+    if len(share) > 1:
+        parts = (
+            f"{percent(*row[VALUE])} with {test.split(', ')[1].replace(' ', '-')}" for test, row in share.iterrows()
+        )
+        words.append(f"Of Square and Centre kernels, Square are {', '.join(parts)}.")
+    return words
+
+
 def _interval(row: pd.Series) -> tuple[float, float, float]:
     return tuple(row[["clustered_share", "low", "high"]])
+
+
+def _left(row: pd.Series) -> str:
+    return interval(row["mean"], row["mean_low"], row["mean_high"])
 
 
 Finding = Callable[..., list[str]]
@@ -153,5 +360,14 @@ PER_SIZE: dict[Finding, tuple[str, ...]] = {
     find_fit: ("history",),
     find_drift: ("drift",),
     find_controls: ("controls",),
+    find_knee: ("knees",),
+    find_master_keys: ("key_sets", "greedy_sets"),
+    find_key_shares: ("master_key_shares",),
+    find_scale_space: ("scale_space_summary",),
+    find_comparisons: ("correlations",),
+    find_contrasts: ("contrast_kinds",),
+    find_depth: ("trends", "depth"),
+    find_layers: ("layer_depths", "banding", "covariance_thirds"),
+    find_offsets: ("padding",),
 }
 OVERALL: dict[Finding, tuple[str, ...]] = {find_correlation: ("correlation",)}

@@ -26,3 +26,8 @@ def percent(share: float, low: float = np.nan, high: float = np.nan) -> str:
 def number(value: float) -> str:
     """`6012` -> `6,012`; a dash where it is missing."""
     return NOTHING if pd.isna(value) else f"{value:,.0f}"
+
+
+def interval(value: float, low: float = np.nan, high: float = np.nan) -> str:
+    """`0.85 [0.52, 1.00]`, without the brackets where there is no interval."""
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else f"{value:.2f}"

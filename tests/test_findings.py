@@ -93,7 +93,7 @@ def cells(project: Path, name: str, size: str) -> np.ndarray:
         table = pd.read_csv(path)
     if size and "size" in table:
         table = table[table["size"] == size]
-    found = table.select_dtypes("number").to_numpy(float).ravel()
+    found = table.apply(pd.to_numeric, errors="coerce").to_numpy(float).ravel()
     return found[np.isfinite(found)]
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 
+from kernel_atlas import findings
 from kernel_atlas.evidence import layers, offsets
 from kernel_atlas.kernels import centre_and_normalise, is_dead, size_name, taps_column
 from kernel_atlas.patterns import templates
@@ -173,10 +174,10 @@ def test_covariance_against_others_pair_by_pair():
 
 
 def test_sentences_about_layers(run):
-    words = layers.find_layers(run["layer_depths"], run["banding"], run["covariance_thirds"])
+    words = findings.find_layers(run["layer_depths"], run["banding"], run["covariance_thirds"])
     assert len(words) == 6 and "in the last fifth of the depth; of Gaussian kernels 95.0 % are" in words[1]
     few = [run[name][run[name]["subject"] != "real"] for name in ("layer_depths", "banding", "covariance_thirds")]
-    assert layers.find_layers(*few) == []
+    assert findings.find_layers(*few) == []
 
 
 # Offsets
@@ -238,7 +239,7 @@ def test_a_push_by_padding_is_found(pushed):
         assert tests.loc[f"push square, stride 1, {style}", "low"] < 0.02
     assert tests.loc["square - centre", "low"] > 0.3
     assert_allclose(tests.loc["square share, stride 2", "value"], 1)
-    assert len(offsets.find_offsets(pushed["padding"])) == 6
+    assert len(findings.find_offsets(pushed["padding"])) == 6
 
 
 def test_offsets_by_label_stride_and_padding(pushed):
@@ -256,7 +257,7 @@ def test_offsets_say_nothing_where_nothing_is_known():
     parts = [("real", f"net{n}", "On-Centre", None, shifted_dots(5, 0, 0)) for n in range(3)]
     found = offsets.measure_offsets(make_picked(parts), {}, 0)
     assert set(found["offsets"]["stride"]) == {"all"} and found["padding"]["low"].isna().all()
-    assert offsets.find_offsets(found["padding"]) == []
+    assert findings.find_offsets(found["padding"]) == []
     control = make_picked([("untrained", "net", "other", None, shifted_dots(5, 0, 0))])
     assert offsets.measure_offsets(control, {}, 0)["padding"].empty
 

@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 from numpy.testing import assert_allclose
 
+from kernel_atlas import findings
 from kernel_atlas.codes import sample_codes
 from kernel_atlas.evidence import master_keys
 from kernel_atlas.kernels import centre_and_normalise, taps_column
@@ -185,11 +186,10 @@ def test_other_sizes_have_the_sets_only_and_equal_seeds_give_equal_tables(given,
 
 def test_findings_are_cells(tables):
     sets, greedy, shares = tables["key_sets"], tables["greedy_sets"], tables["master_key_shares"]
-    found = master_keys.find_master_keys("7x7", sets, greedy, shares)
-    assert len(found) == 4 and found[3].startswith("4 greedily chosen 7x7 keys")
+    found = [*findings.find_master_keys(sets, greedy), *findings.find_key_shares(shares)]
+    assert len(found) == 4 and found[2].startswith("4 greedily chosen keys")
     numbers = pd.concat([sets, greedy, shares]).select_dtypes(float).to_numpy().ravel()
-    cells = {f"{cell:.3f}" for cell in numbers} | {f"{100 * cell:.1f}" for cell in numbers}
+    cells = {f"{cell:.2f}" for cell in numbers} | {f"{100 * cell:.1f}" for cell in numbers}
     assert all(number in cells for sentence in found for number in re.findall(r"\d+\.\d+", sentence))
-    assert master_keys.find_master_keys("5x5", sets, greedy, shares) == []
-    unsure = sets.assign(mean_low=np.nan), greedy.assign(residual_low=np.nan), shares.assign(share_low=np.nan)
-    assert master_keys.find_master_keys("7x7", *unsure) == []
+    assert findings.find_master_keys(sets.assign(mean_low=np.nan), greedy.assign(residual_low=np.nan)) == []
+    assert findings.find_key_shares(shares.assign(share_low=np.nan)) == []

@@ -16,13 +16,11 @@ from scipy.stats import rankdata
 from kernel_atlas.patterns import family_of
 from kernel_atlas.sheet import one_per_group
 from kernel_atlas.statistics import CONFIDENCE, FEWEST, RESAMPLES, bootstrap_share
-from kernel_atlas.words import percent
 
 DEPTHS = np.linspace(0, 1, 21)
 BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth
 HALVES = 500  # random halves, for what two samples of the same kernels differ by
 NOISE_FLOOR = 0.01  # share of Gaussian noise that may be called clustered
-SPOKEN = 10  # networks that a coefficient needs to be a finding: a bootstrap of fewer covers far less than it says
 CURVES = 500  # resampled median curves; a knee is one of 50 thresholds, so that more say nothing more
 
 
@@ -445,91 +443,3 @@ def _knee_interval(x: np.ndarray, curves: np.ndarray, seed: list[int]) -> list[f
     knees = [x[knee_of(x, np.median(curves[draw], axis=0))] for draw in draws]
     tail = (1 - CONFIDENCE) / 2
     return list(np.quantile(knees, [tail, 1 - tail], method="nearest"))
-
-
-# Sentences, of the rows of one size
-
-
-def with_interval(value: float, low: float = np.nan, high: float = np.nan) -> str:
-    """`0.85 [0.52, 1.00]`, without the brackets where there is no interval."""
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else f"{value:.2f}"
-
-
-def find_comparisons(correlations: pd.DataFrame) -> list[str]:
-    """What goes with the share clustered; of fewer than ten networks nothing is said."""
-    names = {
-        "top1": "top-1 accuracy",
-        "log10_params": "log10 of parameters",
-        "log10_images": "log10 of training images",
-    }
-    words = []
-    for row in correlations[correlations["n"] >= SPOKEN].itertuples():
-        where = "" if row.dataset == "all" else f" trained on {row.dataset}"
-        found = [
-            f"Pearson {with_interval(row.pearson, row.pearson_low, row.pearson_high)}",
-            f"Spearman {with_interval(row.spearman, row.spearman_low, row.spearman_high)}",
-        ]
-        if np.isfinite(row.partial):
-            found.append(f"within families {with_interval(row.partial, row.partial_low, row.partial_high)}")
-        words.append(
-            f"Correlation of the share clustered with the {names[row.variable]}, over {row.n} independent "
-            f"networks{where}: {', '.join(found)}."
-        )
-    return words
-
-
-def find_contrasts(contrast_kinds: pd.DataFrame) -> list[str]:
-    """What a single change of a network does."""
-    words = []
-    for row in contrast_kinds.itertuples():
-        pairs = f"{row.pairs} pair{'s' if row.pairs > 1 else ''}"
-        change = percent(row.difference, row.low, row.high)
-        if row.contrast == "seed":
-            change = f"{percent(row.absolute_difference)} in either direction"
-        words.append(
-            f"{row.contrast.capitalize()} ({pairs}): the second network's share clustered less the first's is {change} "
-            f"on average; their label shares are {row.jensen_shannon:.3f} apart (Jensen-Shannon distance; by chance "
-            f"{row.chance:.3f}), beyond chance in {row.beyond} of {pairs}."
-        )
-    return words
-
-
-def find_depth(trends: pd.DataFrame, depth: pd.DataFrame) -> list[str]:
-    """Crosses by depth, then the other families whose trend has an interval without zero."""
-    words = []
-    shares = depth.dropna(subset=["low"])
-    for row in trends.dropna(subset=["low"]).sort_values("family", key=lambda name: name != "Cross").itertuples():
-        clear = row.low > 0 or row.high < 0
-        if row.family == "Cross" or (clear and not row.family.endswith("-Cross")):
-            verb = "grows with depth" if row.low > 0 else "falls with depth" if row.high < 0 else "has no clear trend"
-            text = (
-                f"The share of {'crosses' if row.family == 'Cross' else row.family} {verb}: Spearman "
-                f"{with_interval(row.spearman, row.low, row.high)} on average over {row.models} networks"
-            )
-            smooth = shares[shares["family"] == row.family]
-            if len(smooth) > 1:
-                ends = (
-                    f"{percent(end.share, end.low, end.high)} at depth {end.depth:.2f}"
-                    for end in smooth.iloc[[0, -1]].itertuples()
-                )
-                text += f"; smoothed over all, it is {' and '.join(ends)}"
-            words.append(f"{text}.")
-    return words
-
-
-def find_knee(knees: pd.DataFrame) -> list[str]:
-    """The knee of the median network, and what noise allows."""
-    words = []
-    for row in knees[knees["model"] == "all"].itertuples():
-        words.append(
-            "The threshold curve of the median network bends at "
-            f"{with_interval(row.knee, row.knee_low, row.knee_high)}, where {percent(row.knee_share)} of its kernels "
-            f"and {percent(row.knee_noise)} of Gaussian noise are clustered; at the default of {row.threshold:.2f} it "
-            f"is {percent(row.share)} against {percent(row.noise)}."
-        )
-        if np.isfinite(row.noise_floor):
-            words.append(
-                f"Up to a threshold of {row.noise_floor:.2f}, where {percent(row.floor_share)} of the median network's "
-                f"kernels are clustered, Gaussian noise stays at {percent(row.floor_noise)} or less."
-            )
-    return words

@@ -13,13 +13,12 @@ import pandas as pd
 from scipy.optimize import curve_fit
 from scipy.special import gammaln
 
-from kernel_atlas.evidence.comparisons import seed_of, with_interval
+from kernel_atlas.evidence.comparisons import seed_of
 from kernel_atlas.evidence.picked import SUBJECTS
 from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.patterns import templates
 from kernel_atlas.statistics import bootstrap_share
 from kernel_atlas.tables import shards_of
-from kernel_atlas.words import percent
 
 NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
 NOISE_QUANTILE = 0.95
@@ -30,7 +29,6 @@ SIMULATED = 20  # Gaussian layers of each
 COVARIANCE_KERNELS = 32  # a layer with fewer says little about a covariance
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THIRDS = ("first", "middle", "last")
-MEAN = ["mean", "low", "high"]
 BLOCK = 1024  # kernels at a time against all others, as the cosines of 8,000 kernels take 256 MB
 MEASURES = ("dead", "noisy", "sparsity", "variance_entropy", "orthogonality", "row_energy", "column_energy", "banding")
 
@@ -460,42 +458,3 @@ def summarise_covariances(covariance: pd.DataFrame, seed: int) -> pd.DataFrame:
                 rows.append((size, subject, third, *found, *_mean_over_models(layers, "shuffled", random)[2:]))
     names = [f"{name}{end}" for name in ("similarity", "shuffled") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["size", "subject", "third", "models", "layers", *names])
-
-
-# Sentences, of the rows of one size
-
-
-def find_layers(layer_depths: pd.DataFrame, banding: pd.DataFrame, covariance_thirds: pd.DataFrame) -> list[str]:
-    """Dead and noisy kernels, entropy and orthogonality, banding, covariance; each only with an interval."""
-    words = []
-    means = layer_depths[layer_depths["subject"] == "real"].dropna(subset=["low"]).set_index(["measure", "depth"])
-    if ("dead", "all") in means.index:
-        dead, noisy = means.loc[("dead", "all")], means.loc["noisy"]
-        words.append(f"Of the kernels of a layer, {percent(*dead[MEAN])} are dead on average.")
-        text = f"{percent(*noisy.loc['all', MEAN])} of its live kernels are no more like a template than noise is"
-        fifths = noisy.drop(index="all")
-        if len(fifths) > 1:
-            names = dict(zip(FIFTHS, ("first", "second", "third", "fourth", "last"), strict=True))
-            ends = (f"{percent(*fifths.loc[end, MEAN])} in the {names[end]} fifth" for end in fifths.index[[0, -1]])
-            text += f", {' and '.join(ends)} of the depth"
-        words.append(f"{text}; of Gaussian kernels {percent(noisy.loc['all', 'chance'])} are.")
-    for measure, name in (("variance_entropy", "variance entropy"), ("orthogonality", "orthogonality")):
-        if (measure, "all") in means.index:
-            row = means.loc[(measure, "all")]
-            words.append(
-                f"The {name} of a layer is {with_interval(*row[MEAN])}, of Gaussian layers {row['chance']:.2f}."
-            )
-    for row in banding[banding["subject"] == "real"].dropna(subset=["low"]).itertuples():
-        words.append(
-            f"The log2 ratio of row to column energy is {row.last:.2f} in the last fifth of the depth and "
-            f"{row.others:.2f} before, a difference of {with_interval(row.difference, row.low, row.high)} over "
-            f"{row.models} networks."
-        )
-    thirds = covariance_thirds[(covariance_thirds["third"] == "all") & (covariance_thirds["subject"] == "real")]
-    for row in thirds.dropna(subset=["similarity_low"]).itertuples():
-        words.append(
-            "The covariance of a layer and that of other networks at the same third of the depth have a cosine of "
-            f"{with_interval(row.similarity, row.similarity_low, row.similarity_high)}, with the taps of its kernels "
-            f"shuffled {with_interval(row.shuffled, row.shuffled_low, row.shuffled_high)}."
-        )
-    return words

@@ -12,17 +12,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kernel_atlas.evidence.comparisons import seed_of, with_interval
+from kernel_atlas.evidence.comparisons import seed_of
 from kernel_atlas.evidence.picked import SUBJECTS
 from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.patterns import family_of
 from kernel_atlas.statistics import bootstrap_share
-from kernel_atlas.words import number, percent
 
 # where padding would push a pattern with stride 2, as a unit vector (x right, y up)
 PUSH = {"symmetric": np.array([1, -1]) / np.sqrt(2), "same": np.array([-1, 1]) / np.sqrt(2)}
 SHUFFLES = 200
-VALUE = ["value", "low", "high"]
 
 
 def measure_offsets(picked: pa.Table, padding: Mapping[str, str | None], seed: int) -> dict[str, pd.DataFrame]:
@@ -205,30 +203,3 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
             is_square = (kind[part.index] == "square").astype(float)
             add(f"square share, stride {stride}", part, is_square, "higher for stride 2" if stride == "2" else "")
     return pd.DataFrame(rows, columns=["size", "test", "models", "kernels", "value", "low", "high", "expected"])
-
-
-def find_offsets(padding: pd.DataFrame) -> list[str]:
-    """The hypothesis of padding, as far as the rows of one size can say."""
-    tests = padding.dropna(subset=["low"]).set_index("test")
-    words = []
-    if "square - centre" in tests.index:
-        row = tests.loc["square - centre"]
-        words.append(
-            f"The centre of energy of Square kernels lies {with_interval(*row[VALUE])} taps farther from the middle "
-            f"than that of Centre kernels, on average over {row['models']} networks with both."
-        )
-    for test, row in tests[tests.index.str.startswith("push square")].iterrows():
-        _, stride, style = test.split(", ")
-        style = {"same": "TensorFlow's SAME", "symmetric": "symmetric"}[style]
-        words.append(
-            f"With {style} padding and {stride.replace(' ', '-')}, Square kernels lie {with_interval(*row[VALUE])} "
-            f"taps towards where stride-2 would push them, over {number(row['kernels'])} kernels of {row['models']} "
-            "networks."
-        )
-    share = tests[tests.index.str.startswith("square share")]
-    if len(share) > 1:
-        parts = (
-            f"{percent(*row[VALUE])} with {test.split(', ')[1].replace(' ', '-')}" for test, row in share.iterrows()
-        )
-        words.append(f"Of Square and Centre kernels, Square are {', '.join(parts)}.")
-    return words

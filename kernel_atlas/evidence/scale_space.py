@@ -289,19 +289,3 @@ def summarise_scale_space(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     rows = [(size, source, len(best), best.median(), best.min(), best.max()) for size, source, best in parts]
     names = ["size", "source", "filters", "best_cosine_median", "best_cosine_low", "best_cosine_high"]
     return pd.DataFrame(rows, columns=names)
-
-
-def find_scale_space(size: str, summary: pd.DataFrame) -> list[str]:
-    """What the tables say of one size, in plain sentences."""
-    rows = summary[summary["size"] == size].set_index("source")
-    if "noise" not in rows.index:
-        return []
-    words = {"published": "eight published master key filters", "prototypes": "prototypes"}
-    noise = rows.loc["noise"]
-    return [
-        f"The best discrete scale-space models of the {words[source]} of {size} have a median absolute cosine of "
-        f"{row.best_cosine_median:.3f} with them (from {row.best_cosine_low:.3f} to {row.best_cosine_high:.3f}, "
-        f"{row.filters} kernels), of Gaussian noise {noise.best_cosine_median:.3f} "
-        f"(from {noise.best_cosine_low:.3f} to {noise.best_cosine_high:.3f})."
-        for source, row in rows.drop(index="noise").iterrows()
-    ]
