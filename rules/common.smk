@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import sys
+from itertools import chain
 
 import pandas as pd
 

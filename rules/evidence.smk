@@ -1,19 +1,79 @@
 """Ask how sure the clusters are, and against what.
 
 Inputs: the shards, the assignments, the encoders and their clusters, the tables of shares.
-Outputs: results/evidence/KxK/kernels.parquet, the kernels that the evidence is about; results/evidence/KxK/TABLE.csv of
-each size; results/evidence/TABLE.csv, those of all sizes together.
-Each question is a module of kernel_atlas/evidence and a rule here. What trains asks for a GPU, as training does.
+Outputs: results/evidence/KxK/kernels.parquet, the kernels that the evidence is about; results/evidence/TABLE.csv, every
+table of `TABLES` and `PARTS`, the latter put together from results/evidence/KxK/TABLE.csv.
+Each question is a module of kernel_atlas/evidence and a rule here. What trains or fits asks for a GPU, as training does.
 """
 
-# Tables with rows of each size, made by a job of each size, and those that one job makes for all.
-SIZE_TABLES = ["controls"]
-WHOLE_TABLES = []
+# The tables that a rule makes of each size, and those that one makes of all.
+PARTS = {
+    "compare_controls": ["controls"],
+    "compare_baselines": ["baselines", "agreement"],
+    "measure_stability": ["stability", "restarts", "stability_summary"],
+    "fit_kernels": [
+        "fits",
+        "fit_explained",
+        "fit_labels",
+        "fit_cosines",
+        "fit_scales",
+        "fit_orientations",
+        "fit_cardinal",
+        "fit_crosses",
+    ],
+    "match_keys": ["master_keys", "master_key_shares", "key_sets", "greedy_sets"],
+    "measure_offsets": ["offsets", "padding"],
+}
+TABLES = {
+    "fit_scale_space": ["scale_space", "scale_space_summary"],
+    "compare_networks": [
+        "correlations",
+        "contrasts",
+        "contrast_kinds",
+        "depth",
+        "trends",
+        "knees",
+    ],
+    "measure_layers": [
+        "layer_measures",
+        "entropy_normaliser",
+        "layer_depths",
+        "banding",
+        "covariance",
+        "covariance_thirds",
+    ],
+}
 EVIDENCE = (
-    expand("results/evidence/{table}.csv", table=[*SIZE_TABLES, *WHOLE_TABLES])
+    expand(
+        "results/evidence/{table}.csv",
+        table=[*chain(*PARTS.values()), *chain(*TABLES.values())],
+    )
     if config["evidence"]["wanted"]
     else []
 )
+
+
+def parts_of(rule):
+    """The tables that a rule makes of each size, by name."""
+    return {name: f"results/evidence/{{size}}/{name}.csv" for name in PARTS[rule]}
+
+
+def tables_of(rule):
+    """The tables that a rule makes of all sizes, by name."""
+    return {name: f"results/evidence/{name}.csv" for name in TABLES[rule]}
+
+
+def subjects():
+    """What each model is to the evidence: real, untrained or dense."""
+    return {
+        model: subject_of(*MODELS.loc[model, ["use", "convolution"]])
+        for model in sorted(MODELS.index)
+    }
+
+
+def stated(column):
+    """Model -> what the sheet states in a column, of the models for which it does."""
+    return MODELS[column].dropna().sort_index().to_dict()
 
 
 localrules:
@@ -38,11 +98,8 @@ rule pick_kernels:
         mem_mb=memory(4000),
         runtime=60,
     params:
-        subjects={
-            model: subject_of(*MODELS.loc[model, ["use", "convolution"]])
-            for model in sorted(MODELS.index)
-        },
-        groups=MODELS["group"].dropna().sort_index().to_dict(),
+        subjects=subjects(),
+        groups=stated("group"),
         kernels=config["evidence"]["kernels"],
         seed=config["seed"],
     message:
@@ -57,7 +114,7 @@ rule compare_controls:
         encoder="results/autoencoder/{size}/encoder.safetensors",
         library=library("compare_controls.py"),
     output:
-        controls="results/evidence/{size}/controls.csv",
+        **parts_of("compare_controls"),
         examples="results/evidence/{size}/examples.parquet",
     log:
         "results/logs/compare_controls/{size}.log",
@@ -80,14 +137,236 @@ rule compare_controls:
         "../workflow_scripts/compare_controls.py"
 
 
+rule compare_baselines:
+    input:
+        merged="results/merged/{size}.parquet",
+        encoder="results/autoencoder/{size}/encoder.safetensors",
+        clusters="results/autoencoder/{size}/clusters.tsv",
+        library=library("compare_baselines.py"),
+    output:
+        **parts_of("compare_baselines"),
+    log:
+        "results/logs/compare_baselines/{size}.log",
+    benchmark:
+        "results/benchmarks/compare_baselines/{size}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=120,
+        gpu=1,
+    params:
+        thresholds=config["thresholds"],
+        kernels=config["evidence"]["kernels"],
+        restarts=config["evidence"]["restarts"],
+        steps=config["evidence"]["steps"],
+        seed=config["seed"],
+    message:
+        "Clustering the {wildcards.size} kernels by other methods"
+    script:
+        "../workflow_scripts/compare_baselines.py"
+
+
+rule measure_stability:
+    input:
+        merged="results/merged/{size}.parquet",
+        encoder="results/autoencoder/{size}/encoder.safetensors",
+        clusters="results/autoencoder/{size}/clusters.tsv",
+        library=library("measure_stability.py"),
+    output:
+        **parts_of("measure_stability"),
+    log:
+        "results/logs/measure_stability/{size}.log",
+    benchmark:
+        "results/benchmarks/measure_stability/{size}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=120,
+        gpu=1,
+    params:
+        **config["spectrum"],
+        thresholds=config["thresholds"],
+        kernels=config["evidence"]["kernels"],
+        restarts=config["evidence"]["restarts"],
+        bootstraps=config["evidence"]["bootstraps"],
+        steps=config["evidence"]["steps"],
+        seed=config["seed"],
+    message:
+        "Clustering the {wildcards.size} kernels again from other starts and other models"
+    script:
+        "../workflow_scripts/measure_stability.py"
+
+
+rule fit_kernels:
+    input:
+        kernels="results/evidence/{size}/kernels.parquet",
+        library=library("fit_kernels.py"),
+    output:
+        **parts_of("fit_kernels"),
+    log:
+        "results/logs/fit_kernels/{size}.log",
+    benchmark:
+        "results/benchmarks/fit_kernels/{size}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=120,
+        gpu=1,
+    params:
+        noise_kernels=config["noise_kernels"],
+        seed=config["seed"],
+    message:
+        "Fitting families of patterns to the {wildcards.size} kernels"
+    script:
+        "../workflow_scripts/fit_kernels.py"
+
+
+rule match_keys:
+    input:
+        kernels="results/evidence/{size}/kernels.parquet",
+        spectrum="results/autoencoder/{size}/spectrum.parquet",
+        clusters="results/autoencoder/{size}/clusters.tsv",
+        filters=beside("resources/master_key_filters.csv"),
+        library=library("match_keys.py"),
+    output:
+        **parts_of("match_keys"),
+    log:
+        "results/logs/match_keys/{size}.log",
+    benchmark:
+        "results/benchmarks/match_keys/{size}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        key_tolerance=config["evidence"]["key_tolerance"],
+        seed=config["seed"],
+    message:
+        "Matching the {wildcards.size} kernels with small sets of keys"
+    script:
+        "../workflow_scripts/match_keys.py"
+
+
+rule measure_offsets:
+    input:
+        kernels="results/evidence/{size}/kernels.parquet",
+        library=library("measure_offsets.py"),
+    output:
+        **parts_of("measure_offsets"),
+    log:
+        "results/logs/measure_offsets/{size}.log",
+    benchmark:
+        "results/benchmarks/measure_offsets/{size}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        padding=stated("padding"),
+        seed=config["seed"],
+    message:
+        "Measuring where the {wildcards.size} kernels have their energy"
+    script:
+        "../workflow_scripts/measure_offsets.py"
+
+
+rule fit_scale_space:
+    input:
+        spectra=atlas_files("spectrum.parquet"),
+        clusters=atlas_files("clusters.tsv"),
+        filters=beside("resources/master_key_filters.csv"),
+        library=library("fit_scale_space.py"),
+    output:
+        **tables_of("fit_scale_space"),
+    log:
+        "results/logs/fit_scale_space.log",
+    benchmark:
+        "results/benchmarks/fit_scale_space.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        seed=config["seed"],
+    message:
+        "Fitting scale-space models to filters and prototypes"
+    script:
+        "../workflow_scripts/fit_scale_space.py"
+
+
+rule compare_networks:
+    input:
+        models="results/statistics/models.csv",
+        layers="results/statistics/layers.csv",
+        thresholds="results/statistics/thresholds.csv",
+        datasets=beside("resources/datasets.tsv"),
+        contrasts=find_file(config["contrasts"]),
+        library=library("compare_networks.py"),
+    output:
+        **tables_of("compare_networks"),
+    log:
+        "results/logs/compare_networks.log",
+    benchmark:
+        "results/benchmarks/compare_networks.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        thresholds=config["thresholds"],
+        seed=config["seed"],
+    message:
+        "Comparing networks"
+    script:
+        "../workflow_scripts/compare_networks.py"
+
+
+rule measure_layers:
+    input:
+        shards=files_of("results/kernels/{model}", *USES),
+        inventory="results/inventory.parquet",
+        models="results/statistics/models.csv",
+        library=library("measure_layers.py"),
+    output:
+        **tables_of("measure_layers"),
+    log:
+        "results/logs/measure_layers.log",
+    benchmark:
+        "results/benchmarks/measure_layers.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=120,
+    params:
+        subjects=subjects(),
+        groups=stated("group"),
+        sides=config["sizes"],
+        seed=config["seed"],
+    message:
+        "Measuring layers"
+    script:
+        "../workflow_scripts/measure_layers.py"
+
+
 rule collect_evidence:
     input:
         parts=of_sizes(
-            *(f"results/evidence/{{size}}/{table}.csv" for table in SIZE_TABLES)
+            *(
+                f"results/evidence/{{size}}/{table}.csv"
+                for table in chain(*PARTS.values())
+            )
         ),
         library=library("collect_evidence.py"),
     output:
-        tables=expand("results/evidence/{table}.csv", table=SIZE_TABLES),
+        tables=expand("results/evidence/{table}.csv", table=chain(*PARTS.values())),
     log:
         "results/logs/collect_evidence.log",
     benchmark:

@@ -177,7 +177,7 @@ def tables_of(
     Returns
     -------
     dict of DataFrame
-        key_sets and greedy_sets; with filters also master_keys and master_key_shares.
+        master_keys and master_key_shares, both without rows where there are no filters; key_sets and greedy_sets.
     """
     subjects = _subjects(picked, seed)
     real = subjects["real"]
@@ -198,16 +198,21 @@ def tables_of(
         "k-means": [line_centres(choosing, KEYS, seed)],
         "greedy": [kernels[order[:KEYS]]],
     }
-    tables = {}
+    keys = np.zeros((KEYS, choosing.shape[1])) if filters is None else _flat(filters)
     if filters is not None:
-        keys = centre_and_normalise(filters.reshape(len(filters), -1))
         sets = {"published": [keys], **sets}
-        tables["master_keys"] = assign_keys(size, picked, keys)
-        tables["master_key_shares"] = share_keys(size, subjects, keys, seed)
+    tables = {
+        "master_keys": assign_keys(size, picked.slice(0, 0) if filters is None else picked, keys),
+        "master_key_shares": share_keys(size, {} if filters is None else subjects, keys, seed),
+    }
     tables["key_sets"] = compare_sets(size, sets, held_out, seed)
     chosen = candidates.iloc[order].reset_index(drop=True)
     tables["greedy_sets"] = tabulate_greedy(size, chosen, kernels[order], choosing, held_out, tolerance, seed)
     return tables
+
+
+def _flat(filters: np.ndarray) -> np.ndarray:
+    return centre_and_normalise(filters.reshape(len(filters), -1))
 
 
 def choosing_half(models: np.ndarray, seed: int) -> np.ndarray:

@@ -1,0 +1,28 @@
+"""One size: its kernels and its autoencoder -> what other methods make of the same kernels."""
+
+import torch
+from kernel_atlas.evidence.baselines import tables_of, training_units
+
+from kernel_atlas.assign import load_atlases
+from kernel_atlas.autoencoder import choose_device
+from kernel_atlas.errors import job_log
+from kernel_atlas.merge import training_kernels
+from kernel_atlas.tables import write_csv
+
+with job_log(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    given, params = snakemake.input, snakemake.params
+    (atlas,) = load_atlases([given.encoder], [given.clusters], params.thresholds).values()
+    tables = tables_of(
+        snakemake.wildcards.size,
+        training_kernels(given.merged),
+        training_units(given.merged),
+        atlas,
+        count=params.kernels,
+        restarts=params.restarts,
+        steps=params.steps,
+        seed=params.seed,
+        device=choose_device(snakemake.resources.get("gpu", 0)),
+    )
+    for name, table in tables.items():
+        write_csv(table, snakemake.output[name])

@@ -1,0 +1,18 @@
+"""All sizes: the published filters and the prototypes of clusters -> discrete scale-space models of them."""
+
+from pathlib import Path
+
+from kernel_atlas.clusters import read_clusters
+from kernel_atlas.errors import job_log
+from kernel_atlas.evidence.master_keys import find_prototypes, read_filters
+from kernel_atlas.evidence.scale_space import scale_space_table, summarise_scale_space
+from kernel_atlas.tables import read_table, write_csv
+
+with job_log(snakemake.log[0]):
+    prototypes = {
+        Path(spectrum).parent.name: find_prototypes(read_table(spectrum), read_clusters(clusters))
+        for spectrum, clusters in zip(snakemake.input.spectra, snakemake.input.clusters, strict=True)
+    }
+    table = scale_space_table(prototypes, read_filters(snakemake.input.filters))
+    write_csv(table, snakemake.output.scale_space)
+    write_csv(summarise_scale_space(table, snakemake.params.seed), snakemake.output.scale_space_summary)
