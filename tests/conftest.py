@@ -22,6 +22,8 @@ CODE = [
     "kernel_atlas",
     "schemas",
     "resources/timm_layers.parquet",
+    "resources/master_key_filters.csv",
+    "resources/datasets.tsv",
     "envs",
     "profiles",
 ]

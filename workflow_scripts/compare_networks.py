@@ -1,4 +1,4 @@
-"""All models: the tables of shares -> what goes with the share clustered and with depth, where threshold curves bend."""
+"""All models: the tables of shares -> what goes with the share clustered and with depth, where thresholds bend."""
 
 import pandas as pd
 
