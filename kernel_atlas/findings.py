@@ -17,6 +17,7 @@ SHARE = ["share", "share_low", "share_high"]
 MEAN = ["mean", "low", "high"]
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth, as evidence.layers writes them
 VALUE = ["value", "low", "high"]
+PUSHED = {"square": "of Square", "either": "of Square or Centre", "all": "of all kernels"}  # in tests of padding
 
 
 def state_findings(tables: Mapping[str, pd.DataFrame], sizes: Sequence[str]) -> pd.DataFrame:
@@ -243,6 +244,20 @@ def find_contrasts(contrast_kinds: pd.DataFrame) -> list[str]:
     return words
 
 
+def find_distances(distances: pd.DataFrame) -> list[str]:
+    """How far label shares of networks are apart, alike and not; where there are pairs of both."""
+    known = distances.dropna(subset=["low"]).set_index("pairs_of")
+    names = {"family": "of one family", "dataset": "trained on one data set", "neither": "with neither in common"}
+    parts = [
+        f"{interval(*known.loc[kind, ['jensen_shannon', 'low', 'high']])} between networks {name}"
+        for kind, name in names.items()
+        if kind in known.index
+    ]
+    if "neither" not in known.index or len(parts) < 2:
+        return []
+    return [f"The mean Jensen-Shannon distance of label shares is {', '.join(parts)}."]
+
+
 def find_depth(trends: pd.DataFrame, depth: pd.DataFrame) -> list[str]:
     """Crosses by depth, then the other families whose trend has an interval without zero."""
     words = []
@@ -267,9 +282,9 @@ def find_depth(trends: pd.DataFrame, depth: pd.DataFrame) -> list[str]:
 
 
 def find_knee(knees: pd.DataFrame) -> list[str]:
-    """The knee of the median network, and what noise allows."""
+    """The knee of the median network, and what noise allows; of fewer than five networks nothing is said."""
     words = []
-    for row in knees[knees["model"] == "all"].itertuples():
+    for row in knees[knees["model"] == "all"].dropna(subset=["knee_low"]).itertuples():
         words.append(
             "The threshold curve of the median network bends at "
             f"{interval(row.knee, row.knee_low, row.knee_high)}, where {percent(row.knee_share)} of its kernels "
@@ -325,16 +340,23 @@ def find_offsets(padding: pd.DataFrame) -> list[str]:
     if "square - centre" in tests.index:
         row = tests.loc["square - centre"]
         words.append(
-            f"The centre of energy of Square kernels lies {interval(*row[VALUE])} taps farther from the middle "
-            f"than that of Centre kernels, on average over {row['models']} networks with both."
+            f"The centre of energy of Square kernels lies {_taps(row)} taps farther from the middle than that of "
+            f"Centre kernels, on average over {row['models']} networks with both."
         )
-    for test, row in tests[tests.index.str.startswith("push square")].iterrows():
-        _, stride, style = test.split(", ")
-        style = {"same": "TensorFlow's SAME", "symmetric": "symmetric"}[style]
+    pushes = tests[tests.index.str.startswith("push ")]
+    parts = pushes.index.str.extract("push (?P<kind>[a-z]+), stride (?P<stride>.+), (?P<style>.+)").set_index(
+        pushes.index
+    )
+    for (stride, style), part in parts.groupby(["stride", "style"]):
+        said = [
+            f"{_taps(pushes.loc[test])} {PUSHED[kind]} in {pushes.loc[test, 'models']} networks"
+            for kind, test in zip(part["kind"], part.index, strict=True)
+            if kind in PUSHED
+        ]
         words.append(
-            f"With {style} padding and {stride.replace(' ', '-')}, Square kernels lie {interval(*row[VALUE])} "
-            f"taps towards where stride-2 would push them, over {number(row['kernels'])} kernels of {row['models']} "
-            "networks."
+            f"With {'SAME' if style == 'same' else 'symmetric'} padding and "
+            f"{'unknown strides' if stride == 'unknown' else f'stride-{stride}'}, kernels are off their middle by so "
+            f"many taps towards where stride-2 would push them: {', '.join(said)}."
         )
     share = tests[tests.index.str.startswith("square share")]
     if len(share) > 1:
@@ -353,6 +375,11 @@ def _left(row: pd.Series) -> str:
     return interval(row["mean"], row["mean_low"], row["mean_high"])
 
 
+def _taps(row: pd.Series) -> str:
+    """A length with its interval, in taps."""
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
 Finding = Callable[..., list[str]]
 # Of each size: functions of the rows of that size.
 PER_SIZE: dict[Finding, tuple[str, ...]] = {
@@ -366,6 +393,7 @@ PER_SIZE: dict[Finding, tuple[str, ...]] = {
     find_scale_space: ("scale_space_summary",),
     find_comparisons: ("correlations",),
     find_contrasts: ("contrast_kinds",),
+    find_distances: ("distances",),
     find_depth: ("trends", "depth"),
     find_layers: ("layer_depths", "banding", "covariance_thirds"),
     find_offsets: ("padding",),

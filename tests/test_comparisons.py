@@ -139,6 +139,27 @@ def test_chance_is_what_two_samples_of_the_same_kernels_differ_by():
     assert_allclose(np.mean(distances), np.mean(chances), rtol=0.25)
 
 
+def test_distances_within_a_family_and_between():
+    models = make_models(9, family=list("aaabbbccc"), dataset=["x", "y", "z"] * 3)
+    pairs = [(a, b) for a in range(9) for b in range(a + 1, 9)]
+    table = pd.DataFrame(
+        {
+            "size": "7x7",
+            "model_a": [f"m{a:03}" for a, _ in pairs],
+            "model_b": [f"m{b:03}" for _, b in pairs],
+            "jensen_shannon": [0.1 if a // 3 == b // 3 else 0.5 for a, b in pairs],
+        }
+    )
+    found = comparisons.summarise_distances(table, models, 0).set_index("pairs_of")
+    assert found["pairs"].to_dict() == {"all": 36, "family": 9, "dataset": 9, "neither": 18}
+    assert_allclose(found["jensen_shannon"], [0.4, 0.1, 0.5, 0.5])
+    assert_allclose(found.loc["family", ["low", "high"]].astype(float), 0.1)
+    assert found.loc["all", "low"] < 0.4 < found.loc["all", "high"]
+    (words,) = findings.find_distances(found.reset_index())
+    assert "0.10 [0.10, 0.10] between networks of one family" in words
+    assert findings.find_distances(found.reset_index().head(1)) == []
+
+
 def test_crosses_that_grow_with_depth():
     random = np.random.default_rng(3)
     networks = {}

@@ -239,7 +239,8 @@ def test_a_push_by_padding_is_found(pushed):
         assert tests.loc[f"push square, stride 1, {style}", "low"] < 0.02
     assert tests.loc["square - centre", "low"] > 0.3
     assert_allclose(tests.loc["square share, stride 2", "value"], 1)
-    assert len(findings.find_offsets(pushed["padding"])) == 6
+    words = findings.find_offsets(pushed["padding"])
+    assert len(words) == 6 and sum("SAME padding and stride-2" in text for text in words) == 1
 
 
 def test_offsets_by_label_stride_and_padding(pushed):

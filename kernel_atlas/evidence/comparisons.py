@@ -27,6 +27,7 @@ CURVES = 500  # resampled median curves; a knee is one of 50 thresholds, so that
 def compare(
     models: pd.DataFrame,
     layers: pd.DataFrame,
+    architectures: pd.DataFrame,
     thresholds: pd.DataFrame,
     datasets: pd.DataFrame,
     contrasts: pd.DataFrame,
@@ -37,8 +38,8 @@ def compare(
 
     Parameters
     ----------
-    models, layers, thresholds : DataFrame
-        results/statistics/models.csv, layers.csv, thresholds.csv.
+    models, layers, architectures, thresholds : DataFrame
+        Those tables of results/statistics.
     datasets, contrasts : DataFrame
         resources/datasets.tsv and config/contrasts.tsv.
     default_thresholds : mapping
@@ -48,7 +49,7 @@ def compare(
     Returns
     -------
     dict of DataFrame
-        correlations, contrasts, contrast_kinds, depth, trends, knees.
+        correlations, contrasts, contrast_kinds, distances, depth, trends, knees.
     """
     pairs = contrast(layers, contrasts, seed)
     counts = _families(layers, models)
@@ -56,6 +57,7 @@ def compare(
         "correlations": correlate(models, datasets, seed),
         "contrasts": pairs,
         "contrast_kinds": summarise_contrasts(pairs, seed),
+        "distances": summarise_distances(architectures, models, seed),
         "depth": smooth_depth(counts, seed),
         "trends": trend_with_depth(counts, seed),
         "knees": locate_knees(thresholds, models, default_thresholds, seed),
@@ -261,6 +263,53 @@ def summarise_contrasts(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
         rows.append((size, kind, len(part), *changes, *means, beyond))
     names = ["size", "contrast", "pairs", "difference", "low", "high", "absolute_difference"]
     return pd.DataFrame(rows, columns=[*names, "jensen_shannon", "chance", "beyond"])
+
+
+def summarise_distances(architectures: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """distances.csv: are networks of one family, or of one data set, nearer to each other than others?
+
+    Parameters
+    ----------
+    architectures : DataFrame
+        architectures.csv.
+    models : DataFrame
+        models.csv.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, pairs_of (`all`, `family`: networks of the same one, `dataset`, `neither`), models, pairs, jensen_shannon
+        (mean), low, high: over independent networks drawn with replacement; a pair counts as often as both were drawn.
+    """
+    rows = []
+    for size, part in architectures.groupby("size"):
+        networks = one_per_group(models[models["size"] == size]).set_index("model").sort_index()
+        part = part[part["model_a"].isin(networks.index) & part["model_b"].isin(networks.index)]
+        a, b = (networks.index.get_indexer(part[name]) for name in ("model_a", "model_b"))
+        same = {
+            column: (networks[column].to_numpy()[a] == networks[column].to_numpy()[b])
+            & networks[column].notna().to_numpy()[a]
+            for column in ("family", "dataset")
+        }
+        kinds = {"all": np.ones(len(part), bool)} | same | {"neither": ~same["family"] & ~same["dataset"]}
+        draws = np.random.default_rng(seed_of(seed, size)).multinomial(
+            len(networks), np.full(len(networks), 1 / len(networks)), RESAMPLES
+        )
+        for kind, chosen in kinds.items():
+            known, distance = np.zeros((2, len(networks), len(networks)))
+            known[a[chosen], b[chosen]] = 1
+            distance[a[chosen], b[chosen]] = part["jensen_shannon"].to_numpy()[chosen]
+            in_pairs = len(np.unique([a[chosen], b[chosen]]))
+            low = high = np.nan
+            if in_pairs >= FEWEST:
+                with np.errstate(invalid="ignore"):
+                    means = ((draws @ distance) * draws).sum(axis=1) / ((draws @ known) * draws).sum(axis=1)
+                tail = (1 - CONFIDENCE) / 2
+                low, high = np.nanquantile(means, [tail, 1 - tail])
+            if chosen.any():
+                rows.append((size, kind, in_pairs, chosen.sum(), distance.sum() / known.sum(), low, high))
+    return pd.DataFrame(rows, columns=["size", "pairs_of", "models", "pairs", "jensen_shannon", "low", "high"])
 
 
 # Depth

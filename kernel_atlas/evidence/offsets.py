@@ -165,8 +165,10 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
 
         - `square - centre`: mean length of the offset of Square less Centre kernels, mean over networks with both: > 0;
         - `square`, `centre`: their mean length;
-        - `push FAMILY, stride S, PADDING`: mean offset of Square, Centre or all kernels along `PUSH`: > 0 for stride 2,
-          0 for stride 1; for a stride that is unknown > 0 where some layers have stride 2;
+        - `push KIND, stride S, PADDING`: mean offset along `PUSH` of Square, Centre, either, or all kernels: > 0 for
+          stride 2, 0 for stride 1; for a stride that is unknown > 0 where some layers have stride 2. A cluster called
+          Square takes what its one prototype resembles, off to one side as that is; `either` and `all` are free of this
+          choice;
         - `square share, stride S`: share of Square among Square and Centre kernels: higher for stride 2.
     """
     real = kernels[kernels["subject"] == "real"].copy()
@@ -192,7 +194,13 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
         rows.append((size, "square - centre", len(pair), both.sum(), change.mean(), float(low), float(high), "> 0"))
     for name in ("square", "centre"):
         add(name, real[kind == name], real.loc[kind == name, "length"], "")
-    for name, chosen in (("square", kind == "square"), ("centre", kind == "centre"), ("all", kind.notna() | True)):
+    groups = {
+        "square": kind == "square",
+        "centre": kind == "centre",
+        "either": kind.notna(),
+        "all": kind.notna() | True,
+    }
+    for name, chosen in groups.items():
         for (stride, padding), part in real[chosen].groupby(["stride", "padding"]):
             if padding in PUSH:
                 along = part[["dx", "dy"]] @ PUSH[padding]
