@@ -30,6 +30,7 @@ TABLES = {
         "correlations",
         "contrasts",
         "contrast_kinds",
+        "distances",
         "depth",
         "trends",
         "knees",
@@ -304,6 +305,7 @@ rule compare_networks:
     input:
         models="results/statistics/models.csv",
         layers="results/statistics/layers.csv",
+        architectures="results/statistics/architectures.csv",
         thresholds="results/statistics/thresholds.csv",
         datasets=beside("resources/datasets.tsv"),
         contrasts=find_file(config["contrasts"]),

@@ -11,6 +11,7 @@ with job_log(snakemake.log[0]):
     tables = compare(
         models=pd.read_csv(given.models, dtype={"model": str}),
         layers=pd.read_csv(given.layers, dtype={"model": str}),
+        architectures=pd.read_csv(given.architectures, dtype={"model_a": str, "model_b": str}),
         thresholds=pd.read_csv(given.thresholds, dtype={"model": str}),
         datasets=pd.read_csv(given.datasets, sep="\t"),
         contrasts=pd.read_csv(given.contrasts, sep="\t"),
