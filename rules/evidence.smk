@@ -102,6 +102,7 @@ rule pick_kernels:
         subjects=subjects(),
         groups=stated("group"),
         kernels=config["evidence"]["kernels"],
+        dense_per_layer=config["dense_per_layer"],
         seed=config["seed"],
     message:
         "Picking {wildcards.size} kernels for the evidence"

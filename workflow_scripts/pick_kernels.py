@@ -14,6 +14,7 @@ with job_log(snakemake.log[0]):
         params.groups,
         side=int(snakemake.wildcards.size.split("x")[0]),
         count=params.kernels,
+        dense_per_layer=params.dense_per_layer,
         seed=params.seed,
     )
     write_table(kernels, snakemake.output.kernels)

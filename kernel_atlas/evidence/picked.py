@@ -32,6 +32,7 @@ def pick_kernels(
     groups: Mapping[str, str],
     side: int,
     count: int,
+    dense_per_layer: int,
     seed: int,
 ) -> pa.Table:
     """Draw at most `count` live kernels of each subject, every kernel with the same chance.
@@ -46,7 +47,10 @@ def pick_kernels(
         Model -> one of `SUBJECTS`.
     groups : mapping
         Model -> group, for models that share weights: of the real ones, that with most kernels of the size counts.
-    side, count, seed : int
+    side, count : int
+    dense_per_layer : int
+        Slices that were drawn from a layer of a regular convolution; the inventory counts all.
+    seed : int
 
     Returns
     -------
@@ -57,6 +61,9 @@ def pick_kernels(
     layers = inventory.assign(depth=inventory["layer_index"] / last.where(last > 0, 1))
     layers = layers[(layers["kh"] == side) & (layers["kw"] == side)]
     layers = _independent(layers.assign(subject=layers["model"].map(subjects)), groups)
+    layers["channels"] = layers["channels"].mask(
+        layers["subject"] == "dense", layers["channels"].clip(upper=dense_per_layer)
+    )
     folders = {Path(path).name: path for path in models}
     tables = {Path(path).stem: path for path in assignments}
     drawn = []
