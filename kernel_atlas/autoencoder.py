@@ -1,5 +1,7 @@
 """Train the autoencoder of one kernel size: an MLP with a code of one number in (0, 1). Using the result is `codes`.
 
+Codes of more numbers are for comparison (`evidence.baselines`); `codes` does not read them.
+
 The one-number code and the cosine loss are those of Babaiee et al. (ICLR 2024); the sigmoid is from their follow-up
 code. Widths, optimiser and length are not published and are chosen here.
 """
@@ -32,22 +34,24 @@ COLLAPSED = 1e-3  # standard deviation of the codes below which they all say the
 
 
 class Autoencoder(nn.Module):
-    """`taps -> 256 -> 128 -> 64 -> 1` through a sigmoid, and the mirror image back.
+    """`taps -> 256 -> 128 -> 64 -> code` through a sigmoid, and the mirror image back.
 
     Parameters
     ----------
     taps : int
         Taps of a kernel, 49 for 7x7.
+    code : int
+        Numbers in the code.
     """
 
-    def __init__(self, taps: int):
+    def __init__(self, taps: int, code: int = 1):
         super().__init__()
         self.taps = taps
-        self.encoder = _mlp(taps, *WIDTHS, 1)
-        self.decoder = _mlp(1, *reversed(WIDTHS), taps)
+        self.encoder = _mlp(taps, *WIDTHS, code)
+        self.decoder = _mlp(code, *reversed(WIDTHS), taps)
 
     def forward(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [n] in (0, 1) and dissimilarities [n] (1 - cosine to the reconstruction) of unit kernels [n, taps]."""
+        """Codes [n] (or [n, code]) in (0, 1) and dissimilarities [n], 1 - cosine to the reconstruction, of unit kernels."""
         codes = torch.sigmoid(self.encoder(kernels))
         decoded = self.decoder(codes)
         decoded = decoded - decoded.mean(1, keepdim=True)
@@ -79,6 +83,7 @@ def train(
     steps: int,
     device: str = "cpu",
     report: Callable[[str], None] = print,
+    code: int = 1,
 ) -> tuple[Autoencoder, pd.DataFrame]:
     """Train from several random starts and keep the one with the lowest held-out loss.
 
@@ -97,6 +102,8 @@ def train(
         `cpu` or `cuda`. The whole set is kept there; where it runs out of memory, all is done again on the CPU.
     report : callable
         Receives lines of progress.
+    code : int
+        Numbers in the code.
 
     Returns
     -------
@@ -111,16 +118,16 @@ def train(
         All starts collapsed.
     """
     try:
-        return _train(kernels, seed, restarts, steps, device, report)
+        return _train(kernels, seed, restarts, steps, device, report, code)
     except torch.OutOfMemoryError:
         if device == "cpu":
             raise
         report(f"{device} is out of memory: training on the CPU, which takes longer")
-        return _train(kernels, seed, restarts, steps, "cpu", report)
+        return _train(kernels, seed, restarts, steps, "cpu", report, code)
 
 
 def _train(
-    kernels: np.ndarray, seed: int, restarts: int, steps: int, device: str, report: Callable[[str], None]
+    kernels: np.ndarray, seed: int, restarts: int, steps: int, device: str, report: Callable[[str], None], code: int
 ) -> tuple[Autoencoder, pd.DataFrame]:
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU; no effect on a CPU
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
@@ -137,7 +144,9 @@ def _train(
     for start in range(restarts):
         bar.set_description(f"{kernels.shape[1]} taps, start {start + 1} of {restarts}")
         bar.update(start * steps - bar.n)
-        model, history = _train_once(training, held_out, 1000 * seed + start, steps, start, report, bar)
+        torch.manual_seed(1000 * seed + start)
+        model = Autoencoder(kernels.shape[1], code).to(device)
+        history = _train_once(model, training, held_out, steps, start, report, bar)
         histories.append(history.assign(start=start, seed=1000 * seed + start))
         loss = history["held_out_loss"].min()
         collapsed = history["collapsed"].iloc[-1]
@@ -156,10 +165,14 @@ def _train(
 
 
 def _train_once(
-    training: Tensor, held_out: Tensor, seed: int, steps: int, start: int, report: Callable[[str], None], bar: tqdm
-) -> tuple[Autoencoder, pd.DataFrame]:
-    torch.manual_seed(seed)
-    model = Autoencoder(training.shape[1]).to(training.device)
+    model: Autoencoder,
+    training: Tensor,
+    held_out: Tensor,
+    steps: int,
+    start: int,
+    report: Callable[[str], None],
+    bar: tqdm,
+) -> pd.DataFrame:
     optimiser = torch.optim.Adam(model.parameters(), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.1)
     batches = _batches(len(training), batch_size(len(training)), training.device)
@@ -176,7 +189,7 @@ def _train_once(
             continue
         with torch.no_grad():
             codes, dissimilarity = model(held_out)
-        held_out_loss, spread = dissimilarity.mean().item(), codes.std(correction=0).item()
+        held_out_loss, spread = dissimilarity.mean().item(), codes.std(0, correction=0).max().item()
         collapsed = spread < COLLAPSED
         rows.append((step, total.item() / ((step - 1) % LOOK + 1), held_out_loss, spread, collapsed))
         total.zero_()
@@ -191,7 +204,7 @@ def _train_once(
         if step > 0.15 * steps and (collapsed or step - best_step > PATIENCE * steps):
             break
     model.load_state_dict(best_state)
-    return model, pd.DataFrame(rows, columns=["step", "loss", "held_out_loss", "code_std", "collapsed"])
+    return pd.DataFrame(rows, columns=["step", "loss", "held_out_loss", "code_std", "collapsed"])
 
 
 def _batches(kernels: int, batch: int, device: torch.device) -> Iterator[Tensor]:
