@@ -1,0 +1,220 @@
+"""Why an autoencoder? What other methods make of the same kernels, and how far they agree with it.
+
+Every method gives a kernel a reconstruction: the nearest of k prototypes (k-means, Gaussian mixture, HDBSCAN), k
+principal components, or what a decoder draws from a code of k numbers. A kernel is clustered if its dissimilarity to
+that is below the threshold. All are fitted on one half of the kernels and judged on that half, on the other one, and on
+Gaussian noise. The halves share no model, or no layer where there are few models, as kernels trained together are alike.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, normalized_mutual_info_score, silhouette_score
+from sklearn.mixture import GaussianMixture
+
+from kernel_atlas import autoencoder
+from kernel_atlas.assign import Atlas
+from kernel_atlas.clusters import cluster_of
+from kernel_atlas.errors import AtlasError
+from kernel_atlas.evidence.controls import make_control
+from kernel_atlas.kernels import centre_and_normalise
+from kernel_atlas.statistics import FEWEST, bootstrap_share
+from kernel_atlas.tables import read_table
+
+PROTOTYPES = (4, 8, 10, 16, 32)
+COMPONENTS = range(1, 9)
+CODES = (1, 2, 3)
+SMALLEST = 0.01  # share of the kernels that a cluster of HDBSCAN needs, as a stretch of the spectrum does
+SCORED = 2000  # kernels that silhouette and Davies-Bouldin are computed on at most: silhouette compares all pairs
+
+Judge = Callable[[np.ndarray], np.ndarray]  # unit kernels [n, taps] -> dissimilarities [n]
+
+
+class Method(NamedTuple):
+    """A method fitted to kernels: its name, its k, its dissimilarities and, if it clusters, the labels it gave them."""
+
+    method: str
+    k: int
+    dissimilarity: Judge
+    labels: np.ndarray | None = None
+
+
+def training_units(merged: str | Path) -> np.ndarray:
+    """Which of the independent units each of `merge.training_kernels` is from, int [n].
+
+    Units are models, or layers where fewer than ten models would leave a half with too few for an interval.
+    """
+    table = read_table(merged, ["model", "layer_index", "dead"]).to_pandas()
+    live = table[~table["dead"]]
+    names = ["model"] if live["model"].nunique() >= 2 * FEWEST else ["model", "layer_index"]
+    return live.groupby(names).ngroup().to_numpy()
+
+
+def tables_of(
+    size: str,
+    kernels: np.ndarray,
+    units: np.ndarray,
+    atlas: Atlas,
+    count: int,
+    steps: int,
+    seed: int,
+    device: str = "cpu",
+) -> dict[str, pd.DataFrame]:
+    """The tables `baselines` and `agreement` of one size.
+
+    Parameters
+    ----------
+    size : str
+        `7x7`.
+    kernels : float32 array [n, taps]
+        Unit kernels that trained the autoencoder.
+    units : int array [n]
+        From `training_units`.
+    atlas : Atlas
+        The autoencoder of the main run and its clusters. It has seen both halves and so has no held-out share; the
+        method `retrained` is the same autoencoder trained on the one half, with codes of one, two and three numbers.
+    count : int
+        Kernels drawn, all where there are fewer.
+    steps : int
+        Steps of the optimiser in the one start of a `retrained` autoencoder.
+    seed : int
+    device : str
+        That trains.
+
+    Returns
+    -------
+    baselines : DataFrame
+        A row for each method and k. Intervals are bootstrapped over units. `difference` is the held-out share of
+        `retrained` with k = 1 less that of the row, on the same kernels. Silhouette and Davies-Bouldin (Davies &
+        Bouldin 1979) are of a method's own labels on fitted kernels, HDBSCAN's noise left out; `scored` is how many.
+    agreement : DataFrame
+        A row for each pair of labelings of the fitted kernels. Of the autoencoder, the cluster of the code, near or not;
+        HDBSCAN's noise is one label. The adjusted Rand index (Hubert & Arabie 1985) is 0 by chance and 1 for equals.
+    """
+    random = np.random.default_rng([seed, kernels.shape[1], 1])
+    drawn = np.sort(random.choice(len(kernels), min(count, len(kernels)), replace=False))
+    kernels, units = kernels[drawn], units[drawn]
+    there = random.permutation(np.unique(units))
+    in_half = np.isin(units, there[: (len(there) + 1) // 2])
+    fitted, held_out = kernels[in_half], kernels[~in_half]
+    noise = centre_and_normalise(make_control("gaussian", kernels, seed))
+
+    main = Method("autoencoder", 1, *_of_atlas(atlas, fitted))
+    methods = [main, *_retrained(fitted, steps, seed, device), *_clustered(fitted, seed), *_components(fitted, seed)]
+    near = {(m.method, m.k): m.dissimilarity(held_out) < atlas.threshold for m in methods if m is not main}
+    reference = near.get(("retrained", 1), np.full(len(held_out), np.nan))
+    scored = np.sort(random.choice(len(fitted), min(SCORED, len(fitted)), replace=False))
+    rows = []
+    for m in methods:
+        row = {"size": size, "method": m.method, "k": m.k}
+        row |= _share(m.dissimilarity(fitted) < atlas.threshold, units[in_half], seed, "clustered_share", "")
+        here = near.get((m.method, m.k), np.full(len(held_out), np.nan))
+        row |= _share(here, units[~in_half], seed, "held_out_share", "held_out_")
+        row |= _share(reference - here.astype(float), units[~in_half], seed, "difference", "difference_")
+        row |= {"noise_share": (m.dissimilarity(noise) < atlas.threshold).mean(), "kernels": len(fitted)}
+        rows.append(row | {"held_out_kernels": len(held_out)} | _validity(fitted[scored], m.labels, scored))
+    names = ["size", "method", "k", "clustered_share", "low", "high", "held_out_share", "noise_share", "kernels"]
+    names += ["silhouette", "davies_bouldin", "scored", "held_out_low", "held_out_high", "held_out_kernels"]
+    names += ["difference", "difference_low", "difference_high"]
+    return {"baselines": pd.DataFrame(rows)[names], "agreement": _agreement(size, methods)}
+
+
+def _of_atlas(atlas: Atlas, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
+    number = atlas.clusters["cluster"].to_numpy()
+    labels = number[cluster_of(atlas.coder.encode(fitted), atlas.clusters)]
+    return lambda kernels: atlas.coder.reconstruct(kernels)[1], labels
+
+
+def _retrained(fitted: np.ndarray, steps: int, seed: int, device: str) -> Iterator[Method]:
+    """Autoencoders with codes of one to three numbers; one whose start collapsed is left out."""
+    for code in CODES:
+        try:
+            model, _ = autoencoder.train(fitted, seed, 1, steps, device, code=code)
+        except AtlasError as error:
+            print(f"code of {code}: {error}")
+            continue
+        yield Method("retrained", code, _judge(model))
+
+
+def _judge(model: autoencoder.Autoencoder) -> Judge:
+    def dissimilarity(kernels: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return model(torch.from_numpy(kernels))[1].numpy()
+
+    return dissimilarity
+
+
+def _clustered(fitted: np.ndarray, seed: int) -> Iterator[Method]:
+    """Methods with prototypes: the means of clusters, as unit kernels. Euclidean distance of these is cosine's order."""
+    numbers = [k for k in PROTOTYPES if k < len(fitted)]
+    for k in numbers:
+        means = KMeans(k, n_init=3, random_state=seed).fit(fitted)
+        yield Method("kmeans", k, _nearest(means.cluster_centers_), means.labels_)
+    for k in numbers:
+        # A full covariance has 1,225 numbers for 7x7, more than a component has kernels; one variance for all taps is
+        # k-means. A variance per tap is between, and at least that of a spread of 0.01 so that none shrinks to a point.
+        mixture = GaussianMixture(k, covariance_type="diag", reg_covar=1e-4, random_state=seed)
+        labels = mixture.fit_predict(fitted)
+        yield Method("gaussian_mixture", k, _nearest(mixture.means_), labels)
+    labels = HDBSCAN(min_cluster_size=max(5, round(SMALLEST * len(fitted))), copy=True).fit_predict(fitted)
+    found = range(labels.max() + 1)
+    means = np.array([fitted[labels == n].mean(axis=0) for n in found]).reshape(-1, fitted.shape[1])
+    yield Method("hdbscan", len(found), _nearest(means), labels)
+
+
+def _nearest(means: np.ndarray) -> Judge:
+    prototypes = centre_and_normalise(means)
+    return lambda kernels: 1 - (kernels @ prototypes.T).max(axis=1, initial=-1)
+
+
+def _components(fitted: np.ndarray, seed: int) -> Iterator[Method]:
+    """The mean and k principal components. One is the linear counterpart of a code of one number."""
+    for k in COMPONENTS:
+        if k < min(fitted.shape):
+            yield Method("pca", k, _projection(PCA(k, random_state=seed).fit(fitted)))
+
+
+def _projection(pca: PCA) -> Judge:
+    def dissimilarity(kernels: np.ndarray) -> np.ndarray:
+        drawn = centre_and_normalise(pca.inverse_transform(pca.transform(kernels)))
+        return 1 - np.einsum("nt,nt->n", drawn, kernels)
+
+    return dissimilarity
+
+
+def _share(near: np.ndarray, units: np.ndarray, seed: int, name: str, prefix: str) -> dict[str, float]:
+    """The mean of `near` [n] (bool, or a difference of two) and its interval over units; NaN where it is unknown."""
+    sums = pd.DataFrame({"near": near.astype(float), "unit": units}).groupby("unit")["near"].agg(["sum", "size"])
+    low, high = bootstrap_share(sums["sum"].to_numpy(), sums["size"].to_numpy(), [seed, 1])
+    if np.isnan(near).any() or not len(near):
+        return {name: np.nan, f"{prefix}low": np.nan, f"{prefix}high": np.nan}
+    return {name: near.mean(), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+
+
+def _validity(kernels: np.ndarray, labels: np.ndarray | None, scored: np.ndarray) -> dict[str, float]:
+    unknown = {"silhouette": np.nan, "davies_bouldin": np.nan, "scored": 0}
+    if labels is None:
+        return unknown
+    own = labels[scored] >= 0
+    kernels, labels = kernels[own], labels[scored][own]
+    if not 1 < len(np.unique(labels)) < len(labels):
+        return unknown
+    scores = {"silhouette": silhouette_score(kernels, labels), "davies_bouldin": davies_bouldin_score(kernels, labels)}
+    return scores | {"scored": len(labels)}
+
+
+def _agreement(size: str, methods: list[Method]) -> pd.DataFrame:
+    labelings = [m for m in methods if m.labels is not None]
+    rows = []
+    for n, a in enumerate(labelings):
+        for b in labelings[n + 1 :]:
+            scores = adjusted_rand_score(a.labels, b.labels), normalized_mutual_info_score(a.labels, b.labels)
+            rows.append((size, a.method, a.k, b.method, b.k, *scores, len(a.labels)))
+    names = ["size", "method_a", "k_a", "method_b", "k_b", "adjusted_rand", "normalised_mutual_information", "kernels"]
+    return pd.DataFrame(rows, columns=names)
