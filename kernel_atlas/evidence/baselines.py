@@ -2,8 +2,8 @@
 
 Every method gives a kernel a reconstruction: the nearest of k prototypes (k-means, Gaussian mixture, HDBSCAN), k
 principal components, or what a decoder draws from a code of k numbers. A kernel is clustered if its dissimilarity to
-that is below the threshold. All are fitted on one half of the kernels and judged on that half, on the other one, and on
-Gaussian noise. The halves share no model, or no layer where there are few models, as kernels trained together are alike.
+that is below the threshold. All are fitted on one half of the kernels and judged on that half, on the other one, and
+on Gaussian noise. The halves share no model, or no layer where models are few: kernels trained together are alike.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,25 +24,30 @@ from kernel_atlas.clusters import cluster_of
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.kernels import centre_and_normalise
-from kernel_atlas.statistics import FEWEST, bootstrap_share
+from kernel_atlas.statistics import CONFIDENCE, FEWEST, bootstrap_share
 from kernel_atlas.tables import read_table
+from kernel_atlas.words import number, percent
 
+STARTS = 3  # of k-means and mixtures; the best by their own measure is kept
 PROTOTYPES = (4, 8, 10, 16, 32)
 COMPONENTS = range(1, 9)
 CODES = (1, 2, 3)
+NAMES = {"kmeans": "k-means", "gaussian_mixture": "a Gaussian mixture", "hdbscan": "HDBSCAN"}
 SMALLEST = 0.01  # share of the kernels that a cluster of HDBSCAN needs, as a stretch of the spectrum does
+HALVES = 100  # random halves of the units that the interval of an adjusted Rand index is from
 SCORED = 2000  # kernels that silhouette and Davies-Bouldin are computed on at most: silhouette compares all pairs
 
 Judge = Callable[[np.ndarray], np.ndarray]  # unit kernels [n, taps] -> dissimilarities [n]
 
 
 class Method(NamedTuple):
-    """A method fitted to kernels: its name, its k, its dissimilarities and, if it clusters, the labels it gave them."""
+    """A method fitted to kernels: its name and k, its dissimilarities, its labels if it clusters, its random starts."""
 
     method: str
     k: int
     dissimilarity: Judge
     labels: np.ndarray | None = None
+    starts: int = 1
 
 
 def training_units(merged: str | Path) -> np.ndarray:
@@ -62,6 +67,7 @@ def tables_of(
     units: np.ndarray,
     atlas: Atlas,
     count: int,
+    restarts: int,
     steps: int,
     seed: int,
     device: str = "cpu",
@@ -81,11 +87,12 @@ def tables_of(
         method `retrained` is the same autoencoder trained on the one half, with codes of one, two and three numbers.
     count : int
         Kernels drawn, all where there are fewer.
-    steps : int
-        Steps of the optimiser in the one start of a `retrained` autoencoder.
+    restarts : int
+        Random starts of the `retrained` code of one number. As in the main run the best on a held-out tenth of the
+        half is kept: starts differ by more than layers do. Longer codes have one, which can only understate them.
+    steps, device
+        As `autoencoder.train`.
     seed : int
-    device : str
-        That trains.
 
     Returns
     -------
@@ -94,8 +101,10 @@ def tables_of(
         `retrained` with k = 1 less that of the row, on the same kernels. Silhouette and Davies-Bouldin (Davies &
         Bouldin 1979) are of a method's own labels on fitted kernels, HDBSCAN's noise left out; `scored` is how many.
     agreement : DataFrame
-        A row for each pair of labelings of the fitted kernels. Of the autoencoder, the cluster of the code, near or not;
-        HDBSCAN's noise is one label. The adjusted Rand index (Hubert & Arabie 1985) is 0 by chance and 1 for equals.
+        A row for each pair of labelings of the fitted kernels. Of the autoencoder, the cluster of the code, near or
+        not; HDBSCAN's noise is one label. The adjusted Rand index (Hubert & Arabie 1985) is 0 by chance and 1 for
+        equals. Its interval, for pairs with the autoencoder, is of random halves of the units, which vary about the
+        whole as much as the whole does about the truth (Politis & Romano 1994).
     """
     random = np.random.default_rng([seed, kernels.shape[1], 1])
     drawn = np.sort(random.choice(len(kernels), min(count, len(kernels)), replace=False))
@@ -106,13 +115,14 @@ def tables_of(
     noise = centre_and_normalise(make_control("gaussian", kernels, seed))
 
     main = Method("autoencoder", 1, *_of_atlas(atlas, fitted))
-    methods = [main, *_retrained(fitted, steps, seed, device), *_clustered(fitted, seed), *_components(fitted, seed)]
+    methods = [main, *_retrained(fitted, restarts, steps, seed, device)]
+    methods += [*_clustered(fitted, seed), *_components(fitted, seed)]
     near = {(m.method, m.k): m.dissimilarity(held_out) < atlas.threshold for m in methods if m is not main}
     reference = near.get(("retrained", 1), np.full(len(held_out), np.nan))
     scored = np.sort(random.choice(len(fitted), min(SCORED, len(fitted)), replace=False))
     rows = []
     for m in methods:
-        row = {"size": size, "method": m.method, "k": m.k}
+        row = {"size": size, "method": m.method, "k": m.k, "starts": m.starts}
         row |= _share(m.dissimilarity(fitted) < atlas.threshold, units[in_half], seed, "clustered_share", "")
         here = near.get((m.method, m.k), np.full(len(held_out), np.nan))
         row |= _share(here, units[~in_half], seed, "held_out_share", "held_out_")
@@ -121,8 +131,8 @@ def tables_of(
         rows.append(row | {"held_out_kernels": len(held_out)} | _validity(fitted[scored], m.labels, scored))
     names = ["size", "method", "k", "clustered_share", "low", "high", "held_out_share", "noise_share", "kernels"]
     names += ["silhouette", "davies_bouldin", "scored", "held_out_low", "held_out_high", "held_out_kernels"]
-    names += ["difference", "difference_low", "difference_high"]
-    return {"baselines": pd.DataFrame(rows)[names], "agreement": _agreement(size, methods)}
+    names += ["difference", "difference_low", "difference_high", "starts"]
+    return {"baselines": pd.DataFrame(rows)[names], "agreement": _agreement(size, methods, units[in_half], random)}
 
 
 def _of_atlas(atlas: Atlas, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
@@ -131,15 +141,16 @@ def _of_atlas(atlas: Atlas, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
     return lambda kernels: atlas.coder.reconstruct(kernels)[1], labels
 
 
-def _retrained(fitted: np.ndarray, steps: int, seed: int, device: str) -> Iterator[Method]:
-    """Autoencoders with codes of one to three numbers; one whose start collapsed is left out."""
+def _retrained(fitted: np.ndarray, restarts: int, steps: int, seed: int, device: str) -> Iterator[Method]:
+    """Autoencoders with codes of one to three numbers; one whose starts all collapsed is left out."""
     for code in CODES:
+        starts = restarts if code == 1 else 1
         try:
-            model, _ = autoencoder.train(fitted, seed, 1, steps, device, code=code)
+            model, _ = autoencoder.train(fitted, seed, starts, steps, device, code=code)
         except AtlasError as error:
             print(f"code of {code}: {error}")
             continue
-        yield Method("retrained", code, _judge(model))
+        yield Method("retrained", code, _judge(model), starts=starts)
 
 
 def _judge(model: autoencoder.Autoencoder) -> Judge:
@@ -151,17 +162,17 @@ def _judge(model: autoencoder.Autoencoder) -> Judge:
 
 
 def _clustered(fitted: np.ndarray, seed: int) -> Iterator[Method]:
-    """Methods with prototypes: the means of clusters, as unit kernels. Euclidean distance of these is cosine's order."""
+    """Methods with prototypes: the means of clusters. Euclidean distance of unit kernels is cosine's order."""
     numbers = [k for k in PROTOTYPES if k < len(fitted)]
     for k in numbers:
-        means = KMeans(k, n_init=3, random_state=seed).fit(fitted)
-        yield Method("kmeans", k, _nearest(means.cluster_centers_), means.labels_)
+        means = KMeans(k, n_init=STARTS, random_state=seed).fit(fitted)
+        yield Method("kmeans", k, _nearest(means.cluster_centers_), means.labels_, STARTS)
     for k in numbers:
         # A full covariance has 1,225 numbers for 7x7, more than a component has kernels; one variance for all taps is
         # k-means. A variance per tap is between, and at least that of a spread of 0.01 so that none shrinks to a point.
-        mixture = GaussianMixture(k, covariance_type="diag", reg_covar=1e-4, random_state=seed)
+        mixture = GaussianMixture(k, covariance_type="diag", reg_covar=1e-4, n_init=STARTS, random_state=seed)
         labels = mixture.fit_predict(fitted)
-        yield Method("gaussian_mixture", k, _nearest(mixture.means_), labels)
+        yield Method("gaussian_mixture", k, _nearest(mixture.means_), labels, STARTS)
     labels = HDBSCAN(min_cluster_size=max(5, round(SMALLEST * len(fitted))), copy=True).fit_predict(fitted)
     found = range(labels.max() + 1)
     means = np.array([fitted[labels == n].mean(axis=0) for n in found]).reshape(-1, fitted.shape[1])
@@ -209,12 +220,69 @@ def _validity(kernels: np.ndarray, labels: np.ndarray | None, scored: np.ndarray
     return scores | {"scored": len(labels)}
 
 
-def _agreement(size: str, methods: list[Method]) -> pd.DataFrame:
-    labelings = [m for m in methods if m.labels is not None]
-    rows = []
+def _agreement(size: str, methods: list[Method], units: np.ndarray, random: np.random.Generator) -> pd.DataFrame:
+    there = np.unique(units)
+    halves = [
+        random.choice(there, len(there) // 2, replace=False) for _ in range(HALVES if len(there) >= FEWEST else 0)
+    ]
+    halves = [np.isin(units, half) for half in halves]
+    labelings, rows = [m for m in methods if m.labels is not None], []
     for n, a in enumerate(labelings):
         for b in labelings[n + 1 :]:
+            low = high = np.nan
+            if a is labelings[0] and halves:
+                spread = [adjusted_rand_score(a.labels[half], b.labels[half]) for half in halves]
+                low, high = np.quantile(spread, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
             scores = adjusted_rand_score(a.labels, b.labels), normalized_mutual_info_score(a.labels, b.labels)
-            rows.append((size, a.method, a.k, b.method, b.k, *scores, len(a.labels)))
+            rows.append((size, a.method, a.k, b.method, b.k, *scores, len(a.labels), low, high))
     names = ["size", "method_a", "k_a", "method_b", "k_b", "adjusted_rand", "normalised_mutual_information", "kernels"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=[*names, "low", "high"])
+
+
+def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str]:
+    """How a code of one number compares with other methods on kernels that neither was fitted on, and agrees with them.
+
+    Parameters
+    ----------
+    baselines, agreement : DataFrame
+        The rows of one size.
+    """
+    rows = baselines.set_index(["method", "k"])
+    if ("retrained", 1) not in rows.index or np.isnan(rows.loc[("retrained", 1), "held_out_low"]):
+        return []
+    one, ten = rows.loc[("retrained", 1)], rows.loc[("kmeans", 10)]
+    others = {"k-means with k = 10": ten, "one principal component": rows.loc[("pca", 1)]}
+    longer = {"a code of two": ("retrained", 2), "a code of three": ("retrained", 3)}
+    others |= {words: rows.loc[key] for words, key in longer.items() if key in rows.index}
+    said = [
+        "Of kernels of networks or layers that a method was not fitted on, an autoencoder with a code of one number "
+        f"(the best of {one['starts']} starts) clusters {_held_out(one)}, "
+        f"{', '.join(f'{words} {_held_out(row)}' for words, row in others.items())}; "
+        f"of Gaussian noise the code of one {percent(one['noise_share'])}, k-means {percent(ten['noise_share'])}."
+    ]
+    means = baselines[baselines["method"] == "kmeans"]
+    fewer, more = means["difference_low"] > 0, means["difference_high"] < 0
+    parts = {
+        "fewer than": means[fewer],
+        "as many, within the interval, as": means[~fewer & ~more],
+        "more than": means[more],
+    }
+    listed = [f"{words} the code of one with k = {_listed(part['k'])}" for words, part in parts.items() if len(part)]
+    said.append(f"k-means clusters {'; '.join(listed)}. These intervals do not hold what another start would change.")
+    pairs = agreement[(agreement["method_a"] == "autoencoder") & agreement["low"].notna()]
+    if len(pairs):
+        best = pairs.loc[pairs["adjusted_rand"].idxmax()]
+        said.append(
+            f"The clusters of the code agree most with {NAMES[best['method_b']]}, k = {best['k_b']}: adjusted Rand "
+            f"index {best['adjusted_rand']:.2f} [{best['low']:.2f}, {best['high']:.2f}] over "
+            f"{number(best['kernels'])} kernels, where chance has zero and equals have one."
+        )
+    return said
+
+
+def _held_out(row: pd.Series) -> str:
+    return percent(*row[["held_out_share", "held_out_low", "held_out_high"]])
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(str(value) for value in values)

@@ -1,0 +1,284 @@
+"""Do the clusters come back from another random start, or from other models? Each is called stable or not.
+
+A run trains one start of the autoencoder on the same kernels (`restart`), or on those of models or layers drawn with
+replacement, each used once however often it was drawn (`bootstrap`; as clusterboot in R's fpc does). It is units that
+are drawn, as kernels of one layer are alike and a bootstrap of kernels would differ too little. The code is then cut as
+in the main run, and its clusters are matched to those of the main run, one to one, by the cosine of their prototypes.
+
+The rule, set before any result was seen: a cluster is stable if its prototype comes back (cosine at least 0.9) in at
+least 80 % of the runs, and the mean Jaccard index of its members and those of its match is at least 0.6, below which a
+cluster is no pattern to be trusted (Hennig, Computational Statistics & Data Analysis 52, 2007). No match counts as 0.
+"""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score
+
+from kernel_atlas import autoencoder
+from kernel_atlas.assign import OTHER, Atlas
+from kernel_atlas.clusters import cluster_of
+from kernel_atlas.codes import SAMPLES, Coder, sample_codes
+from kernel_atlas.errors import AtlasError
+from kernel_atlas.spectrum import find_clusters
+from kernel_atlas.statistics import FEWEST
+from kernel_atlas.words import number, percent
+
+ALIKE = 0.9  # cosine of prototypes from which on a cluster has come back
+RECURS = 0.8
+JACCARD = 0.6
+DRAWS = 200  # of random kernels in place of prototypes
+
+
+class Clustering(NamedTuple):
+    """What one autoencoder makes of the sample: c clusters, and of each of n kernels which of them it is in.
+
+    numbers int [c], labels str [c], prototypes float [c, taps], member int [n] (0 to c - 1, or `OTHER`).
+    """
+
+    numbers: np.ndarray
+    labels: np.ndarray
+    prototypes: np.ndarray
+    member: np.ndarray
+
+    def names(self) -> np.ndarray:
+        """The label of each kernel, str [n]; all patterns without a name have one, as their numbers say nothing."""
+        return np.append([re.sub(r"^pattern-\d+$", "pattern", label) for label in self.labels], "other")[self.member]
+
+
+def tables_of(
+    size: str,
+    kernels: np.ndarray,
+    units: np.ndarray,
+    atlas: Atlas,
+    boundary: float,
+    smallest: float,
+    count: int,
+    restarts: int,
+    bootstraps: int,
+    steps: int,
+    seed: int,
+    device: str = "cpu",
+) -> dict[str, pd.DataFrame]:
+    """The tables `stability`, `restarts` and `stability_summary` of one size.
+
+    Parameters
+    ----------
+    size : str
+        `7x7`.
+    kernels : float32 array [n, taps]
+        Unit kernels that trained the autoencoder.
+    units : int array [n]
+        From `baselines.training_units`.
+    atlas : Atlas
+        Of the main run.
+    boundary, smallest : float
+        As `spectrum.find_clusters`.
+    count : int
+        Kernels drawn, all where there are fewer: runs train on them, and memberships are compared over all of them.
+    restarts, bootstraps : int
+        Runs. With fewer than five units there is no bootstrap.
+    steps, device
+        As `autoencoder.train`, which makes one start where the main run kept the best of several.
+    seed : int
+
+    Returns
+    -------
+    stability : DataFrame
+        A row for each cluster of the main run and kind of run, `all` for both. `chance` is the share of draws in which
+        random kernels, as many as there are clusters, are matched in place of a run's prototypes and that of this
+        cluster is as near: `recurs` means little where it is high.
+    restarts : DataFrame
+        A row for each run, the first of the main run itself. Shares are of all kernels drawn.
+    stability_summary : DataFrame
+        A row for each kind.
+    """
+    random = np.random.default_rng([seed, kernels.shape[1], 2])
+    drawn = np.sort(random.choice(len(kernels), min(count, len(kernels)), replace=False))
+    kernels, units = kernels[drawn], units[drawn]
+    there = np.unique(units)
+    main, runs, matches = _clustering(atlas, kernels), [], []
+    near = main.member != OTHER
+    runs.append({"kind": "main", "run": 0, "clusters": len(main.numbers), "clustered_share": near.mean()})
+    kinds = ["restart"] * restarts + ["bootstrap"] * (bootstraps if len(there) >= FEWEST else 0)
+    for run, kind in enumerate(kinds, start=1):
+        training = kernels
+        if kind == "bootstrap":
+            training = kernels[np.isin(units, random.choice(there, len(there)))]
+        own_seed = 1000 * (seed + 1) + run  # other starts than any of the main run, whose seed is small beside it
+        other = _run(training, kernels, atlas.threshold, boundary, smallest, steps, own_seed, device)
+        row = {"kind": kind, "run": run, "seed": own_seed, "training_kernels": len(training)}
+        runs.append(row | {"clusters": len(other.numbers)} | _compare(main, other))
+        matches.append(_match(main, other).assign(kind=kind))
+    runs = pd.DataFrame(runs).astype(dict.fromkeys(["seed", "training_kernels", "common"], "Int64"))
+    runs.insert(0, "size", size)
+    stability = _summarise_clusters(main, pd.concat(matches), _chance(main, kernels, random))
+    stability.insert(0, "size", size)
+    return {
+        "stability": stability,
+        "restarts": runs,
+        "stability_summary": _summarise(stability, runs),
+    }
+
+
+def _run(
+    training: np.ndarray,
+    kernels: np.ndarray,
+    threshold: float,
+    boundary: float,
+    smallest: float,
+    steps: int,
+    seed: int,
+    device: str,
+) -> Clustering:
+    """Train one start and cut its code. One that collapsed has no clusters."""
+    try:
+        model, _ = autoencoder.train(training, seed, 1, steps, device)
+    except AtlasError as error:
+        print(f"run with seed {seed}: {error}")
+        return Clustering(
+            np.empty(0, int), np.empty(0, str), np.empty((0, kernels.shape[1])), np.full(len(kernels), OTHER)
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "encoder.safetensors"
+        autoencoder.save(model, path)
+        coder = Coder(path)
+    counts = np.histogram(coder.encode(training), SAMPLES, (0, 1))[0]
+    clusters = find_clusters(coder.decode(sample_codes()), counts, boundary, smallest)
+    return _clustering(Atlas(coder, clusters, threshold), kernels)
+
+
+def _clustering(atlas: Atlas, kernels: np.ndarray) -> Clustering:
+    """Prototypes are what the decoder draws at the median code of a cluster's kernels, as in `find_clusters`."""
+    codes, dissimilarities = atlas.coder.reconstruct(kernels)
+    numbers, first = np.unique(atlas.clusters["cluster"], return_index=True)
+    cluster = np.searchsorted(numbers, atlas.clusters["cluster"].to_numpy()[cluster_of(codes, atlas.clusters)])
+    middles = atlas.clusters[["code_low", "code_high"]].mean(axis=1).to_numpy()[first]
+    for n in range(len(numbers)):
+        inside = np.sort(codes[cluster == n])
+        if len(inside):
+            middles[n] = inside[len(inside) // 2]  # a code of a kernel: between two stretches there may be others
+    member = np.where(dissimilarities < atlas.threshold, cluster, OTHER)
+    return Clustering(numbers, atlas.clusters["label"].to_numpy(str)[first], atlas.coder.decode(middles), member)
+
+
+def _match(main: Clustering, other: Clustering) -> pd.DataFrame:
+    """Of each cluster of the main run: cosine (NaN without a match), same_name, jaccard, to its match in another."""
+    cosines = main.prototypes @ other.prototypes.T
+    table = pd.DataFrame({"cosine": np.nan, "same_name": False, "jaccard": 0.0}, index=range(len(main.numbers)))
+    for a, b in zip(*linear_sum_assignment(cosines, maximize=True), strict=True):
+        mine, its = main.member == a, other.member == b
+        jaccard = (mine & its).sum() / max(1, (mine | its).sum())
+        table.loc[a] = cosines[a, b], main.labels[a] == other.labels[b], jaccard
+    return table.rename_axis("position").reset_index()
+
+
+def _chance(main: Clustering, kernels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    near = np.zeros(len(main.numbers))
+    for _ in range(DRAWS):
+        drawn = kernels[random.choice(len(kernels), min(len(near), len(kernels)), replace=False)]
+        cosines = main.prototypes @ drawn.T
+        a, b = linear_sum_assignment(cosines, maximize=True)
+        near[a] += cosines[a, b] >= ALIKE
+    return near / DRAWS
+
+
+def _compare(main: Clustering, other: Clustering) -> dict[str, float]:
+    """How far the assignments of the sample moved; shares are of all its kernels."""
+    here, there = main.member != OTHER, other.member != OTHER
+    both = here & there
+    names, other_names = main.names(), other.names()
+    return {
+        "clustered_share": there.mean(),
+        "adjusted_rand": adjusted_rand_score(main.member[both], other.member[both]) if both.sum() > 1 else np.nan,
+        "common": both.sum(),
+        "moved": (names != other_names).mean(),
+        "lost": (here & ~there).mean(),
+        "gained": (there & ~here).mean(),
+    }
+
+
+def _summarise_clusters(main: Clustering, matches: pd.DataFrame, chance: np.ndarray) -> pd.DataFrame:
+    matches = pd.concat([matches, matches.assign(kind="all")])
+    matches["recurs"] = matches["cosine"] >= ALIKE
+    matches[["same_name", "jaccard"]] = matches[["same_name", "jaccard"]].astype(float)
+    groups = matches.groupby(["position", "kind"])
+    table = groups[["recurs", "same_name", "jaccard"]].mean()
+    table["cosine"], table["runs"] = groups["cosine"].median(), groups.size()
+    table = table.reset_index()
+    sizes = np.bincount(main.member[main.member != OTHER], minlength=len(main.numbers))
+    for name, values in (("cluster", main.numbers), ("label", main.labels), ("kernels", sizes), ("chance", chance)):
+        table[name] = values[table["position"]]
+    stable = (table["recurs"] >= RECURS) & (table["jaccard"] >= JACCARD)
+    table["stable"] = np.where(stable, "yes", "no")
+    names = ["cluster", "label", "kernels", "kind", "runs", "recurs", "cosine", "same_name", "jaccard", "chance"]
+    return table[[*names, "stable"]]
+
+
+def _summarise(stability: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for kind, clusters in stability.groupby("kind", sort=False):
+        mine = runs[(runs["kind"] == kind) | ((kind == "all") & (runs["kind"] != "main"))]
+        kernels = clusters["kernels"].where(clusters["stable"] == "yes", 0).sum() / max(1, clusters["kernels"].sum())
+        shares = mine["clustered_share"]
+        rows.append(
+            {
+                "size": runs["size"].iloc[0],
+                "kind": kind,
+                "runs": len(mine),
+                "clusters": len(clusters),
+                "stable": (clusters["stable"] == "yes").sum(),
+                "stable_kernels": kernels,
+                "recurring": (clusters["recurs"] >= RECURS).sum(),
+                "chance": clusters["chance"].mean(),
+                "fewest_clusters": mine["clusters"].min(),
+                "most_clusters": mine["clusters"].max(),
+                "clustered_share": runs["clustered_share"].iloc[0],
+                "lowest_share": shares.min(),
+                "highest_share": shares.max(),
+                "adjusted_rand": mine["adjusted_rand"].median(),
+                "moved": mine["moved"].median(),
+                "lost": mine["lost"].median(),
+                "gained": mine["gained"].median(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def find_stability(stability: pd.DataFrame, stability_summary: pd.DataFrame) -> list[str]:
+    """How many clusters are stable, which, and how far other runs move kernels and shares.
+
+    Parameters
+    ----------
+    stability, stability_summary : DataFrame
+        The rows of one size.
+    """
+    summary = stability_summary.set_index("kind")
+    if "all" not in summary.index:
+        return []
+    every, kept = summary.loc["all"], stability[(stability["kind"] == "all") & (stability["stable"] == "yes")]
+    runs = " and ".join(
+        f"{number(summary.loc[kind, 'runs'])} {words}"
+        for kind, words in (("restart", "other starts"), ("bootstrap", "bootstraps of networks or layers"))
+        if kind in summary.index
+    )
+    said = f"none of {number(every['clusters'])} clusters is stable"
+    if len(kept):
+        named = ", ".join(kept.nlargest(4, "kernels")["label"]) + " and more" * (len(kept) > 4)
+        said = (
+            f"{number(every['stable'])} of {number(every['clusters'])} clusters {'are' if len(kept) > 1 else 'is'} "
+            f"stable ({named}), with {percent(every['stable_kernels'])} of the clustered kernels"
+        )
+    return [
+        f"In {runs}, {said}. By their prototypes alone {number(every['recurring'])} come back; a random kernel is "
+        f"as near to a prototype in {percent(every['chance'])} of draws.",
+        f"These runs have {number(every['fewest_clusters'])} to {number(every['most_clusters'])} clusters and "
+        f"{percent(every['lowest_share'])} to {percent(every['highest_share'])} of the kernels clustered, the main run "
+        f"{percent(every['clustered_share'])}. In the median run {percent(every['moved'])} of the kernels have another "
+        f"label, and the adjusted Rand index over kernels clustered in both is {every['adjusted_rand']:.2f}.",
+    ]
