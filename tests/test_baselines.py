@@ -118,7 +118,7 @@ def test_units_are_models_where_there_are_ten(tmp_path):
 
 def test_findings_are_silent_without_an_interval(kernels, atlas, tables):
     found = baselines.find_baselines(tables["baselines"], tables["agreement"])
-    assert len(found) == 3 and "(the best of 1 starts) clusters" in found[0]
+    assert len(found) == 3 and "(one start) clusters" in found[0]
     few = tables_of(kernels, atlas, steps=20, units=UNITS % 4)
     assert few["baselines"]["low"].isna().all()
     assert baselines.find_baselines(few["baselines"], few["agreement"]) == []

@@ -84,7 +84,8 @@ def tables_of(
     restarts, bootstraps : int
         Runs. With fewer than five units there is no bootstrap.
     steps, device
-        As `autoencoder.train`, which makes one start where the main run kept the best of several.
+        As `autoencoder.train`, which makes one start where the main run kept the best of several. Fewer steps than
+        the main run had find fewer clusters and cluster fewer kernels, which counts against stability.
     seed : int
 
     Returns
