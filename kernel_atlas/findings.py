@@ -14,6 +14,7 @@ from kernel_atlas.words import KINDS, interval, number, percent
 MANY = 10  # networks below which a correlation is no finding
 FEW = 4  # independent networks below which an interval over networks says little
 SHARE = ["share", "share_low", "share_high"]
+METHODS = {"kmeans": "k-means", "gaussian_mixture": "a Gaussian mixture", "hdbscan": "HDBSCAN"}
 MEAN = ["mean", "low", "high"]
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth, as evidence.layers writes them
 VALUE = ["value", "low", "high"]
@@ -143,6 +144,82 @@ def find_correlation(correlation: pd.DataFrame) -> list[str]:
     return [
         "Correlations of the share clustered with top-1 or with the number of parameters that have an interval without "
         f"zero: {'; '.join(listed)}."
+    ]
+
+
+def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str]:
+    """How a code of one number compares with other methods on kernels that neither was fitted on, and agrees with them.
+
+    Parameters
+    ----------
+    baselines, agreement : DataFrame
+        The rows of one size.
+    """
+    rows = baselines.set_index(["method", "k"])
+    if ("retrained", 1) not in rows.index or np.isnan(rows.loc[("retrained", 1), "held_out_low"]):
+        return []
+    one, ten = rows.loc[("retrained", 1)], rows.loc[("kmeans", 10)]
+    others = {"k-means with k = 10": ten, "one principal component": rows.loc[("pca", 1)]}
+    starts = f"the best of {number(one['starts'])} starts" if one["starts"] > 1 else "one start"
+    longer = {"a code of two": ("retrained", 2), "a code of three": ("retrained", 3)}
+    others |= {words: rows.loc[key] for words, key in longer.items() if key in rows.index}
+    said = [
+        "Of kernels of networks or layers that a method was not fitted on, an autoencoder with a code of one number "
+        f"({starts}) clusters {_held_out(one)}, "
+        f"{', '.join(f'{words} {_held_out(row)}' for words, row in others.items())}; "
+        f"of Gaussian noise the code of one {percent(one['noise_share'])}, k-means {percent(ten['noise_share'])}."
+    ]
+    means = baselines[baselines["method"] == "kmeans"]
+    fewer, more = means["difference_low"] > 0, means["difference_high"] < 0
+    parts = {
+        "fewer than": means[fewer],
+        "as many, within the interval, as": means[~fewer & ~more],
+        "more than": means[more],
+    }
+    listed = [f"{words} the code of one with k = {_listed(part['k'])}" for words, part in parts.items() if len(part)]
+    said.append(f"k-means clusters {'; '.join(listed)}. These intervals do not hold what another start would change.")
+    pairs = agreement[(agreement["method_a"] == "autoencoder") & agreement["low"].notna()]
+    if len(pairs):
+        best = pairs.loc[pairs["adjusted_rand"].idxmax()]
+        said.append(
+            f"The clusters of the code agree most with {METHODS[best['method_b']]}, k = {best['k_b']}: adjusted Rand "
+            f"index {best['adjusted_rand']:.2f} [{best['low']:.2f}, {best['high']:.2f}] over "
+            f"{number(best['kernels'])} kernels, where chance has zero and equals have one."
+        )
+    return said
+
+
+def find_stability(stability: pd.DataFrame, stability_summary: pd.DataFrame) -> list[str]:
+    """How many clusters are stable, which, and how far other runs move kernels and shares.
+
+    Parameters
+    ----------
+    stability, stability_summary : DataFrame
+        The rows of one size.
+    """
+    summary = stability_summary.set_index("kind")
+    if "all" not in summary.index:
+        return []
+    every, kept = summary.loc["all"], stability[(stability["kind"] == "all") & (stability["stable"] == "yes")]
+    runs = " and ".join(
+        f"{number(summary.loc[kind, 'runs'])} {words}"
+        for kind, words in (("restart", "other starts"), ("bootstrap", "bootstraps of networks or layers"))
+        if kind in summary.index
+    )
+    said = f"none of {number(every['clusters'])} clusters is stable"
+    if len(kept):
+        named = ", ".join(kept.nlargest(4, "kernels")["label"]) + " and more" * (len(kept) > 4)
+        said = (
+            f"{number(every['stable'])} of {number(every['clusters'])} clusters {'are' if len(kept) > 1 else 'is'} "
+            f"stable ({named}), with {percent(every['stable_kernels'])} of the clustered kernels"
+        )
+    return [
+        f"In {runs}, {said}. By their prototypes alone {number(every['recurring'])} come back; a random kernel is "
+        f"as near to a prototype in {percent(every['chance'])} of draws.",
+        f"These runs have {number(every['fewest_clusters'])} to {number(every['most_clusters'])} clusters and "
+        f"{percent(every['lowest_share'])} to {percent(every['highest_share'])} of the kernels clustered, the main run "
+        f"{percent(every['clustered_share'])}. In the median run {percent(every['moved'])} of the kernels have another "
+        f"label, and the adjusted Rand index over kernels clustered in both is {every['adjusted_rand']:.2f}.",
     ]
 
 
@@ -371,6 +448,14 @@ def _interval(row: pd.Series) -> tuple[float, float, float]:
     return tuple(row[["clustered_share", "low", "high"]])
 
 
+def _held_out(row: pd.Series) -> str:
+    return percent(*row[["held_out_share", "held_out_low", "held_out_high"]])
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(str(value) for value in values)
+
+
 def _left(row: pd.Series) -> str:
     return interval(row["mean"], row["mean_low"], row["mean_high"])
 
@@ -387,7 +472,9 @@ PER_SIZE: dict[Finding, tuple[str, ...]] = {
     find_fit: ("history",),
     find_drift: ("drift",),
     find_controls: ("controls",),
+    find_baselines: ("baselines", "agreement"),
     find_knee: ("knees",),
+    find_stability: ("stability", "stability_summary"),
     find_master_keys: ("key_sets", "greedy_sets"),
     find_key_shares: ("master_key_shares",),
     find_scale_space: ("scale_space_summary",),

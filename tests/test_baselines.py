@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 
-from kernel_atlas import autoencoder
+from kernel_atlas import autoencoder, findings
 from kernel_atlas.assign import Atlas
 from kernel_atlas.codes import SAMPLES, Coder, sample_codes
 from kernel_atlas.evidence import baselines
@@ -117,8 +117,8 @@ def test_units_are_models_where_there_are_ten(tmp_path):
 
 
 def test_findings_are_silent_without_an_interval(kernels, atlas, tables):
-    found = baselines.find_baselines(tables["baselines"], tables["agreement"])
+    found = findings.find_baselines(tables["baselines"], tables["agreement"])
     assert len(found) == 3 and "(one start) clusters" in found[0]
     few = tables_of(kernels, atlas, steps=20, units=UNITS % 4)
     assert few["baselines"]["low"].isna().all()
-    assert baselines.find_baselines(few["baselines"], few["agreement"]) == []
+    assert findings.find_baselines(few["baselines"], few["agreement"]) == []

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from kernel_atlas import autoencoder
+from kernel_atlas import autoencoder, findings
 from kernel_atlas.assign import OTHER, Atlas
 from kernel_atlas.codes import SAMPLES, Coder, sample_codes
 from kernel_atlas.evidence import stability
@@ -60,7 +60,7 @@ def test_clusters_of_noise_are_not(tmp_path):
     noise = centre_and_normalise(np.random.default_rng(1).normal(size=(1000, 25)))
     tables = tables_of(noise, atlas_of(noise, tmp_path))
     assert (tables["stability"]["stable"] == "no").all() and (tables["stability_summary"]["stable"] == 0).all()
-    assert "none of" in stability.find_stability(tables["stability"], tables["stability_summary"])[0]
+    assert "none of" in findings.find_stability(tables["stability"], tables["stability_summary"])[0]
 
 
 def test_a_row_for_each_run_cluster_and_kind(tables):
@@ -90,7 +90,7 @@ def test_two_calls_are_equal(atlas):
 def test_few_units_have_no_bootstrap(atlas):
     tables = tables_of(planted(), atlas, units=UNITS % 4, runs=1, steps=30)
     assert "bootstrap" not in set(tables["restarts"]["kind"])
-    assert "bootstraps" not in stability.find_stability(tables["stability"], tables["stability_summary"])[0]
+    assert "bootstraps" not in findings.find_stability(tables["stability"], tables["stability_summary"])[0]
 
 
 def test_a_run_that_collapses_has_no_clusters(atlas):
