@@ -239,3 +239,10 @@ def test_shuffled_patterns_lose_their_structure():
     kernels = fits.synthetic_kernels(7, 25, 10, 0)[0]
     cosine = fits.fit_kernels(centre_and_normalise(make_control("shuffled", kernels, 0)))["cosine"]
     assert np.median(cosine) < fits.fit_kernels(noise(200))["cosine"].quantile(0.99)
+
+
+@pytest.mark.parametrize("side", [3, 5])
+def test_no_cosine_exceeds_one(side):
+    """On few taps a cross with long arms can be a constant but for rounding, and that resembles nothing."""
+    cosines = fits.fit_kernels(noise(500, side)).filter(like="cosine").to_numpy()
+    assert (cosines <= 1 + 1e-4).all() and (cosines >= 0).all()

@@ -37,6 +37,7 @@ STEPS = 48  # at most; about one real kernel in a thousand needs more
 GAIN = 3e-6  # of cos^2, below which a step ends the fit
 DAMPING = 1e-2, 1e-3, 1e4  # first, least, and that at which a fit is stuck and ends
 FLAT = 1e-3  # least metric: a parameter that hardly moves the pattern (the angle of a round one) must not run away
+CONSTANT = 1e-6  # share of a formula's power that its centred taps must have
 HOLD = 1e6  # damping of a parameter that is held
 CHUNK = {"cpu": 2048, "cuda": 131072}  # kernels at a time: the taps of one array stay in the cache; a GPU wants many
 PART = {"cpu": 4096, "cuda": 2_000_000}  # kernels that a thread fits before it takes others
@@ -45,7 +46,7 @@ AXES = ("EW", "NE-SW", "NS", "NW-SE")  # each 45 degrees further
 DEPTH_BINS = 5  # equal parts of the depth 0..1
 BINS = 24  # of 15 degrees
 COSINE_BINS = 50
-LOOSE = 0.8  # a threshold above this: noise is fitted so well that being explained says little
+LOOSE = 0.95  # a threshold above this: noise is fitted so well that being explained says little
 CONTROLS = {
     "gaussian": "Gaussian noise",
     "shuffled": "kernels with shuffled taps",
@@ -267,17 +268,18 @@ def _look(family: Family, kernels: Tensor, parameters: Tensor, free: list[int], 
     give the gradient <D, k> / <f, k> - <D, f> / <f, f> and the metric <P D, P D> / <f, f>.
     """
     value, partials = evaluate(family, parameters, x, y)
-    rows = torch.stack([*(partials[p] for p in free), value, kernels, torch.full_like(kernels, len(x) ** -0.5)], 1)
+    rows = torch.stack([*(partials[p] for p in free), value, kernels], 1)
+    rows -= rows.mean(2, keepdim=True)  # before the products, which would lose a small pattern on a large constant
     products = torch.bmm(rows, rows.transpose(1, 2))
     f = len(free)
-    means = products[:, :f, -1]
-    mean = products[:, f, -1]
-    power = (products[:, f, f] - mean**2).clamp_min(1e-12)
-    with_value = (products[:, :f, f] - means * mean[:, None]) / power[:, None]
-    overlap = products[:, f, f + 1]
+    power, overlap = products[:, f, f], products[:, f, f + 1]
+    # a constant but for rounding is no pattern: its cosine is 0, and no step leads to it
+    overlap = torch.where(power > CONSTANT * (value**2).sum(1), overlap, 0.0)
+    power = power.clamp_min(1e-12)
+    with_value = products[:, :f, f] / power[:, None]
     gradient = products[:, :f, f + 1] / torch.where(overlap == 0, 1e-12, overlap)[:, None] - with_value
-    off = torch.stack([means, with_value * power.sqrt()[:, None]], 1)
-    metric = torch.baddbmm(products[:, :f, :f], off.transpose(1, 2), off, alpha=-1) / power[:, None, None]
+    off = products[:, :f, f, None]
+    metric = torch.baddbmm(products[:, :f, :f], off, with_value[:, None, :], alpha=-1) / power[:, None, None]
     cosine = overlap * power.rsqrt()
     return State(parameters, cosine**2, cosine, gradient, metric)
 
@@ -715,8 +717,8 @@ def find_fits(size: str, explained: pd.DataFrame, crosses: pd.DataFrame, cardina
     there = [name for name in CONTROLS if (name, "all") in rows.index]
     others = [f"{_percent(rows.loc[(name, 'all')])} of {CONTROLS[name]}" for name in there]
     sentences = [
-        f"Of {real['kernels']:.0f} {size} kernels, {_percent(real)} are explained by a difference of Gaussians, a first "
-        f"or second derivative or a cross, with a cosine above the {real['threshold']:.3f} that 1 % of Gaussian noise "
+        f"Of {real['kernels']:.0f} {size} kernels, {_percent(real)} are explained by a difference of Gaussians, "
+        f"a first or second derivative or a cross, with a cosine above the {real['threshold']:.3f} that 1 % of noise "
         f"reaches; so are {_list(others)}. The median cosine is {real['cosine_median']:.3f}."
     ]
     if real["threshold"] > LOOSE:
