@@ -15,6 +15,14 @@ MANY = 10  # networks below which a correlation is no finding
 FEW = 4  # independent networks below which an interval over networks says little
 SHARE = ["share", "share_low", "share_high"]
 METHODS = {"kmeans": "k-means", "gaussian_mixture": "a Gaussian mixture", "hdbscan": "HDBSCAN"}
+EXPLAINED = ["explained_share", "explained_low", "explained_high"]
+LOOSE = 0.95  # cosine that noise exceeds in one fit of a hundred, above which being explained says little
+PATTERNS = {
+    "centre": "difference of Gaussians",
+    "first_derivative": "first derivative",
+    "second_derivative": "second derivative",
+    "cross": "cross",
+}
 MEAN = ["mean", "low", "high"]
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth, as evidence.layers writes them
 VALUE = ["value", "low", "high"]
@@ -221,6 +229,56 @@ def find_stability(stability: pd.DataFrame, stability_summary: pd.DataFrame) -> 
         f"{percent(every['clustered_share'])}. In the median run {percent(every['moved'])} of the kernels have another "
         f"label, and the adjusted Rand index over kernels clustered in both is {every['adjusted_rand']:.2f}.",
     ]
+
+
+def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardinal: pd.DataFrame) -> list[str]:
+    """How many kernels a difference of Gaussians, a derivative or a cross explains, against the same fit of controls."""
+    rows = fit_explained.set_index(["subject", "family"])
+    if ("real", "all") not in rows.index:
+        return []
+    real, noise = rows.loc[("real", "all")], rows.loc[("gaussian", "all")]
+    others = {kind: rows.loc[(kind, "all")] for kind in KINDS if kind != "real" and (kind, "all") in rows.index}
+    listed = ", ".join(f"{KINDS[kind]} {percent(*row[EXPLAINED])}" for kind, row in others.items())
+    families = rows.loc["real"].drop("all")
+    most = families["explained_share"].idxmax()
+    said = [
+        f"{percent(*real[EXPLAINED])} of {number(real['kernels'])} kernels are explained by a difference of Gaussians, "
+        f"a first or second derivative or a cross: their best cosine ({real['cosine_median']:.3f} in the median of all) "
+        f"is above the {real['threshold']:.3f} that one in a hundred Gaussian-noise kernels exceeds. Of controls: "
+        f"{listed}.",
+        f"Most, {percent(*families.loc[most, EXPLAINED])}, are explained by the {PATTERNS[most]}.",
+    ]
+    if real["threshold"] > LOOSE:
+        said.append(
+            f"As noise is fitted to {noise['cosine_median']:.3f} in the median, with hardly more taps than parameters, "
+            "a good fit says little at this size."
+        )
+    crosses = fit_crosses.astype({"weight": str}).set_index("weight")
+    if len(crosses) and crosses.loc["free", "kernels"]:
+        free, none = crosses.loc["free"], crosses.loc["0"]
+        parts = ", ".join(
+            f"{words} {interval(*free[[f'{name}_median', f'{name}_q10', f'{name}_q90']])}"
+            for name, words in (
+                ("sigma", "width (sigma, in taps)"),
+                ("elongation", "elongation"),
+                ("centre_weight", "weight"),
+            )
+        )
+        said.append(
+            f"Crosses ({number(free['kernels'])} kernels) are two elongated Gaussians at right angles and a round one "
+            f"of their width with a weight: {parts}, each the median and the middle four fifths. The error (one less "
+            f"cosine) is {free['error_median']:.3f} in the median, without the round one {none['error_median']:.3f}."
+        )
+    cardinal = fit_cardinal[fit_cardinal["which"] == "explained"].set_index(["subject", "family"])
+    key = "real", "first_derivative"
+    if key in cardinal.index and np.isfinite(cardinal.loc[key, "cardinal_low"]):
+        mean, low, high = cardinal.loc[key, ["cardinal", "cardinal_low", "cardinal_high"]]
+        where = "rows and columns" if low > 0 else "diagonals" if high < 0 else "no direction of the grid"
+        said.append(
+            f"First derivatives prefer {where}: the mean cosine of four times their angle, one along rows or columns "
+            f"and minus one along diagonals, is {interval(mean, low, high)}."
+        )
+    return said
 
 
 def find_master_keys(key_sets: pd.DataFrame, greedy_sets: pd.DataFrame) -> list[str]:
@@ -475,6 +533,7 @@ PER_SIZE: dict[Finding, tuple[str, ...]] = {
     find_baselines: ("baselines", "agreement"),
     find_knee: ("knees",),
     find_stability: ("stability", "stability_summary"),
+    find_fits: ("fit_explained", "fit_crosses", "fit_cardinal"),
     find_master_keys: ("key_sets", "greedy_sets"),
     find_key_shares: ("master_key_shares",),
     find_scale_space: ("scale_space_summary",),

@@ -20,6 +20,7 @@ PARTS = {
         "fit_orientations",
         "fit_cardinal",
         "fit_crosses",
+        "synthetic",
     ],
     "match_keys": ["master_keys", "master_key_shares", "key_sets", "greedy_sets"],
     "measure_offsets": ["offsets", "padding"],
@@ -219,6 +220,9 @@ rule fit_kernels:
         gpu=1,
     params:
         noise_kernels=config["noise_kernels"],
+        # kernels of each family with known parameters, and their noise, to see what fits find
+        synthetic=250,
+        decibels=10,
         seed=config["seed"],
     message:
         "Fitting families of patterns to the {wildcards.size} kernels"

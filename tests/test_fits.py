@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 
 from benchmarks.fits import best_starts, fit_with_scipy, pattern
 from kernel_atlas.evidence import fits
+from kernel_atlas.findings import find_fits
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.kernels import centre_and_normalise, taps_column
 from kernel_atlas.patterns import COMPASS, templates
@@ -182,18 +183,18 @@ def tables():
 
 
 def test_structure_is_explained_and_controls_are_not(tables):
-    explained = tables["explained"].set_index(["subject", "family"])["explained_share"]
+    explained = tables["fit_explained"].set_index(["subject", "family"])["explained_share"]
     assert explained["real", "all"] > 0.95
     assert explained["gaussian", "all"] < 0.04  # 1 % of 240 and of another 400 that set the threshold
     assert explained["untrained", "all"] < 0.05
     # a strong tap is left alone by shuffling and may still be a spot, but hardly anything else
     assert explained["shuffled", "all"] < 0.25
     assert explained["shuffled", "centre"] > 0.5 * explained["shuffled", "all"]
-    for _, part in tables["explained"].groupby("subject"):
+    for _, part in tables["fit_explained"].groupby("subject"):
         rows = part.set_index("family")
         assert rows["kernels"].drop("all").sum() == rows.loc["all", "kernels"]
         assert_allclose(rows["explained_share"].drop("all").sum(), rows.loc["all", "explained_share"])
-    real = tables["explained"].query("subject == 'real'")
+    real = tables["fit_explained"].query("subject == 'real'")
     assert (real["explained_low"] <= real["explained_share"]).all()
     assert (real["explained_high"] >= real["explained_share"]).all()
 
@@ -203,30 +204,29 @@ def test_tables_fit_together(tables):
     assert set(table["subject"]) == {"real", "untrained"} and len(table) == 340
     assert (table["size"] == "7x7").all()
     explained = table[(table["subject"] == "real") & table["explained"]]
-    assert tables["scales"]["kernels"].sum() == len(explained)
-    orientations = tables["orientations"].groupby("family")["kernels"].sum()
+    assert tables["fit_scales"]["kernels"].sum() == len(explained)
+    orientations = tables["fit_orientations"].groupby("family")["kernels"].sum()
     for family in fits.TURN:
         assert orientations[family] == (explained["family"] == family).sum()
-    assert_allclose(tables["cosines"].groupby("subject")["share"].sum(), 1)
-    crosses = tables["crosses"].set_index("weight")
+    assert_allclose(tables["fit_cosines"].groupby("subject")["share"].sum(), 1)
+    crosses = tables["fit_crosses"].set_index("weight")
     assert crosses.loc["free", "kernels"] == (explained["family"] == "cross").sum()
     assert crosses.loc["free", "error_median"] <= crosses.loc["0", "error_median"]
 
 
 def test_findings_use_numbers_of_the_tables(tables):
-    lines = fits.find_fits("7x7", tables["explained"], tables["crosses"], tables["cardinal"])
-    share = tables["explained"].set_index(["subject", "family"]).loc[("real", "all"), "explained_share"]
+    lines = find_fits(tables["fit_explained"], tables["fit_crosses"], tables["fit_cardinal"])
+    share = tables["fit_explained"].set_index(["subject", "family"]).loc[("real", "all"), "explained_share"]
     assert f"{100 * share:.1f} %" in lines[0]
-    assert fits.find_fits("5x5", tables["explained"], tables["crosses"], tables["cardinal"]) == []
 
 
 def test_without_real_kernels_tables_are_empty_and_findings_silent():
     table = picked()
     only = table.filter(pa.array(table["subject"].to_numpy() == "untrained"))
     tables = fits.tables_of("7x7", only, 50, 0)
-    assert set(tables["explained"]["subject"]) == {"untrained"}
-    assert tables["crosses"].empty and tables["labels"].empty and tables["scales"].empty
-    assert fits.find_fits("7x7", tables["explained"], tables["crosses"], tables["cardinal"]) == []
+    assert set(tables["fit_explained"]["subject"]) == {"untrained"}
+    assert tables["fit_crosses"].empty and tables["fit_labels"].empty and tables["fit_scales"].empty
+    assert find_fits(tables["fit_explained"], tables["fit_crosses"], tables["fit_cardinal"]) == []
 
 
 def test_the_same_seed_gives_the_same_tables():

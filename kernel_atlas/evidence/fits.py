@@ -46,20 +46,6 @@ AXES = ("EW", "NE-SW", "NS", "NW-SE")  # each 45 degrees further
 DEPTH_BINS = 5  # equal parts of the depth 0..1
 BINS = 24  # of 15 degrees
 COSINE_BINS = 50
-LOOSE = 0.95  # a threshold above this: noise is fitted so well that being explained says little
-CONTROLS = {
-    "gaussian": "Gaussian noise",
-    "shuffled": "kernels with shuffled taps",
-    "phase": "kernels with random phases",
-    "untrained": "untrained networks' kernels",
-    "dense": "slices of regular convolutions",
-}
-NAMES = {
-    "centre": "difference of Gaussians",
-    "first_derivative": "first derivative",
-    "second_derivative": "second derivative",
-    "cross": "cross",
-}
 TURN = {"first_derivative": 360, "second_derivative": 180}  # degrees after which a direction comes again
 
 Partials = tuple[Tensor, ...]
@@ -495,9 +481,9 @@ def tables_of(
     Returns
     -------
     dict of DataFrame
-        fits: one row a picked kernel. explained, labels: shares explained by family, of each subject and control, and
-        of each label of the autoencoder. cosines: their distribution. scales: sigma by depth. orientations, cardinal:
-        directions of the derivatives. crosses: the formula of the cross.
+        fits: one row a picked kernel. fit_explained, fit_labels: shares explained by family, of each subject and
+        control, and of each label of the autoencoder. fit_cosines: their distribution. fit_scales: sigma by depth.
+        fit_orientations, fit_cardinal: directions of the derivatives. fit_crosses: the formula of the cross.
     """
     side = int(size.split("x")[0])
     raw = taps_array(picked["weight"])
@@ -519,13 +505,13 @@ def tables_of(
     real = table[table["subject"] == "real"]
     tables = {
         "fits": table[table["subject"].isin(SUBJECTS)].drop(columns=["code", "dissimilarity", "cluster", "stride"]),
-        "explained": _explained(table, "subject", [seed, side]).assign(threshold=threshold),
-        "labels": _explained(real, "assigned", [seed, side]),
-        "cosines": _cosines(table),
-        "scales": _scales(real),
-        "orientations": _orientations(real),
-        "cardinal": _cardinal(table, [seed, side]),
-        "crosses": _crosses(units, table, device),
+        "fit_explained": _explained(table, "subject", [seed, side]).assign(threshold=threshold),
+        "fit_labels": _explained(real, "assigned", [seed, side]),
+        "fit_cosines": _cosines(table),
+        "fit_scales": _scales(real),
+        "fit_orientations": _orientations(real),
+        "fit_cardinal": _cardinal(table, [seed, side]),
+        "fit_crosses": _crosses(units, table, device),
     }
     for one in tables.values():
         one.insert(0, "size", size)
@@ -706,72 +692,3 @@ def synthetic_truth(side: int, per_family: int, snr_db: float, seed: int, device
     table.insert(0, "snr_db", snr_db)
     table.insert(0, "size", size_name(side))
     return table
-
-
-def find_fits(size: str, explained: pd.DataFrame, crosses: pd.DataFrame, cardinal: pd.DataFrame) -> list[str]:
-    """What the tables of that name say about one size, in sentences; none where there are no real kernels."""
-    rows = explained[explained["size"] == size].set_index(["subject", "family"])
-    if ("real", "all") not in rows.index:
-        return []
-    real = rows.loc[("real", "all")]
-    there = [name for name in CONTROLS if (name, "all") in rows.index]
-    others = [f"{_percent(rows.loc[(name, 'all')])} of {CONTROLS[name]}" for name in there]
-    sentences = [
-        f"Of {real['kernels']:.0f} {size} kernels, {_percent(real)} are explained by a difference of Gaussians, "
-        f"a first or second derivative or a cross, with a cosine above the {real['threshold']:.3f} that 1 % of noise "
-        f"reaches; so are {_list(others)}. The median cosine is {real['cosine_median']:.3f}."
-    ]
-    if real["threshold"] > LOOSE:
-        sentences.append(
-            f"{size} kernels have hardly more taps than the families have parameters, so that even noise is fitted to "
-            f"{rows.loc[('gaussian', 'all'), 'cosine_median']:.3f} in the median, and a good fit says little."
-        )
-    families = rows.loc["real"].drop("all")
-    most = families["explained_share"].idxmax()
-    sentences.append(f"Most, {_percent(families.loc[most])}, are explained by the {NAMES[most]}.")
-    return (
-        sentences + _find_crosses(crosses[crosses["size"] == size]) + _find_cardinal(cardinal[cardinal["size"] == size])
-    )
-
-
-def _find_crosses(crosses: pd.DataFrame) -> list[str]:
-    if crosses.empty:
-        return []
-    free, none = (crosses.set_index("weight").loc[weight] for weight in ("free", "0"))
-    sigma, elongation, weight = (free[f"{name}_median"] for name in ("sigma", "elongation", "centre_weight"))
-    spread = ", ".join(
-        f"{name} {free[f'{column}_q10']:.2f} to {free[f'{column}_q90']:.2f}"
-        for name, column in (("sigma", "sigma"), ("elongation", "elongation"), ("weight", "centre_weight"))
-    )
-    return [
-        f"The cross, of {free['kernels']:.0f} kernels, is exp(-(u^2 + v^2/k^2)/2) + exp(-(u^2/k^2 + v^2)/2) + "
-        f"w exp(-(u^2 + v^2)/2) with u and v in units of sigma = {sigma:.2f} taps, k = {elongation:.2f} and "
-        f"w = {weight:.2f} in the median (80 %: {spread}); its error 1 - cos has the median {free['error_median']:.3f} "
-        f"(80 %: {free['error_q10']:.3f} to {free['error_q90']:.3f}), against {none['error_median']:.3f} without the "
-        "third term."
-    ]
-
-
-def _find_cardinal(cardinal: pd.DataFrame) -> list[str]:
-    rows = cardinal[cardinal["which"] == "explained"].set_index(["subject", "family"])
-    if ("real", "first_derivative") not in rows.index or np.isnan(
-        rows.loc[("real", "first_derivative"), "cardinal_low"]
-    ):
-        return []
-    real = rows.loc[("real", "first_derivative")]
-    low, high = real["cardinal_low"], real["cardinal_high"]
-    verb = "prefer the directions of rows and columns" if low > 0 else "prefer diagonal directions"
-    verb = verb if low > 0 or high < 0 else "prefer no directions of the grid"
-    return [
-        f"First derivatives {verb}: the mean of cos 4 angle is {real['cardinal']:.2f} [{low:.2f}, {high:.2f}] "
-        "(1: all along rows or columns, -1: all along diagonals)."
-    ]
-
-
-def _percent(row: pd.Series) -> str:
-    interval = f" [{100 * row['explained_low']:.1f}, {100 * row['explained_high']:.1f}]"
-    return f"{100 * row['explained_share']:.1f} %" + ("" if np.isnan(row["explained_low"]) else interval)
-
-
-def _list(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
