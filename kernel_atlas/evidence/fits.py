@@ -6,8 +6,8 @@ A family is a formula F(u, v) of coordinates that are shifted, turned and scaled
     v = (cos t (y - y0) - sin t (x - x0)) / sigma_v,    sigma_v = sigma * sqrt(aspect),
 
 with x to the right and y up, in taps from the middle of the kernel. It is sampled at the taps, centred and normalised
-like every kernel, and its parameters are moved until the cosine to the kernel is greatest: from the best of a grid of
-templates by the method of Levenberg and Marquardt (Marquardt 1963), for thousands of kernels at a time. The amplitude
+like every kernel, and its parameters are moved until the cosine to the kernel is greatest: from the best few of a grid
+of templates by the method of Levenberg and Marquardt (1963), for thousands of kernels at a time. The amplitude
 is no parameter: for each F the best one is known (variable projection, Golub & Pereyra 1973, with the Jacobian of
 Kaufman 1975). More parameters fit more, so a kernel counts as explained only where its cosine is above that of 99 % of
 Gaussian-noise kernels fitted in the same way.
@@ -33,7 +33,7 @@ from kernel_atlas.statistics import bootstrap_share
 NOISE_QUANTILE = 0.99  # of the best cosines of Gaussian noise, above which a kernel is explained
 SIGMAS, STARTS = 6, 3  # of the grid of templates, and from how many of them a fit starts
 ROUND = 6  # steps before the kernels that are done are put aside and the others gathered in full chunks
-STEPS = 48  # at most; about one real kernel in a thousand needs more
+STEPS = 48  # at most; of real 7x7 kernels 1.3 % of the centres and 0.2 to 0.4 % of the others want more
 GAIN = 3e-6  # of cos^2, below which a step ends the fit
 DAMPING = 1e-2, 1e-3, 1e4  # first, least, and that at which a fit is stuck and ends
 FLAT = 1e-3  # least metric: a parameter that hardly moves the pattern (the angle of a round one) must not run away
