@@ -232,7 +232,7 @@ def find_stability(stability: pd.DataFrame, stability_summary: pd.DataFrame) -> 
 
 
 def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardinal: pd.DataFrame) -> list[str]:
-    """How many kernels a difference of Gaussians, a derivative or a cross explains, against the same fit of controls."""
+    """How many kernels the families explain, against the same fit of controls, and what crosses and directions are."""
     rows = fit_explained.set_index(["subject", "family"])
     if ("real", "all") not in rows.index:
         return []
@@ -243,8 +243,8 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
     most = families["explained_share"].idxmax()
     said = [
         f"{percent(*real[EXPLAINED])} of {number(real['kernels'])} kernels are explained by a difference of Gaussians, "
-        f"a first or second derivative or a cross: their best cosine ({real['cosine_median']:.3f} in the median of all) "
-        f"is above the {real['threshold']:.3f} that one in a hundred Gaussian-noise kernels exceeds. Of controls: "
+        f"a first or second derivative or a cross: their best cosine is above the {real['threshold']:.3f} that one in a "
+        f"hundred Gaussian-noise kernels exceeds (the median of all is {real['cosine_median']:.3f}). Of controls: "
         f"{listed}.",
         f"Most, {percent(*families.loc[most, EXPLAINED])}, are explained by the {PATTERNS[most]}.",
     ]
