@@ -20,6 +20,8 @@ rule train_autoencoder:
         "results/benchmarks/train_autoencoder/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
+    # one, as the sizes train side by side; profiles/slurm says where more pay
+    threads: 1
     resources:
         mem_mb=memory(8000),
         runtime=240,

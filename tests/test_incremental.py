@@ -43,6 +43,7 @@ def label_by_hand(project):
 def fetch_again(project):
     """The same weights in a new file, as a second download leaves them."""
     net = project / "nets/alpha.safetensors"
+    assert net.stat().st_size > 1e6
     content = net.read_bytes()
     net.unlink()
     net.write_bytes(content)
