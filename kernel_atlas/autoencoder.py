@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from kernel_atlas.errors import AtlasError
-from kernel_atlas.tables import whole
+from kernel_atlas.tables import stamped, whole
 
 WIDTHS = (256, 128, 64)
 LEARNING_RATE = 2e-3
@@ -214,10 +214,10 @@ def _batches(kernels: int, batch: int, device: torch.device) -> Iterator[Tensor]
 
 
 def save(model: Autoencoder, path: str | Path, **metadata: object) -> None:
-    """Write the weights, encoder and decoder, as safetensors, and `metadata` as JSON in the one entry `kernel_atlas`.
+    """Write encoder and decoder as safetensors, and `metadata` with versions as JSON in the one entry `kernel_atlas`.
 
     One, since safetensors writes several in an order that changes from call to call: equal nets give equal files.
     """
-    content = safetensors.torch.save(model.state_dict(), {"kernel_atlas": json.dumps(metadata)})
+    content = safetensors.torch.save(model.state_dict(), {"kernel_atlas": json.dumps(stamped(metadata))})
     with whole(path) as partial:
         partial.write_bytes(content)

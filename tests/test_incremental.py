@@ -1,5 +1,6 @@
 """What runs again, job by job, after each thing that users change over the years."""
 
+import json
 import shutil
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROWS, make_sheet, snakemake
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from test_workflow import done, planned, refused
 
@@ -109,7 +111,8 @@ def test_a_deleted_shard_is_noticed_and_its_model_read_again(project):
         "error: model chance: shards are missing in results/kernels/chance; remove the folder and run again"
     )
     shutil.rmtree(project / "results/kernels/chance")
-    assert done(snakemake(project).stdout)["extract_kernels"] == 1
+    expected = {"extract_kernels": 1, "collect_inventory": 1, "assign_kernels": 1, **FROM_SHARES}
+    assert done(snakemake(project).stdout) == expected
     pd.testing.assert_frame_equal(pd.read_csv(project / "results/statistics/models.csv"), before)
 
 
@@ -142,3 +145,7 @@ def test_tables_carry_the_versions_that_made_them(finished):
         metadata = pq.read_schema(path).metadata
         assert metadata[b"version"].decode() == kernel_atlas.__version__, path
         assert metadata[b"schema"].decode() == str(kernel_atlas.SCHEMA_VERSION), path
+    for path in (finished / "results").rglob("*.safetensors"):
+        with safe_open(path, "np") as file:
+            found = json.loads(file.metadata()["kernel_atlas"])
+        assert (found["version"], found["schema"]) == (kernel_atlas.__version__, str(kernel_atlas.SCHEMA_VERSION))
