@@ -257,6 +257,11 @@ def test_two_runs_give_equal_tables(finished, tmp_path):
         assert path.read_bytes() == (finished / "results/statistics" / path.name).read_bytes()
 
 
+def test_fetch_reads_what_is_on_the_hub_and_nothing_else(project):
+    make_sheet(project, [*ROWS, "far hf:owner/net:model.safetensors assign", "near file:nets/gamma.safetensors assign"])
+    assert planned(project, "fetch")[0] == {"fetch_kernels": 1, "fetch": 1}
+
+
 def test_the_zoo_is_planned_from_its_table(project):
     nets = pd.read_csv(project / "config/zoo.tsv", sep="\t")
     jobs, _ = planned(project, "zoo")
