@@ -185,7 +185,7 @@ def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str
         "more than": means[more],
     }
     listed = [f"{words} the code of one with k = {_listed(part['k'])}" for words, part in parts.items() if len(part)]
-    said.append(f"k-means clusters {'; '.join(listed)}. These intervals do not hold what another start would change.")
+    said.append(f"k-means clusters {'; '.join(listed)}. These intervals do not cover what another start would change.")
     pairs = agreement[(agreement["method_a"] == "autoencoder") & agreement["low"].notna()]
     if len(pairs):
         best = pairs.loc[pairs["adjusted_rand"].idxmax()]
@@ -222,8 +222,8 @@ def find_stability(stability: pd.DataFrame, stability_summary: pd.DataFrame) -> 
             f"stable ({named}), with {percent(every['stable_kernels'])} of the clustered kernels"
         )
     return [
-        f"In {runs}, {said}. By their prototypes alone {number(every['recurring'])} come back; a random kernel is "
-        f"as near to a prototype in {percent(every['chance'])} of draws.",
+        f"In {runs}, {said}. By prototypes alone, {number(every['recurring'])} would be; a random kernel "
+        f"is as near to a prototype in {percent(every['chance'])} of draws.",
         f"These runs have {number(every['fewest_clusters'])} to {number(every['most_clusters'])} clusters and "
         f"{percent(every['lowest_share'])} to {percent(every['highest_share'])} of the kernels clustered, the main run "
         f"{percent(every['clustered_share'])}. In the median run {percent(every['moved'])} of the kernels have another "
@@ -243,8 +243,8 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
     most = families["explained_share"].idxmax()
     said = [
         f"{percent(*real[EXPLAINED])} of {number(real['kernels'])} kernels are explained by a difference of Gaussians, "
-        f"a first or second derivative or a cross: their best cosine is above the {real['threshold']:.3f} that one in a "
-        f"hundred Gaussian-noise kernels exceeds (the median of all is {real['cosine_median']:.3f}). Of controls: "
+        f"a first or second derivative or a cross: their best cosine is above the {real['threshold']:.3f} that one in "
+        f"a hundred Gaussian-noise kernels exceeds (the median of all is {real['cosine_median']:.3f}). Of controls: "
         f"{listed}.",
         f"Most, {percent(*families.loc[most, EXPLAINED])}, are explained by the {PATTERNS[most]}.",
     ]

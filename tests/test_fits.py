@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 
 from benchmarks.fits import best_starts, fit_with_scipy, pattern
 from kernel_atlas.evidence import fits
-from kernel_atlas.findings import find_fits
 from kernel_atlas.evidence.controls import make_control
+from kernel_atlas.findings import find_fits
 from kernel_atlas.kernels import centre_and_normalise, taps_column
 from kernel_atlas.patterns import COMPASS, templates
 
