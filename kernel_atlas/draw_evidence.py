@@ -1,0 +1,814 @@
+"""Draw how sure the clusters are, and which patterns with a formula the kernels resemble.
+
+As in `draw`: tables in; the figure, the data drawn and the words beside it out. Tables may hold all sizes.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
+
+from kernel_atlas.canvas import (
+    FAMILIES,
+    HALO,
+    INK,
+    SOFT,
+    WIDTH,
+    Drawing,
+    draw_kernel,
+    draw_scale,
+    look_of,
+    open_canvas,
+    short,
+)
+from kernel_atlas.clusters import cluster_of
+from kernel_atlas.patterns import family_of, templates
+from kernel_atlas.words import KINDS, interval, number, percent
+
+EXAMPLES = 6  # kernels of a kind and an autoencoder
+RULE = {"recurs": 0.8, "jaccard": 0.6}  # RECURS and JACCARD of evidence/stability.py, whose import loads torch
+
+# Colour and line of each kind of kernels
+LINES = {
+    "real": ("#0072b2", "-"),
+    "gaussian": (INK, (0, (4, 2))),
+    "shuffled": ("#cc79a7", (0, (1, 1))),
+    "phase": ("#009e73", (0, (6, 1.5, 1, 1.5))),
+    "untrained": ("#d55e00", "-."),
+    "dense": ("#e69f00", (0, (8, 2))),
+}
+METHODS = {  # name, colour and marker
+    "kmeans": ("k-means", "#d55e00", "s"),
+    "gaussian_mixture": ("Gaussian mixture", "#cc79a7", "^"),
+    "hdbscan": ("HDBSCAN", "#8a8a00", "P"),
+    "pca": ("principal components", "#009e73", "D"),
+    "retrained": ("autoencoder, trained on one half", "#0072b2", "o"),
+    "autoencoder": ("this run's autoencoder, which saw both halves", INK, "*"),
+}
+FITTED = {  # of evidence/fits.py: name, whose colour, hatch and marker
+    "centre": ("difference of Gaussians", "On-Centre", "", "o"),
+    "first_derivative": ("first derivative", "First-Derivative", "////", "^"),
+    "second_derivative": ("second derivative", "On-Second-Derivative", "....", "s"),
+    "cross": ("cross", "On-Cross", "xxxx", "P"),
+}
+TURNS = {"first_derivative": 360, "second_derivative": 180, "cross": 90}  # degrees after which an angle comes again
+
+
+def draw_controls(size: str, threshold: float, controls: pd.DataFrame, examples: pd.DataFrame) -> Drawing:
+    """What share of each kind of kernels is clustered, beside kernels and what the autoencoders make of them."""
+    data = controls[controls["size"] == size].reset_index(drop=True)
+    kinds = [kind for kind in KINDS if (data["control"] == kind).any()]
+    if not kinds:
+        return _nothing(size, "Controls", "no kernels were compared with controls")
+    shares = data.set_index(["control", "encoder"])
+    head, pitch, side, step = 0.62, 1.0, 0.36, 0.39
+    foot = head + pitch * len(kinds)
+    figure, canvas = open_canvas(foot + 0.72)
+    axes = _axes(figure, 1.42, head, 3.55, foot)
+    axes.set(xlim=(0, 1), ylim=(len(kinds), 0), xlabel=f"share with a dissimilarity below {threshold:g}")
+    axes.set_yticks([])
+    axes.xaxis.set_major_formatter(PercentFormatter(1, 0, symbol=" %"))
+    draw_scale(canvas, WIDTH - 2.7, foot + 0.3)
+    blocks = {"main": (4.15, "by the run's autoencoder"), "own": (6.6, "by one trained on such kernels")}
+    for left, words in blocks.values():
+        canvas.text(left, head - 0.3, words, weight="bold", size=7.5, va="center")
+        canvas.text(left, head - 0.14, "from the most to the least alike", size=6.5, color=SOFT, va="center")
+    looks = {"main": {"marker": "o", "color": LINES["real"][0]}, "own": {"marker": "D", "color": "#d55e00", "mfc": "w"}}
+    for row, kind in enumerate(kinds):
+        top = head + row * pitch
+        if row:
+            canvas.plot([0.1, WIDTH - 0.06], [top, top], color=SOFT, lw=0.3)
+        canvas.text(0.1, top + 0.42, KINDS[kind].replace(" of ", "\nof "), va="center", weight="bold", linespacing=1.2)
+        for place, (encoder, (left, _)) in zip((0.34, 0.7), blocks.items(), strict=True):
+            if (kind, encoder) not in shares.index:
+                canvas.text(left, top + 0.44, "too few kernels to train one", size=7, color=SOFT, va="center")
+                continue
+            found = shares.loc[(kind, encoder)]
+            share, low, high = found[["clustered_share", "low", "high"]].astype(float)
+            _line(axes, row + place, low, high, looks[encoder]["color"])
+            axes.plot(share, row + place, ms=5, ls="", clip_on=False, zorder=3, **looks[encoder])
+            ends = np.nan_to_num([low, high], nan=share)
+            where = (ends[1] + 0.03, "left") if ends[1] < 0.75 else (ends[0] - 0.03, "right")
+            axes.text(where[0], row + place, percent(share), ha=where[1], va="center", size=7)
+            if encoder == "main":
+                counted = f"{number(found['kernels'])} kernels"
+                canvas.text(0.1, top + 0.72, counted, size=6.5, color=SOFT, va="center")
+            some = examples[(examples["control"] == kind) & (examples["encoder"] == encoder)]
+            steps = np.linspace(0, len(some) - 1, min(EXAMPLES, len(some))).round().astype(int)
+            shown = some.sort_values("dissimilarity", kind="stable").iloc[steps]
+            for column, one in enumerate(shown.itertuples()):
+                middle, frame = left + side / 2 + column * step, INK if one.dissimilarity < threshold else ""
+                draw_kernel(canvas, np.asarray(one.kernel), middle, top + 0.06, side, frame)
+                draw_kernel(canvas, np.asarray(one.reconstruction), middle, top + 0.08 + side, side, frame)
+                canvas.text(middle, top + 0.9, f"{one.dissimilarity:.2f}", size=6.5, ha="center", va="center")
+        for words, y in (("kernel", 0.24), ("decoded", 0.62), ("dissim.", 0.9)):
+            canvas.text(4.09, top + y, words, size=6.5, color=SOFT, ha="right", va="center")
+    names = {"main": "the run's autoencoder", "own": "one trained on the kind itself"}
+    handles = [Line2D([], [], ls="", ms=5, label=names[encoder], **looks[encoder]) for encoder in names]
+    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.42, 1.0), handletextpad=0.2)
+
+    def said(kind: str) -> str:
+        parts = [_share_of(shares.loc[(kind, encoder)]) for encoder in names if (kind, encoder) in shares.index]
+        return f"{KINDS[kind]} {' and '.join(parts)}"
+
+    caption = (
+        f"Left: share of {size} kernels of each kind with a dissimilarity below {threshold:g}, through the autoencoder "
+        "of the run and, judged on other layers, through one trained on such kernels alone; lines are 95 % intervals. "
+        "Right: kernels at even steps of dissimilarity above what is decoded from their code, framed where they are "
+        "clustered. An autoencoder that imposed structure would cluster the controls as well: "
+        f"{'; '.join(said(kind) for kind in kinds)}."
+    )
+    alt = f"Shares of {size} kernels clustered, by the run's and by their own autoencoder: "
+    alt += f"{'; '.join(said(kind) for kind in kinds)}."
+    return Drawing(figure, data, "Controls", caption, alt)
+
+
+def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreement: pd.DataFrame) -> Drawing:
+    """What other methods cluster of kernels that they were fitted on, of others and of noise, and who agrees."""
+    shares = baselines[baselines["size"] == size]
+    pairs = agreement[(agreement["size"] == size) & (agreement["method_a"] == "autoencoder")]
+    pairs = pairs.sort_values("adjusted_rand", ascending=False, kind="stable", ignore_index=True)
+    if shares.empty:
+        return _nothing(size, "Baselines", "no other method was fitted")
+    rows = max(len(pairs), 1)
+    foot = max(2.9, 0.4 + 0.21 * rows)
+    figure, canvas = open_canvas(foot + 1.12)
+    left = _axes(figure, 0.62, 0.4, 3.0, foot)
+    middle = _axes(figure, 3.3, 0.4, 5.3, foot)
+    prototypes = [method for method in ("kmeans", "gaussian_mixture", "hdbscan") if (shares["method"] == method).any()]
+    codes = [method for method in ("pca", "retrained") if (shares["method"] == method).any()]
+    for axes, methods in ((left, prototypes), (middle, codes)):
+        for method in methods:
+            part, (_, colour, marker) = shares[shares["method"] == method].sort_values("k"), METHODS[method]
+            k = part["k"].clip(lower=1)
+            axes.vlines(k, part["held_out_low"], part["held_out_high"], color=colour, lw=0.8, alpha=0.7)
+            axes.plot(k, part["noise_share"], color=colour, lw=1, ls=(0, (2, 1.5)), marker=marker, ms=2.5)
+            axes.plot(k, part["clustered_share"], color=colour, lw=0.8, marker=marker, ms=5, mfc="w")
+            axes.plot(k, part["held_out_share"], color=colour, lw=1.6, marker=marker, ms=5)
+    left.set_xscale("log", base=2)
+    known = sorted(set(shares.loc[shares["method"].isin(prototypes[:2]), "k"])) or [1]
+    ticks = [k for place, k in enumerate(known) if not place or k > 1.3 * known[place - 1]]
+    left.xaxis.set_major_locator(FixedLocator(ticks))
+    left.set_xticks(ticks, [f"{k:g}" for k in ticks])
+    left.xaxis.set_minor_locator(NullLocator())
+    middle.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    middle.set_xlim(0.6, shares.loc[shares["method"].isin(codes), "k"].max() + 0.4 if codes else 2)
+    one = shares[(shares["method"] == "retrained") & (shares["k"] == 1)]
+    for line in one["held_out_share"]:
+        left.axhline(line, color=METHODS["retrained"][1], lw=1, ls=":")
+    for run in shares.loc[shares["method"] == "autoencoder", "clustered_share"]:
+        middle.plot(1, run, METHODS["autoencoder"][2], color=INK, mfc="w", ms=9, zorder=4)
+    for axes, words in ((left, "prototypes"), (middle, "components, or numbers in the code")):
+        axes.set(ylim=(0, 1), xlabel=words)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, 0, symbol=" %"))
+    left.set_ylabel(f"share of kernels with a dissimilarity below {threshold:g}")
+    middle.tick_params(labelleft=False)
+    canvas.text(0.62, 0.2, "Nearest of k prototypes", weight="bold", va="center")
+    canvas.text(3.3, 0.2, "Reconstruction from k numbers", weight="bold", va="center")
+    canvas.text(5.75, 0.2, "Same labels as the autoencoder's clusters?", weight="bold", va="center")
+
+    right = _axes(figure, 7.25, 0.4, WIDTH - 0.15, foot)
+    y = np.arange(len(pairs))
+    right.axvline(0, color=SOFT, lw=0.6)
+    for place, pair in enumerate(pairs.itertuples()):
+        _, colour, marker = METHODS[pair.method_b]
+        _line(right, place, pair.low, pair.high, colour)
+        right.plot(pair.adjusted_rand, place, marker, color=colour, ms=5)
+    right.set_yticks(y, [f"{METHODS[pair.method_b][0]}, {pair.k_b:g}" for pair in pairs.itertuples()])
+    least, most = (f(pairs[["adjusted_rand", "low", "high"]].stack(), default=0) for f in (min, max))
+    right.set(ylim=(rows - 0.4, -0.6), xlim=(min(0, least) - 0.03, max(0.2, 1.08 * most)), xlabel="adjusted Rand index")
+    right.tick_params(axis="y", length=0)
+    there = [method for method in METHODS if (shares["method"] == method).any()]
+    handles = [
+        Line2D([], [], ls="", marker=METHODS[m][2], color=METHODS[m][1], mfc="w" if m == "autoencoder" else None)
+        for m in there
+    ]
+    grey = {"color": SOFT, "marker": "s"}
+    styles = {
+        "held-out half": Line2D([], [], lw=1.6, ms=5, **grey),
+        "fitted half": Line2D([], [], lw=0.8, ms=5, mfc="w", **grey),
+        "Gaussian noise": Line2D([], [], lw=1, ls=(0, (2, 1.5)), ms=2.5, **grey),
+        "autoencoder, one number, held out": Line2D([], [], lw=1, ls=":", color=METHODS["retrained"][1]),
+    }
+    bottom = 1 / figure.get_size_inches()[1]
+    place = {"loc": "lower center", "columnspacing": 1.2, "handletextpad": 0.4}
+    names = [METHODS[method][0] for method in there]
+    figure.legend(handles, names, ncols=6, bbox_to_anchor=(0.5, 0.24 * bottom), **place)
+    figure.legend(styles.values(), styles, ncols=4, bbox_to_anchor=(0.5, 0.02 * bottom), handlelength=2.8, **place)
+
+    said = []
+    for method, k in (("retrained", 1), ("kmeans", 10), ("gaussian_mixture", 10), ("pca", 1)):
+        for row in shares[(shares["method"] == method) & (shares["k"] == k)].itertuples():
+            what = {"retrained": "a code of one number", "pca": "one principal component"}.get(
+                method, f"{METHODS[method][0]} with {k}"
+            )
+            said.append(f"{what} {_share_of(row._asdict(), 'held_out_share', 'held_out_low', 'held_out_high')}")
+    nearest = ""
+    if len(pairs):
+        best = pairs.iloc[0]
+        nearest = (
+            f" Right: the labels most like the autoencoder's are those of {METHODS[best['method_b']][0]} with "
+            f"{best['k_b']:g}, with an adjusted Rand index of {interval(*best[['adjusted_rand', 'low', 'high']])} "
+            "(0 by chance, 1 for equals; intervals from random halves)."
+        )
+    noisiest = shares.loc[shares["noise_share"].idxmax()] if shares["noise_share"].notna().any() else None
+    noise = (
+        ""
+        if noisiest is None
+        else f" Of Gaussian noise they cluster at most {percent(noisiest['noise_share'])} "
+        f"({METHODS[noisiest['method']][0]}, {noisiest['k']:g})."
+    )
+    caption = (
+        f"Methods fitted on one half of the {size} training kernels: the share they cluster of that half (hollow), of "
+        "the other one, which shares no model or no layer with it (filled, with 95 % intervals), and of Gaussian noise "
+        f"(dashed). Of the other half: {', '.join(said) or 'not known'}.{noise}{nearest}"
+    )
+    listed = [
+        f"{METHODS[row.method][0]} {row.k:g}: {percent(row.clustered_share)}, {percent(row.held_out_share)}, "
+        f"{percent(row.noise_share)}"
+        for row in shares.itertuples()
+    ]
+    alt = f"Shares of {size} kernels clustered in the fitted half, the other half and noise: {'; '.join(listed)}."
+    drawn = pd.concat([shares.assign(panel="shares"), pairs.assign(panel="agreement")], ignore_index=True)
+    return Drawing(figure, drawn, "Baselines", caption, alt)
+
+
+def draw_stability(
+    size: str,
+    threshold: float,
+    stability: pd.DataFrame,
+    restarts: pd.DataFrame,
+    clusters: pd.DataFrame,
+    spectrum: pd.DataFrame,
+) -> Drawing:
+    """Which clusters come back from other starts and from other models, and how many kernels those runs cluster."""
+    rows, runs = stability[stability["size"] == size], restarts[restarts["size"] == size].reset_index(drop=True)
+    every = rows[rows["kind"] == "all"].reset_index(drop=True)
+    if every.empty:
+        return _nothing(size, "Stability", "nothing was trained again, or there is no cluster to come back")
+    head, pitch, side = 0.62, 0.34, 0.3
+    foot = head + pitch * len(every)
+    low = max(foot, head + 0.2 * len(runs))
+    figure, canvas = open_canvas(low + 0.98)
+    prototypes = _prototypes(clusters, spectrum)
+    panels = {
+        "recurs": (_axes(figure, 2.75, head, 4.35, foot), "runs where its prototype is back"),
+        "jaccard": (_axes(figure, 4.6, head, 6.2, foot), "members in common (Jaccard)"),
+    }
+    kinds = {"restart": (-0.27, ">", "other starts"), "bootstrap": (0.27, "<", "other models or layers")}
+    for column, (axes, words) in panels.items():
+        axes.set(xlim=(-0.02, 1.02), ylim=(len(every) - 0.5, -0.5), xlabel=words, yticks=[])
+        axes.axvline(RULE[column], color=INK, lw=0.9, ls=(0, (4, 2)))
+        axes.text(RULE[column], 1, f"{RULE[column]:g}", transform=axes.get_xaxis_transform(), ha="center", va="bottom")
+        axes.hlines(np.arange(len(every)), 0, 1, color="#dddddd", lw=0.6, zorder=0)
+        for kind, (off, marker, _) in kinds.items():
+            part = rows[rows["kind"] == kind].set_index("cluster")[column].reindex(every["cluster"])
+            axes.plot(part, np.arange(len(every)) + off, marker, color="#56b4e9", ms=3.2, clip_on=False)
+        stable = every["stable"].to_numpy() == "yes"
+        for which, look in ((stable, {"marker": "o"}), (~stable, {"marker": "X", "mfc": "w"})):
+            axes.plot(every[column][which], np.flatnonzero(which), ls="", color=INK, ms=6, clip_on=False, **look)
+    panels["recurs"][0].plot(every["chance"], np.arange(len(every)), "|", color="#d55e00", ms=10, mew=1.6)
+    aside = {"size": 6.5, "color": SOFT, "va": "center"}
+    canvas.text(2.6, head - 0.12, "kernels", ha="right", **aside)
+    for row, cluster in enumerate(every.itertuples()):
+        top = head + row * pitch + 0.02
+        canvas.text(0.3, top + side / 2, str(cluster.cluster), ha="right", va="center", weight="bold")
+        if cluster.cluster in prototypes:
+            draw_kernel(canvas, prototypes[cluster.cluster], 0.55, top, side)
+        canvas.text(0.8, top + side / 2, short(cluster.label), va="center")
+        canvas.text(2.6, top + side / 2, number(cluster.kernels), ha="right", **aside)
+        yes = cluster.stable == "yes"
+        weight = "bold" if yes else "normal"
+        canvas.text(6.32, top + side / 2, "stable" if yes else "not", va="center", weight=weight, size=7.5)
+
+    axes = _axes(figure, 7.72, head, WIDTH - 0.45, head + max(0.2 * len(runs), 0.4))
+    names = {"main": "this run", "restart": "start", "bootstrap": "models"}
+    looks = {"main": ("D", INK), "restart": (">", "#56b4e9"), "bootstrap": ("<", "#56b4e9")}
+    for row, run in enumerate(runs.itertuples()):
+        marker, colour = looks[run.kind]
+        axes.hlines(row, 0, run.clustered_share, color="#dddddd", lw=0.8, zorder=0)
+        axes.plot(run.clustered_share, row, marker, color=colour, ms=5, clip_on=False)
+        where = {"x": 1.08, "y": row, "transform": axes.get_yaxis_transform()}
+        axes.text(**where, s=f"{run.clusters:g}", ha="left", va="center", size=7)
+    axes.text(
+        1.02, -1.05, "clusters", transform=axes.get_yaxis_transform(), ha="left", va="center", size=6.5, color=SOFT
+    )
+    labels = [names[run.kind] + (f" {run.run:g}" if run.run else "") for run in runs.itertuples()]
+    axes.set_yticks(range(len(runs)), labels)
+    axes.set(ylim=(max(len(runs), 2) - 0.5, -0.5), xlim=(0, 1), xlabel="kernels clustered")
+    axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
+    axes.tick_params(axis="y", length=0)
+    canvas.text(0.1, 0.16, "Clusters of this run", weight="bold", va="center")
+    canvas.text(7.0, 0.16, "All runs", weight="bold", va="center")
+    canvas.text(2.75, 0.16, "Do they come back?", weight="bold", va="center")
+    handles = {
+        "all runs, stable": Line2D([], [], ls="", marker="o", color=INK, ms=6),
+        "all runs, not stable": Line2D([], [], ls="", marker="X", color=INK, mfc="w", ms=6),
+        **{words: Line2D([], [], ls="", marker=m, color="#56b4e9", ms=4) for _, m, words in kinds.values()},
+        "by chance": Line2D([], [], ls="", marker="|", color="#d55e00", ms=10, mew=1.6),
+        "least of a stable cluster": Line2D([], [], color=INK, lw=0.9, ls=(0, (4, 2))),
+    }
+    figure.legend(handles.values(), handles, loc="lower center", ncols=6, columnspacing=1.2, handletextpad=0.5)
+    others = runs.loc[runs["kind"] != "main", "clustered_share"]
+    steady = every[every["stable"] == "yes"]
+    caption = (
+        f"Each {size} cluster of this run against {every['runs'].max():g} runs from another start or on models or "
+        "layers drawn with replacement: the share of runs where a prototype matched one to one has a cosine of at least "
+        "0.9 to it, the same where random kernels stand for prototypes, and the mean Jaccard index of the members. "
+        f"Both limits (dashed) were set beforehand; {len(steady)} of {len(every)} clusters pass"
+    )
+    caption += f", {_list([f'{row.cluster} ({row.label})' for row in steady.itertuples()])}." if len(steady) else "."
+    main = runs.loc[runs["kind"] == "main", "clustered_share"]
+    if len(others) and len(main):
+        caption += (
+            f" This run clusters {percent(main.iloc[0])} of the kernels, the others {percent(others.min())} to "
+            f"{percent(others.max())}."
+        )
+    listed = [
+        f"{row.cluster} {row.label} back in {percent(row.recurs)}, Jaccard {row.jaccard:.2f}, "
+        f"{'stable' if row.stable == 'yes' else 'not stable'}"
+        for row in every.itertuples()
+    ]
+    alt = f"Recurrence of the {len(every)} {size} clusters: {'; '.join(listed)}."
+    data = pd.concat([rows.assign(panel="clusters"), runs.assign(panel="runs")], ignore_index=True)
+    return Drawing(figure, data, "Stability", caption, alt)
+
+
+def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explained: pd.DataFrame) -> Drawing:
+    """How well the best pattern of continuous families fits each kernel, and each control."""
+    cosines, explained = (table[table["size"] == size] for table in (fit_cosines, fit_explained))
+    totals = explained[explained["family"] == "all"].set_index("subject")
+    subjects = [subject for subject in KINDS if subject in totals.index]
+    if not subjects or cosines.empty:
+        return _nothing(size, "Fits", "no kernels were fitted")
+    rows = len(subjects)
+    foot = max(2.75, 0.4 + 0.42 * rows)
+    figure, canvas = open_canvas(foot + 0.85)
+    left = _axes(figure, 0.62, 0.4, 4.0, foot)
+    for subject in reversed(subjects):  # the real kernels above
+        part, (colour, style) = cosines[cosines["subject"] == subject], LINES[subject]
+        edges = np.append(part["cosine_low"], part["cosine_high"].iloc[-1:])
+        left.stairs(part["share"], edges, color=colour, ls=style, lw=2.2 if subject == "real" else 1.3)
+    noise = explained["threshold"].iloc[0]
+    left.axvline(noise, color=SOFT, lw=1, ls=":")
+    left.text(noise, 1.01, f"99 % of noise below {noise:.3f}", transform=left.get_xaxis_transform(), size=7,
+              color=SOFT, ha="right", va="bottom")  # fmt: skip
+    begin = cosines.loc[cosines["share"] > 0, "cosine_low"].min()
+    left.set(xlim=(begin, 1), ylim=(0, 1.05 * max(cosines["share"].max(), 1e-6)), ylabel="share of kernels")
+    width = (cosines["cosine_high"] - cosines["cosine_low"]).iloc[0]
+    left.set_xlabel(f"best cosine to a pattern with a formula (steps of {width:.2g})")
+    left.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %", decimals=0))
+
+    right = _axes(figure, 6.35, 0.4, WIDTH - 0.3, foot)
+    stacked = explained[explained["family"] != "all"].pivot(index="subject", columns="family", values="explained_share")
+    stacked = stacked.reindex(index=subjects, columns=list(FITTED)).fillna(0)
+    base = np.zeros(rows)
+    for family in FITTED:
+        right.barh(np.arange(rows), stacked[family], 0.62, base, **_look(family))
+        base += stacked[family].to_numpy()
+    for row, subject in enumerate(subjects):
+        total = totals.loc[subject]
+        _line(right, row, total["explained_low"], total["explained_high"], INK, ends=True)
+        end = np.nanmax(total[["explained_share", "explained_high"]].astype(float))
+        where = (end + 0.02, "left") if end < 0.8 else (1.0, "right")
+        right.text(where[0], row - (0.44 if end >= 0.8 else 0), percent(total["explained_share"]), ha=where[1],
+                   va="center", size=7, path_effects=[HALO])  # fmt: skip
+        colour, style = LINES[subject]
+        right.plot([-0.19, -0.03], [row, row], color=colour, ls=style, lw=2.2 if subject == "real" else 1.3,
+                   transform=right.get_yaxis_transform(), clip_on=False)  # fmt: skip
+        words = f"{KINDS[subject].replace(' of ', chr(10) + 'of ')}\n{number(total['kernels'])}"
+        right.text(-0.22, row, words, transform=right.get_yaxis_transform(), ha="right", va="center", size=7)
+    right.set(
+        xlim=(0, 1), ylim=(rows - 0.5, -0.6), xlabel="share of kernels above the noise, by best family", yticks=[]
+    )
+    right.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %", decimals=0))
+    canvas.text(0.62, 0.14, "How well the best pattern fits", weight="bold", va="center")
+    canvas.text(4.6, 0.14, "How many kernels are explained", weight="bold", va="center")
+    _legend(figure, FITTED)
+    families = explained[(explained["subject"] == subjects[0]) & (explained["family"] != "all")]
+    most = families.loc[families["explained_share"].idxmax()]
+    keys = "explained_share", "explained_low", "explained_high"
+    said = [f"{KINDS[s]} {_share_of(totals.loc[s], *keys)}" for s in subjects]
+    first = totals.loc[subjects[0]]
+    caption = (
+        f"Left: best cosine of each {size} kernel to a difference of Gaussians, a first or second derivative or a "
+        f"cross, whose parameters are fitted to it; the median of {KINDS[subjects[0]]} is "
+        f"{first['cosine_median']:.3f}. More parameters fit more, so controls are fitted in the same way, and a kernel "
+        f"counts as explained above {noise:.3f}, which 1 % of Gaussian noise exceeds. Right: explained are "
+        f"{', '.join(said)} (lines: 95 % intervals over models); most of the {KINDS[subjects[0]]} by the "
+        f"{FITTED[most['family']][0]}, {_share_of(most, *keys)}."
+    )
+    alt = f"Shares of {size} kernels explained by patterns with a formula: {', '.join(said)}."
+    data = pd.concat([cosines.assign(panel="cosines"), explained.assign(panel="explained")], ignore_index=True)
+    return Drawing(figure, data, "Fits", caption, alt)
+
+
+def draw_fit_scales(
+    size: str,
+    threshold: float,
+    fit_scales: pd.DataFrame,
+    fit_orientations: pd.DataFrame,
+    fit_cardinal: pd.DataFrame,
+) -> Drawing:
+    """How large the explained patterns are along the networks, and which way the derivatives point."""
+    scales, turns, cardinal = (table[table["size"] == size] for table in (fit_scales, fit_orientations, fit_cardinal))
+    if scales.empty:
+        return _nothing(size, "Scales and directions", "no kernel fits a pattern better than noise does")
+    figure, canvas = open_canvas(5.55)
+    canvas.text(0.1, 0.14, "Scale of the explained kernels along the networks", weight="bold", va="center")
+    highest, gap = 1.06 * scales["sigma_q90"].max(), 2.13
+    for place, family in enumerate(FITTED):
+        axes = _axes(figure, 0.62 + gap * place, 0.55, 0.62 + gap * place + 1.85, 2.15)
+        part = scales[scales["family"] == family]
+        middle, wide = (part["depth_low"] + part["depth_high"]) / 2, part["depth_high"] - part["depth_low"]
+        axes.vlines(middle, part["sigma_q10"], part["sigma_q90"], color=SOFT, lw=1)
+        box = part["sigma_q75"] - part["sigma_q25"]
+        axes.bar(middle, box, 0.66 * wide, part["sigma_q25"], **_look(family) | {"edgecolor": INK, "lw": 0.5})
+        axes.hlines(part["sigma_median"], middle - 0.33 * wide, middle + 0.33 * wide, color=INK, lw=2)
+        axes.set(xlim=(0, 1), ylim=(0, highest), xlabel="depth")
+        axes.set_xticks([0, 0.5, 1], ["first", "0.5", "last"])
+        axes.tick_params(length=2, labelleft=not place)
+        words = f"{FITTED[family][0]}, {number(part['kernels'].sum())}"
+        axes.text(0, 1.03, words, transform=axes.transAxes, size=7.5, va="bottom")
+        if not place:
+            axes.set_ylabel("sigma in taps")
+        if part.empty:
+            axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=SOFT)
+
+    canvas.text(0.1, 2.88, "Directions of the explained derivatives", weight="bold", va="center")
+    for left, family in ((0.5, "first_derivative"), (3.35, "second_derivative")):
+        part = turns[turns["family"] == family]
+        axes = _axes(figure, left, 3.35, left + 1.75, 5.1, projection="polar")
+        middle = np.radians((part["angle_low"] + part["angle_high"]) / 2)
+        wide = np.radians(part["angle_high"] - part["angle_low"])
+        for turn in (0, np.pi)[: 1 if family == "first_derivative" else 2]:  # an axis has two ends
+            axes.bar(middle + turn, part["share"], 0.94 * wide, **_look(family) | {"lw": 0})
+        kernels = part["kernels"].sum()
+        axes.set_xticks(np.arange(8) * np.pi / 4, ["E", "NE", "N", "NW", "W", "SW", "S", "SE"])
+        top = part["share"].max() if kernels else 1
+        axes.set_ylim(0, 1.05 * top)
+        axes.set_yticks([top / 2, top], [])
+        axes.tick_params(pad=-2)
+        axes.grid(color="#cccccc", lw=0.5)
+        axes.spines["polar"].set(color=SOFT, lw=0.5)
+        even = 1 / max(1, len(part))
+        axes.plot(np.linspace(0, 2 * np.pi, 181), np.full(181, even), color=INK, lw=1, ls=(0, (4, 2)))
+        what = "way to the bright side" if family == "first_derivative" else "axis of the derivative"
+        words = f"{FITTED[family][0]}: {what}"
+        canvas.text(left + 0.875, 3.1, words, ha="center", va="center", size=7.5)
+        edge = f"{number(kernels)} kernels; edge {percent(1.05 * top)} of them, dashed even"
+        canvas.text(left + 0.875, 5.35, edge if kernels else "none", ha="center", va="center", size=6.5, color=SOFT)
+
+    rows = []
+    for family, subject, which in itertools.product(
+        ("first_derivative", "second_derivative"), KINDS, ("explained", "all")
+    ):
+        found = cardinal[
+            (cardinal["family"] == family) & (cardinal["subject"] == subject) & (cardinal["which"] == which)
+        ]
+        if len(found) and (subject == "real" or which == "all"):  # few controls are explained
+            rows.append(found.iloc[0])
+    axes = _axes(figure, 7.1, 3.2, WIDTH - 0.15, 4.95)
+    axes.axvline(0, color=SOFT, lw=0.6)
+    labels = []
+    for place, row in enumerate(rows):
+        colour, marker = FAMILIES[FITTED[row["family"]][1]][0], FITTED[row["family"]][3]
+        full = row["which"] == "explained"
+        _line(axes, place, row["cardinal_low"], row["cardinal_high"], INK)
+        axes.plot(row["cardinal"], place, marker, mfc=colour if full else "w", mec=INK, mew=0.7, ms=5, clip_on=False)
+        labels.append(KINDS[row["subject"]] + (", explained" if full else ""))
+    axes.set_yticks(range(len(rows)), labels)
+    axes.tick_params(axis="y", length=0, labelsize=6.5)
+    axes.set(
+        xlim=(-1, 1),
+        ylim=(max(len(rows), 1) - 0.4, -0.6),
+        xlabel="\N{MINUS SIGN}1 diagonal \N{EN DASH} rows, columns 1",
+    )
+    canvas.text(5.75, 2.88, "Mean of cos 4 angle", weight="bold", va="center")
+    handles = [
+        Line2D([], [], ls="", marker=FITTED[f][3], mfc="w", mec=INK, mew=0.7, ms=5, label=FITTED[f][0]) for f in TURNS
+    ][:2]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.04, 1.0), ncols=2, columnspacing=0.8,
+                handletextpad=0.1, fontsize=6.5)  # fmt: skip
+    said = []
+    for family in FITTED:
+        part = scales[scales["family"] == family]
+        if len(part) > 1:
+            first, last = part.iloc[0], part.iloc[-1]
+            said.append(f"{FITTED[family][0]} {first['sigma_median']:.2f} to {last['sigma_median']:.2f}")
+    caption = (
+        f"Top: sigma of the {size} kernels of each family that are fitted better than noise, by depth in their network "
+        "(line 80 %, box 50 %, bar median)"
+    )
+    caption += f"; medians from first to last: {', '.join(said)} taps. " if said else ". "
+    caption += (
+        "Below: where derivatives point, and the mean of cos 4 angle, 1 where all lie along rows or columns and "
+        "\N{MINUS SIGN}1 where all are diagonal, with that of controls, as taps on a grid may favour directions by "
+        "themselves; hollow marks are all kernels that are best fitted by the family."
+    )
+    for family in ("first_derivative", "second_derivative"):
+        for row in rows:
+            if row["family"] == family and row["which"] == "explained":
+                value = interval(row["cardinal"], row["cardinal_low"], row["cardinal_high"])
+                caption += f" It is {value} for the {FITTED[family][0]}s of trained networks."
+    listed = [
+        f"{FITTED[row.family][0]} at depth {row.depth_low:g} to {row.depth_high:g} {row.sigma_median:.2f}"
+        for row in scales.itertuples()
+    ]
+    alt = f"Median sigma in taps of the explained {size} kernels: {', '.join(listed)}."
+    tables = {"scales": scales, "orientations": turns, "cardinal": pd.DataFrame(rows, columns=cardinal.columns)}
+    data = pd.concat([table.assign(panel=name) for name, table in tables.items() if len(table)], ignore_index=True)
+    return Drawing(figure, data, "Scales and directions", caption, alt)
+
+
+def draw_fit_labels(size: str, threshold: float, fit_labels: pd.DataFrame, fit_crosses: pd.DataFrame) -> Drawing:
+    """Which families explain each label of the autoencoder, and the formula of the cross."""
+    labels, crosses = fit_labels[fit_labels["size"] == size], fit_crosses[fit_crosses["size"] == size]
+    if labels.empty:
+        return _nothing(size, "Labels and formulas", "no kernels were fitted")
+    wide = labels.pivot(index="assigned", columns="family", values="explained_share")
+    wide = wide.reindex(columns=[*FITTED, "all"]).fillna(0)
+    families = list(FAMILIES)
+    order = sorted(wide.index, key=lambda label: (families.index(family_of(label)), label))
+    wide, kernels = wide.loc[order], labels[labels["family"] == "all"].set_index("assigned")["kernels"].reindex(order)
+    head, pitch = 0.85, 0.24
+    foot = max(head + pitch * len(wide), 3.9)
+    figure, canvas = open_canvas(foot + 0.3)
+    left, cell = 2.3, 0.6
+    canvas.text(0.1, 0.16, "What explains the kernels of each label", weight="bold", va="center")
+    names = ["difference\nof Gauss.", "first\nderivative", "second\nderivative", "cross", "any"]
+    aside = {"size": 6.5, "color": SOFT, "va": "bottom"}
+    for column, name in enumerate(names):
+        canvas.text(left + (column + 0.5) * cell + 0.1 * (column == 4), head - 0.06, name, ha="center", size=7,
+                    va="bottom", linespacing=1.1)  # fmt: skip
+    canvas.text(left - 0.12, head - 0.06, "kernels", ha="right", **aside)
+    for row, label in enumerate(order):
+        y = head + (row + 0.5) * pitch
+        canvas.text(0.1, y, short(label), va="center", size=7.5)
+        canvas.text(left - 0.12, y, number(kernels[label]), ha="right", **aside | {"va": "center"})
+        for column, share in enumerate(wide.loc[label]):
+            x = left + column * cell + 0.1 * (column == 4)
+            canvas.add_patch(Rectangle((x, y - pitch / 2), cell, pitch, fc=_shade(share), ec="white", lw=0.8))
+            colour = "white" if share > 0.55 else INK
+            canvas.text(x + cell / 2, y, f"{100 * share:.1f}", ha="center", va="center", size=7, color=colour)
+    begin = left + 5 * cell + 0.45
+    canvas.text(begin, 0.16, "The formula of the cross", weight="bold", va="center")
+    weights = crosses.assign(weight=crosses["weight"].astype(str)).set_index("weight")
+    if "free" in weights.index:
+        free = weights.loc["free"]
+        sigma, elongation, weight = (free[f"{name}_median"] for name in ("sigma", "elongation", "centre_weight"))
+        _draw_cross(canvas, begin, 0.5, int(size.split("x")[0]), sigma, elongation, weight)
+        text = (
+            f"sigma {_middle(free, 'sigma')} taps\nelongation k {_middle(free, 'elongation')}\n"
+            f"weight w {_middle(free, 'centre_weight')}\nmedian of {number(free['kernels'])} kernels, 80 % in brackets"
+        )
+        canvas.text(begin, 1.62, text, va="top", size=7, linespacing=1.35)
+        axes = _axes(figure, begin + 0.95, 2.75, WIDTH - 0.15, 3.45)
+        marks = {"free": "w free", "0": "w = 0", "-1": "w = \N{MINUS SIGN}1"}
+        there = [name for name in marks if name in weights.index]
+        for row, name in enumerate(there):
+            found = weights.loc[name]
+            _line(axes, row, found["error_q10"], found["error_q90"], INK, ends=True)
+            axes.plot(found["error_median"], row, "o" if name == "free" else "D", color="#5b3a8c", ms=5)
+            where = {"x": 1.0, "y": row - 0.32, "transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
+            axes.text(s=f"median {found['error_median']:.3f}", size=6.5, **where)
+        axes.set_yticks(range(len(there)), [marks[name] for name in there])
+        axes.set(xlim=(0, 1.35 * weights["error_q90"].max()), ylim=(len(there) - 0.5, -0.6))
+        axes.set_xlabel("error 1 \N{MINUS SIGN} cosine")
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        none = weights.loc["0", "error_median"] if "0" in weights.index else np.nan
+        formula = (
+            f" Right: the cross is the sum of two Gaussians at right angles, {elongation:.2f} times as long as wide "
+            f"(sigma {sigma:.2f} taps), and {weight:z.2f} times a round one, medians of {number(free['kernels'])} "
+            f"explained crosses; the median error is {free['error_median']:.3f}"
+        )
+        formula += "." if np.isnan(none) else f", and {none:.3f} without the round one."
+    else:
+        canvas.text(begin, 0.5, "No real kernel is explained by a cross:\nthere is nothing to take its formula from.",
+                    va="top", color=SOFT, linespacing=1.4)  # fmt: skip
+        formula = " No real kernel is explained by a cross."
+    any_share = wide["all"].drop("other", errors="ignore")
+    caption = (
+        f"Left: of the {size} kernels of each label, the percentage whose best fit is in a family and is better than "
+        "noise is fitted; the autoencoder gave the labels without these fits."
+    )
+    if len(any_share):
+        caption += (
+            f" Most explained is {any_share.idxmax()} with {percent(any_share.max())}, least {any_share.idxmin()} with "
+            f"{percent(any_share.min())}."
+        )
+    if "other" in wide.index:
+        caption += f" Of what is in no cluster, {percent(wide.loc['other', 'all'])} are explained."
+    listed = [f"{label} {percent(share)}" for label, share in wide["all"].items()]
+    alt = f"Share of the {size} kernels of each label explained by any formula: {', '.join(listed)}."
+    parts = {"labels": labels, "crosses": crosses}
+    data = pd.concat([table.assign(panel=name) for name, table in parts.items() if len(table)], ignore_index=True)
+    return Drawing(figure, data, "Labels and formulas", caption + formula, alt)
+
+
+def draw_synthetic(size: str, threshold: float, synthetic: pd.DataFrame) -> Drawing:
+    """Whether fits find the parameters and labels that synthetic kernels were drawn with."""
+    rows = synthetic[synthetic["size"] == size]
+    if rows.empty:
+        return _nothing(size, "Synthetic kernels", "no synthetic kernels were fitted")
+    decibels = rows["snr_db"].iloc[(rows["snr_db"] - 10).abs().argmin()]
+    rows = rows[rows["snr_db"] == decibels].reset_index(drop=True)
+    right = rows["family"] == rows["true_family"]
+    turn = rows["true_family"].map(TURNS)  # none for a centre, which is nearly round
+    # of the angles that draw the same pattern, the one next to the truth
+    rows["angle"] += ((rows["true_angle"] - rows["angle"]) / turn).round().fillna(0) * turn.fillna(0)
+    order = [
+        label for label in dict.fromkeys(_ordered_labels()) if label in set(rows["true_label"]) | set(rows["label"])
+    ]
+    height = 5.15
+    figure, canvas = open_canvas(height)
+    canvas.text(0.1, 0.16, f"Parameters found at {decibels:g} dB", weight="bold", va="center")
+    panels = {"sigma": "sigma (taps)", "angle": "angle (degrees)", "x": "x (taps)", "y": "y (taps)"}
+    errors = {}
+    for place, (name, words) in enumerate(panels.items()):
+        across, down = 0.55 + 2.1 * (place % 2), 0.5 + 2.12 * (place // 2)
+        axes = _axes(figure, across, down, across + 1.6, down + 1.6)
+        kept = right & (turn.notna() if name == "angle" else True)
+        error = (rows[name] - rows[f"true_{name}"])[kept].abs()
+        errors[name] = error.median()
+        ends = rows.loc[kept, f"true_{name}"].agg(["min", "max"]).to_numpy() if kept.any() else np.array([0, 1])
+        spread = max(np.ptp(ends), 1e-6)
+        ends = ends + np.array([-0.12, 0.12]) * spread
+        axes.plot(ends, ends, color=SOFT, lw=0.7, zorder=0)
+        for family in FITTED:
+            part = rows[kept & (rows["true_family"] == family)]
+            look = {"s": 7, "marker": FITTED[family][3], "lw": 0.3, "edgecolors": INK, "alpha": 0.75}
+            colour = FAMILIES[FITTED[family][1]][0]
+            axes.scatter(part[f"true_{name}"], part[name].clip(*ends), c=colour, rasterized=True, **look)
+        axes.set(xlim=ends, ylim=ends, xlabel=f"true {words}")
+        axes.set_ylabel("found", labelpad=2)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(FixedLocator([0, 90, 180, 270, 360]) if name == "angle" else MaxNLocator(4))
+        axes.tick_params(length=2)
+        median = f"median error {errors[name]:.2g}" if np.isfinite(errors[name]) else "none found"
+        axes.text(0.03, 0.97, median, transform=axes.transAxes, size=6.5, va="top", path_effects=[HALO])
+    handles = [
+        Line2D([], [], ls="", marker=FITTED[f][3], color=FAMILIES[FITTED[f][1]][0], mec=INK, mew=0.3, ms=4.5)
+        for f in FITTED
+    ]
+    names = [words for words, *_ in FITTED.values()]
+    figure.legend(handles, names, loc="lower left", ncols=4, bbox_to_anchor=(0.005, 0.0), columnspacing=0.7,
+                  handletextpad=0.0, fontsize=7)  # fmt: skip
+
+    counts = pd.crosstab(rows["true_label"], rows["label"]).reindex(index=order, columns=order, fill_value=0)
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    left, top = 5.62, 0.5
+    cell = min(0.3, (WIDTH - 0.1 - left) / len(order))
+    canvas.text(4.4, 0.16, "Labels found, in percent of each true label", weight="bold", va="center")
+    for row, label in enumerate(order):
+        y = top + (row + 0.5) * cell
+        canvas.text(left - 0.06, y, short(label), ha="right", va="center", size=6.5)
+        canvas.text(left + (row + 0.5) * cell, top + len(order) * cell + 0.05, short(label), ha="center", va="top",
+                    size=6.5, rotation=90)  # fmt: skip
+        for column, share in enumerate(shares.loc[label]):
+            x = left + column * cell
+            canvas.add_patch(Rectangle((x, y - cell / 2), cell, cell, fc=_shade(share), ec="#e8e8e8", lw=0.3))
+            if share >= 0.005:
+                colour = "white" if share > 0.55 else INK
+                canvas.text(x + cell / 2, y, f"{100 * share:.0f}", ha="center", va="center", size=5, color=colour)
+    same, clear = (rows["label"] == rows["true_label"]), ~rows["between_names"].astype(bool)
+    said = [f"{name} {error:.2g}" for name, error in errors.items() if np.isfinite(error)]
+    caption = (
+        f"{len(rows):,} {size} kernels drawn from the formulas with known parameters and Gaussian noise, {decibels:g} dB "
+        f"below, and fitted like real ones. The right family is found for {percent(right.mean())}, the right label for "
+        f"{percent(same.mean())}, and for {percent(same[clear].mean())} of the {clear.sum():,} that do not lie within 5 "
+        "degrees of where a direction changes its name."
+    )
+    if said:
+        caption += (
+            f" Left: kernels of which the family is found; median absolute errors: {', '.join(said)} (taps, degrees; "
+            "centres are too round for an angle)."
+        )
+    alt = (
+        f"Parameters found against true ones of {len(rows):,} synthetic {size} kernels, and a matrix of labels: "
+        f"{', '.join(f'{label} {percent(shares.at[label, label])}' for label in order)} found."
+    )
+    columns = ["true_family", "family", "true_label", "label", *(f"{a}{b}" for b in panels for a in ("true_", ""))]
+    return Drawing(figure, rows[["size", "snr_db", *columns]], "Synthetic kernels", caption, alt)
+
+
+FIGURES = {
+    "controls": draw_controls,
+    "baselines": draw_baselines,
+    "stability": draw_stability,
+    "fits": draw_fits,
+    "fit_scales": draw_fit_scales,
+    "fit_labels": draw_fit_labels,
+    "synthetic": draw_synthetic,
+}
+
+
+# Parts
+
+
+def _nothing(size: str, title: str, why: str) -> Drawing:
+    """A figure that says that there is nothing to show."""
+    words = f"Nothing to show of the {size} kernels: {why}."
+    figure, canvas = open_canvas(0.6)
+    canvas.text(WIDTH / 2, 0.3, words, ha="center", va="center", color=SOFT)
+    return Drawing(figure, pd.DataFrame({"size": [size], "nothing": [why]}), title, words, words)
+
+
+def _axes(figure: Figure, left: float, top: float, right: float, bottom: float, **more: str) -> Axes:
+    """Axes between inches from the left and from the top of a figure."""
+    width, height = figure.get_size_inches()
+    box = [left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height]
+    return figure.add_axes(box, **more)
+
+
+def _line(axes: Axes, y: float, low: float, high: float, colour: str, ends: bool = False) -> None:
+    """An interval, if there is one."""
+    if np.isfinite(low) and np.isfinite(high):
+        axes.hlines(y, low, high, color=colour, lw=1.1, zorder=2, path_effects=[HALO] if ends else None)
+        if ends:
+            axes.plot([low, high], [y, y], "|", color=colour, ms=5)
+
+
+def _look(family: str) -> dict[str, object]:
+    """How an area of a fitted family is filled."""
+    _, like, hatch, _ = FITTED[family]
+    return look_of(like) | {"hatch": hatch}
+
+
+def _legend(figure: Figure, families: Sequence[str]) -> None:
+    handles = [Patch(**_look(family), label=FITTED[family][0]) for family in families]
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), handlelength=2, columnspacing=1.6)
+
+
+def _shade(share: float) -> tuple[float, float, float]:
+    """White to blue, dark enough at 1 for white words."""
+    return tuple(1 - share * (1 - one) for one in (0.0, 0.31, 0.55))
+
+
+def _share_of(row: Mapping[str, float], *names: str) -> str:
+    share, low, high = (row[name] for name in names or ("clustered_share", "low", "high"))
+    return percent(share, low, high)
+
+
+def _middle(row: pd.Series, name: str) -> str:
+    return f"{row[f'{name}_median']:z.2f} [{row[f'{name}_q10']:z.2f}, {row[f'{name}_q90']:z.2f}]"
+
+
+def _list(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _prototypes(clusters: pd.DataFrame, spectrum: pd.DataFrame) -> dict[int, np.ndarray]:
+    """What the decoder draws at the median code of each cluster's kernels."""
+    held = cluster_of(spectrum["code"].to_numpy(), clusters)
+    numbers = clusters["cluster"].to_numpy()[held]
+    found = {}
+    for cluster in clusters["cluster"].unique():
+        inside = np.flatnonzero(numbers == cluster)
+        if len(inside):
+            passed = spectrum["kernels"].to_numpy()[inside].cumsum()
+            found[cluster] = np.asarray(spectrum["decoded"].iloc[inside[np.searchsorted(passed, passed[-1] / 2)]])
+    return found
+
+
+def _draw_cross(
+    canvas: Axes, left: float, top: float, side: int, sigma: float, elongation: float, weight: float
+) -> None:
+    """`exp(-(u^2 + v^2/k^2)/2) + exp(-(u^2/k^2 + v^2)/2) + w exp(-(u^2 + v^2)/2)`, drawn finely and at the taps."""
+
+    def parts(points: int) -> tuple[np.ndarray, np.ndarray]:
+        steps = (np.arange(points) - (points - 1) / 2) * side / points / sigma
+        u, v = np.meshgrid(steps**2, steps**2)
+        bars = np.exp(-(u + v / elongation**2) / 2) + np.exp(-(u / elongation**2 + v) / 2)
+        return bars, np.exp(-(u + v) / 2)
+
+    bars, middle = parts(61)
+    sampled = np.add(*(part * factor for part, factor in zip(parts(side), (1, weight), strict=True)))
+    sign = "+" if weight >= 0 else "\N{MINUS SIGN}"
+    pictures = [
+        (bars, "two bars"),
+        (middle, "round middle"),
+        (bars + weight * middle, "cross"),
+        (sampled - sampled.mean(), "at the taps"),
+    ]
+    box, step = 0.58, 0.86
+    for place, (picture, words) in enumerate(pictures):
+        x = left + box / 2 + place * step - 0.0
+        draw_kernel(canvas, picture.reshape(-1), x, top + 0.12, box)
+        canvas.text(x, top + 0.84, words, ha="center", va="center", size=6.5, color=SOFT)
+        between = ["", f"{sign} {abs(weight):.2f}", "=", "\N{RIGHTWARDS ARROW}"][place]
+        canvas.text(x - step / 2, top + 0.12 + box / 2, between, ha="center", va="center", size=6.5)
+
+
+def _ordered_labels() -> list[str]:
+    """Labels of patterns with a formula, family by family."""
+    labels = list(dict.fromkeys(templates(3).labels))
+    families = list(FAMILIES)
+    return sorted(labels, key=lambda label: families.index(family_of(label)))
