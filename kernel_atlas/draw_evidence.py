@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from kernel_atlas.canvas import (
     FAMILIES,
@@ -26,11 +26,13 @@ from kernel_atlas.canvas import (
     look_of,
     open_canvas,
     short,
+    wrapped,
 )
 from kernel_atlas.clusters import cluster_of
 from kernel_atlas.patterns import family_of, templates
 from kernel_atlas.words import KINDS, interval, number, percent
 
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")
 EXAMPLES = 6  # kernels of a kind and an autoencoder
 RULE = {"recurs": 0.8, "jaccard": 0.6}  # RECURS and JACCARD of evidence/stability.py, whose import loads torch
 
@@ -48,9 +50,10 @@ METHODS = {  # name, colour and marker
     "gaussian_mixture": ("Gaussian mixture", "#cc79a7", "^"),
     "hdbscan": ("HDBSCAN", "#8a8a00", "P"),
     "pca": ("principal components", "#009e73", "D"),
-    "retrained": ("autoencoder, trained on one half", "#0072b2", "o"),
-    "autoencoder": ("this run's autoencoder, which saw both halves", INK, "*"),
+    "retrained": ("autoencoder, retrained", "#0072b2", "o"),
+    "autoencoder": ("this run's autoencoder (saw both halves)", INK, "*"),
 }
+DODGE = {"gaussian_mixture": 1.06, "pca": 1.04}
 FITTED = {  # of evidence/fits.py: name, whose colour, hatch and marker
     "centre": ("difference of Gaussians", "On-Centre", "", "o"),
     "first_derivative": ("first derivative", "First-Derivative", "////", "^"),
@@ -73,9 +76,9 @@ def draw_controls(size: str, threshold: float, controls: pd.DataFrame, examples:
     axes = _axes(figure, 1.42, head, 3.55, foot)
     axes.set(xlim=(0, 1), ylim=(len(kinds), 0), xlabel=f"share with a dissimilarity below {threshold:g}")
     axes.set_yticks([])
-    axes.xaxis.set_major_formatter(PercentFormatter(1, 0, symbol=" %"))
+    axes.xaxis.set_major_formatter(PERCENT)
     draw_scale(canvas, WIDTH - 2.7, foot + 0.3)
-    blocks = {"main": (4.15, "by the run's autoencoder"), "own": (6.6, "by one trained on such kernels")}
+    blocks = {"main": (4.15, "decoded by the run's autoencoder"), "own": (6.6, "by one trained on such kernels")}
     for left, words in blocks.values():
         canvas.text(left, head - 0.3, words, weight="bold", size=7.5, va="center")
         canvas.text(left, head - 0.14, "from the most to the least alike", size=6.5, color=SOFT, va="center")
@@ -84,7 +87,7 @@ def draw_controls(size: str, threshold: float, controls: pd.DataFrame, examples:
         top = head + row * pitch
         if row:
             canvas.plot([0.1, WIDTH - 0.06], [top, top], color=SOFT, lw=0.3)
-        canvas.text(0.1, top + 0.42, KINDS[kind].replace(" of ", "\nof "), va="center", weight="bold", linespacing=1.2)
+        canvas.text(0.1, top + 0.42, wrapped(KINDS[kind], 1.3, 8.8), va="center", weight="bold", linespacing=1.2)
         for place, (encoder, (left, _)) in zip((0.34, 0.7), blocks.items(), strict=True):
             if (kind, encoder) not in shares.index:
                 canvas.text(left, top + 0.44, "too few kernels to train one", size=7, color=SOFT, va="center")
@@ -138,7 +141,7 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
         return _nothing(size, "Baselines", "no other method was fitted")
     rows = max(len(pairs), 1)
     foot = max(2.9, 0.4 + 0.21 * rows)
-    figure, canvas = open_canvas(foot + 1.12)
+    figure, canvas = open_canvas(foot + 1.3)
     left = _axes(figure, 0.62, 0.4, 3.0, foot)
     middle = _axes(figure, 3.3, 0.4, 5.3, foot)
     prototypes = [method for method in ("kmeans", "gaussian_mixture", "hdbscan") if (shares["method"] == method).any()]
@@ -146,13 +149,13 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
     for axes, methods in ((left, prototypes), (middle, codes)):
         for method in methods:
             part, (_, colour, marker) = shares[shares["method"] == method].sort_values("k"), METHODS[method]
-            k = part["k"].clip(lower=1)
+            k = part["k"].clip(lower=1) * DODGE.get(method, 1)  # beside others at the same k
             axes.vlines(k, part["held_out_low"], part["held_out_high"], color=colour, lw=0.8, alpha=0.7)
             axes.plot(k, part["noise_share"], color=colour, lw=1, ls=(0, (2, 1.5)), marker=marker, ms=2.5)
             axes.plot(k, part["clustered_share"], color=colour, lw=0.8, marker=marker, ms=5, mfc="w")
             axes.plot(k, part["held_out_share"], color=colour, lw=1.6, marker=marker, ms=5)
     left.set_xscale("log", base=2)
-    known = sorted(set(shares.loc[shares["method"].isin(prototypes[:2]), "k"])) or [1]
+    known = sorted(set(shares.loc[shares["method"].isin(prototypes), "k"].clip(lower=1))) or [1]
     ticks = [k for place, k in enumerate(known) if not place or k > 1.3 * known[place - 1]]
     left.xaxis.set_major_locator(FixedLocator(ticks))
     left.set_xticks(ticks, [f"{k:g}" for k in ticks])
@@ -161,12 +164,12 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
     middle.set_xlim(0.6, shares.loc[shares["method"].isin(codes), "k"].max() + 0.4 if codes else 2)
     one = shares[(shares["method"] == "retrained") & (shares["k"] == 1)]
     for line in one["held_out_share"]:
-        left.axhline(line, color=METHODS["retrained"][1], lw=1, ls=":")
+        left.axhline(line, color=METHODS["retrained"][1], lw=1.2, ls=":")
     for run in shares.loc[shares["method"] == "autoencoder", "clustered_share"]:
         middle.plot(1, run, METHODS["autoencoder"][2], color=INK, mfc="w", ms=9, zorder=4)
     for axes, words in ((left, "prototypes"), (middle, "components, or numbers in the code")):
         axes.set(ylim=(0, 1), xlabel=words)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, 0, symbol=" %"))
+        axes.yaxis.set_major_formatter(PERCENT)
     left.set_ylabel(f"share of kernels with a dissimilarity below {threshold:g}")
     middle.tick_params(labelleft=False)
     canvas.text(0.62, 0.2, "Nearest of k prototypes", weight="bold", va="center")
@@ -194,12 +197,12 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
         "held-out half": Line2D([], [], lw=1.6, ms=5, **grey),
         "fitted half": Line2D([], [], lw=0.8, ms=5, mfc="w", **grey),
         "Gaussian noise": Line2D([], [], lw=1, ls=(0, (2, 1.5)), ms=2.5, **grey),
-        "autoencoder, one number, held out": Line2D([], [], lw=1, ls=":", color=METHODS["retrained"][1]),
+        "retrained with one number, held-out half": Line2D([], [], lw=1.2, ls=":", color=METHODS["retrained"][1]),
     }
     bottom = 1 / figure.get_size_inches()[1]
     place = {"loc": "lower center", "columnspacing": 1.2, "handletextpad": 0.4}
     names = [METHODS[method][0] for method in there]
-    figure.legend(handles, names, ncols=6, bbox_to_anchor=(0.5, 0.24 * bottom), **place)
+    figure.legend(handles, names, ncols=3, bbox_to_anchor=(0.5, 0.24 * bottom), **place)
     figure.legend(styles.values(), styles, ncols=4, bbox_to_anchor=(0.5, 0.02 * bottom), handlelength=2.8, **place)
 
     said = []
@@ -208,7 +211,8 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
             what = {"retrained": "a code of one number", "pca": "one principal component"}.get(
                 method, f"{METHODS[method][0]} with {k}"
             )
-            said.append(f"{what} {_share_of(row._asdict(), 'held_out_share', 'held_out_low', 'held_out_high')}")
+            share = _share_of(row._asdict(), "held_out_share", "held_out_low", "held_out_high")
+            said.append(f"{what} {share} (noise {percent(row.noise_share)})")
     nearest = ""
     if len(pairs):
         best = pairs.iloc[0]
@@ -217,17 +221,10 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
             f"{best['k_b']:g}, with an adjusted Rand index of {interval(*best[['adjusted_rand', 'low', 'high']])} "
             "(0 by chance, 1 for equals; intervals from random halves)."
         )
-    noisiest = shares.loc[shares["noise_share"].idxmax()] if shares["noise_share"].notna().any() else None
-    noise = (
-        ""
-        if noisiest is None
-        else f" Of Gaussian noise they cluster at most {percent(noisiest['noise_share'])} "
-        f"({METHODS[noisiest['method']][0]}, {noisiest['k']:g})."
-    )
     caption = (
         f"Methods fitted on one half of the {size} training kernels: the share they cluster of that half (hollow), of "
         "the other one, which shares no model or no layer with it (filled, with 95 % intervals), and of Gaussian noise "
-        f"(dashed). Of the other half: {', '.join(said) or 'not known'}.{noise}{nearest}"
+        f"(dashed). Of the other half: {', '.join(said) or 'not known'}.{nearest}"
     )
     listed = [
         f"{METHODS[row.method][0]} {row.k:g}: {percent(row.clustered_share)}, {percent(row.held_out_share)}, "
@@ -264,6 +261,7 @@ def draw_stability(
     kinds = {"restart": (-0.27, ">", "other starts"), "bootstrap": (0.27, "<", "other models or layers")}
     for column, (axes, words) in panels.items():
         axes.set(xlim=(-0.02, 1.02), ylim=(len(every) - 0.5, -0.5), xlabel=words, yticks=[])
+        axes.set_xticks(np.arange(5) / 4, ["0", "0.25", "0.5", "0.75", "1"])
         axes.axvline(RULE[column], color=INK, lw=0.9, ls=(0, (4, 2)))
         axes.text(RULE[column], 1, f"{RULE[column]:g}", transform=axes.get_xaxis_transform(), ha="center", va="bottom")
         axes.hlines(np.arange(len(every)), 0, 1, color="#dddddd", lw=0.6, zorder=0)
@@ -276,6 +274,7 @@ def draw_stability(
     panels["recurs"][0].plot(every["chance"], np.arange(len(every)), "|", color="#d55e00", ms=10, mew=1.6)
     aside = {"size": 6.5, "color": SOFT, "va": "center"}
     canvas.text(2.6, head - 0.12, "kernels", ha="right", **aside)
+    canvas.text(6.5, head - 0.12, "stable?", ha="center", **aside)
     for row, cluster in enumerate(every.itertuples()):
         top = head + row * pitch + 0.02
         canvas.text(0.3, top + side / 2, str(cluster.cluster), ha="right", va="center", weight="bold")
@@ -285,9 +284,9 @@ def draw_stability(
         canvas.text(2.6, top + side / 2, number(cluster.kernels), ha="right", **aside)
         yes = cluster.stable == "yes"
         weight = "bold" if yes else "normal"
-        canvas.text(6.32, top + side / 2, "stable" if yes else "not", va="center", weight=weight, size=7.5)
+        canvas.text(6.5, top + side / 2, "yes" if yes else "no", ha="center", va="center", weight=weight, size=7.5)
 
-    axes = _axes(figure, 7.72, head, WIDTH - 0.45, head + max(0.2 * len(runs), 0.4))
+    axes = _axes(figure, 7.62, head, WIDTH - 0.52, head + max(0.2 * len(runs), 0.4))
     names = {"main": "this run", "restart": "start", "bootstrap": "models"}
     looks = {"main": ("D", INK), "restart": (">", "#56b4e9"), "bootstrap": ("<", "#56b4e9")}
     for row, run in enumerate(runs.itertuples()):
@@ -299,10 +298,12 @@ def draw_stability(
     axes.text(
         1.02, -1.05, "clusters", transform=axes.get_yaxis_transform(), ha="left", va="center", size=6.5, color=SOFT
     )
+    highest = max(runs["clustered_share"].max(), 0.05) if len(runs) else 1
     labels = [names[run.kind] + (f" {run.run:g}" if run.run else "") for run in runs.itertuples()]
     axes.set_yticks(range(len(runs)), labels)
-    axes.set(ylim=(max(len(runs), 2) - 0.5, -0.5), xlim=(0, 1), xlabel="kernels clustered")
-    axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
+    axes.set(ylim=(max(len(runs), 2) - 0.5, -0.5), xlim=(0, min(1, 1.1 * highest)), xlabel="kernels clustered")
+    axes.xaxis.set_major_locator(MaxNLocator(2))
+    axes.xaxis.set_major_formatter(PERCENT)
     axes.tick_params(axis="y", length=0)
     canvas.text(0.1, 0.16, "Clusters of this run", weight="bold", va="center")
     canvas.text(7.0, 0.16, "All runs", weight="bold", va="center")
@@ -319,8 +320,9 @@ def draw_stability(
     steady = every[every["stable"] == "yes"]
     caption = (
         f"Each {size} cluster of this run against {every['runs'].max():g} runs from another start or on models or "
-        "layers drawn with replacement: the share of runs where a prototype matched one to one has a cosine of at least "
-        "0.9 to it, the same where random kernels stand for prototypes, and the mean Jaccard index of the members. "
+        "layers drawn with replacement: the share of runs where a prototype matched one to one has a cosine of at "
+        "least 0.9 to it, the same where random kernels stand for prototypes, and the mean Jaccard index of the "
+        "members. "
         f"Both limits (dashed) were set beforehand; {len(steady)} of {len(every)} clusters pass"
     )
     caption += f", {_list([f'{row.cluster} ({row.label})' for row in steady.itertuples()])}." if len(steady) else "."
@@ -359,11 +361,13 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
     left.axvline(noise, color=SOFT, lw=1, ls=":")
     left.text(noise, 1.01, f"99 % of noise below {noise:.3f}", transform=left.get_xaxis_transform(), size=7,
               color=SOFT, ha="right", va="bottom")  # fmt: skip
-    begin = cosines.loc[cosines["share"] > 0, "cosine_low"].min()
+    # from where the first thousandth of a kind lies: a single kernel that fits nothing would squeeze the others
+    below = cosines.sort_values("cosine_low").groupby("subject")["share"].cumsum()
+    begin = cosines.loc[below[below > 0.001].index, "cosine_low"].min()
     left.set(xlim=(begin, 1), ylim=(0, 1.05 * max(cosines["share"].max(), 1e-6)), ylabel="share of kernels")
     width = (cosines["cosine_high"] - cosines["cosine_low"]).iloc[0]
     left.set_xlabel(f"best cosine to a pattern with a formula (steps of {width:.2g})")
-    left.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %", decimals=0))
+    left.yaxis.set_major_formatter(PERCENT)
 
     right = _axes(figure, 6.35, 0.4, WIDTH - 0.3, foot)
     stacked = explained[explained["family"] != "all"].pivot(index="subject", columns="family", values="explained_share")
@@ -382,12 +386,12 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
         colour, style = LINES[subject]
         right.plot([-0.19, -0.03], [row, row], color=colour, ls=style, lw=2.2 if subject == "real" else 1.3,
                    transform=right.get_yaxis_transform(), clip_on=False)  # fmt: skip
-        words = f"{KINDS[subject].replace(' of ', chr(10) + 'of ')}\n{number(total['kernels'])}"
+        words = f"{wrapped(KINDS[subject], 1.25, 7)}\n{number(total['kernels'])}"
         right.text(-0.22, row, words, transform=right.get_yaxis_transform(), ha="right", va="center", size=7)
     right.set(
         xlim=(0, 1), ylim=(rows - 0.5, -0.6), xlabel="share of kernels above the noise, by best family", yticks=[]
     )
-    right.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %", decimals=0))
+    right.xaxis.set_major_formatter(PERCENT)
     canvas.text(0.62, 0.14, "How well the best pattern fits", weight="bold", va="center")
     canvas.text(4.6, 0.14, "How many kernels are explained", weight="bold", va="center")
     _legend(figure, FITTED)
@@ -395,11 +399,12 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
     most = families.loc[families["explained_share"].idxmax()]
     keys = "explained_share", "explained_low", "explained_high"
     said = [f"{KINDS[s]} {_share_of(totals.loc[s], *keys)}" for s in subjects]
-    first = totals.loc[subjects[0]]
+    medians = _list(
+        [f"{totals.at[s, 'cosine_median']:.3f} for {KINDS[s]}" for s in ("real", "gaussian") if s in totals.index]
+    )
     caption = (
         f"Left: best cosine of each {size} kernel to a difference of Gaussians, a first or second derivative or a "
-        f"cross, whose parameters are fitted to it; the median of {KINDS[subjects[0]]} is "
-        f"{first['cosine_median']:.3f}. More parameters fit more, so controls are fitted in the same way, and a kernel "
+        f"cross, whose parameters are fitted to it; the medians are {medians}. More parameters fit more, so controls are fitted in the same way, and a kernel "
         f"counts as explained above {noise:.3f}, which 1 % of Gaussian noise exceeds. Right: explained are "
         f"{', '.join(said)} (lines: 95 % intervals over models); most of the {KINDS[subjects[0]]} by the "
         f"{FITTED[most['family']][0]}, {_share_of(most, *keys)}."
@@ -462,7 +467,7 @@ def draw_fit_scales(
         what = "way to the bright side" if family == "first_derivative" else "axis of the derivative"
         words = f"{FITTED[family][0]}: {what}"
         canvas.text(left + 0.875, 3.1, words, ha="center", va="center", size=7.5)
-        edge = f"{number(kernels)} kernels; edge {percent(1.05 * top)} of them, dashed even"
+        edge = f"{number(kernels)} kernels; rim {percent(1.05 * top)} of them, dashed: even"
         canvas.text(left + 0.875, 5.35, edge if kernels else "none", ha="center", va="center", size=6.5, color=SOFT)
 
     rows = []
@@ -537,7 +542,7 @@ def draw_fit_labels(size: str, threshold: float, fit_labels: pd.DataFrame, fit_c
     families = list(FAMILIES)
     order = sorted(wide.index, key=lambda label: (families.index(family_of(label)), label))
     wide, kernels = wide.loc[order], labels[labels["family"] == "all"].set_index("assigned")["kernels"].reindex(order)
-    head, pitch = 0.85, 0.24
+    head, pitch = 0.74, 0.24
     foot = max(head + pitch * len(wide), 3.9)
     figure, canvas = open_canvas(foot + 0.3)
     left, cell = 2.3, 0.6
@@ -569,17 +574,18 @@ def draw_fit_labels(size: str, threshold: float, fit_labels: pd.DataFrame, fit_c
             f"weight w {_middle(free, 'centre_weight')}\nmedian of {number(free['kernels'])} kernels, 80 % in brackets"
         )
         canvas.text(begin, 1.62, text, va="top", size=7, linespacing=1.35)
-        axes = _axes(figure, begin + 0.95, 2.75, WIDTH - 0.15, 3.45)
+        axes = _axes(figure, begin + 0.95, 2.75, WIDTH - 0.62, 3.45)
         marks = {"free": "w free", "0": "w = 0", "-1": "w = \N{MINUS SIGN}1"}
         there = [name for name in marks if name in weights.index]
         for row, name in enumerate(there):
             found = weights.loc[name]
             _line(axes, row, found["error_q10"], found["error_q90"], INK, ends=True)
             axes.plot(found["error_median"], row, "o" if name == "free" else "D", color="#5b3a8c", ms=5)
-            where = {"x": 1.0, "y": row - 0.32, "transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
-            axes.text(s=f"median {found['error_median']:.3f}", size=6.5, **where)
+            where = {"x": 1.05, "y": row, "transform": axes.get_yaxis_transform(), "va": "center"}
+            axes.text(s=f"{found['error_median']:.3f}", size=7, **where)
+        axes.text(1.05, -0.75, "median", size=6.5, color=SOFT, transform=axes.get_yaxis_transform(), va="center")
         axes.set_yticks(range(len(there)), [marks[name] for name in there])
-        axes.set(xlim=(0, 1.35 * weights["error_q90"].max()), ylim=(len(there) - 0.5, -0.6))
+        axes.set(xlim=(0, 1.08 * weights["error_q90"].max()), ylim=(len(there) - 0.5, -0.6))
         axes.set_xlabel("error 1 \N{MINUS SIGN} cosine")
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -599,11 +605,11 @@ def draw_fit_labels(size: str, threshold: float, fit_labels: pd.DataFrame, fit_c
         f"Left: of the {size} kernels of each label, the percentage whose best fit is in a family and is better than "
         "noise is fitted; the autoencoder gave the labels without these fits."
     )
-    if len(any_share):
-        caption += (
-            f" Most explained is {any_share.idxmax()} with {percent(any_share.max())}, least {any_share.idxmin()} with "
-            f"{percent(any_share.min())}."
-        )
+    least, most = (percent(share) for share in any_share.agg(["min", "max"])) if len(any_share) else ("", "")
+    if least != most:
+        caption += f" Explained most is {any_share.idxmax()}, {most}, and least {any_share.idxmin()}, {least}."
+    elif least:
+        caption += f" Of every label {least} are explained."
     if "other" in wide.index:
         caption += f" Of what is in no cluster, {percent(wide.loc['other', 'all'])} are explained."
     listed = [f"{label} {percent(share)}" for label, share in wide["all"].items()]
@@ -677,19 +683,19 @@ def draw_synthetic(size: str, threshold: float, synthetic: pd.DataFrame) -> Draw
             canvas.add_patch(Rectangle((x, y - cell / 2), cell, cell, fc=_shade(share), ec="#e8e8e8", lw=0.3))
             if share >= 0.005:
                 colour = "white" if share > 0.55 else INK
-                canvas.text(x + cell / 2, y, f"{100 * share:.0f}", ha="center", va="center", size=5, color=colour)
+                canvas.text(x + cell / 2, y, f"{100 * share:.0f}", ha="center", va="center", size=6, color=colour)
     same, clear = (rows["label"] == rows["true_label"]), ~rows["between_names"].astype(bool)
     said = [f"{name} {error:.2g}" for name, error in errors.items() if np.isfinite(error)]
     caption = (
-        f"{len(rows):,} {size} kernels drawn from the formulas with known parameters and Gaussian noise, {decibels:g} dB "
-        f"below, and fitted like real ones. The right family is found for {percent(right.mean())}, the right label for "
-        f"{percent(same.mean())}, and for {percent(same[clear].mean())} of the {clear.sum():,} that do not lie within 5 "
-        "degrees of where a direction changes its name."
+        f"{len(rows):,} {size} kernels drawn from the formulas with known parameters, with Gaussian noise {decibels:g} "
+        f"dB below, and fitted like real ones. The right family is found for {percent(right.mean())}, the right label "
+        f"for {percent(same.mean())}, and for {percent(same[clear].mean())} of the {clear.sum():,} that do not lie "
+        "within 5 degrees of where a direction changes its name."
     )
     if said:
         caption += (
             f" Left: kernels of which the family is found; median absolute errors: {', '.join(said)} (taps, degrees; "
-            "centres are too round for an angle)."
+            "centres are too round for an angle; what is outside a panel is drawn at its edge)."
         )
     alt = (
         f"Parameters found against true ones of {len(rows):,} synthetic {size} kernels, and a matrix of labels: "
@@ -758,7 +764,8 @@ def _share_of(row: Mapping[str, float], *names: str) -> str:
 
 
 def _middle(row: pd.Series, name: str) -> str:
-    return f"{row[f'{name}_median']:z.2f} [{row[f'{name}_q10']:z.2f}, {row[f'{name}_q90']:z.2f}]"
+    middle, low, high = (f"{row[f'{name}_{quantile}']:z.2f}" for quantile in ("median", "q10", "q90"))
+    return f"{middle} [{low}, {high}]".replace("-", "\N{MINUS SIGN}")
 
 
 def _list(words: Sequence[str]) -> str:
@@ -798,9 +805,9 @@ def _draw_cross(
         (bars + weight * middle, "cross"),
         (sampled - sampled.mean(), "at the taps"),
     ]
-    box, step = 0.58, 0.86
+    box, step = 0.54, 0.87
     for place, (picture, words) in enumerate(pictures):
-        x = left + box / 2 + place * step - 0.0
+        x = left + box / 2 + place * step
         draw_kernel(canvas, picture.reshape(-1), x, top + 0.12, box)
         canvas.text(x, top + 0.84, words, ha="center", va="center", size=6.5, color=SOFT)
         between = ["", f"{sign} {abs(weight):.2f}", "=", "\N{RIGHTWARDS ARROW}"][place]
