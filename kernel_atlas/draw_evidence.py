@@ -352,7 +352,7 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
     rows = len(subjects)
     foot = max(2.75, 0.4 + 0.42 * rows)
     figure, canvas = open_canvas(foot + 0.85)
-    left = _axes(figure, 0.62, 0.4, 4.0, foot)
+    left = _axes(figure, 0.72, 0.4, 4.0, foot)
     for subject in reversed(subjects):  # the real kernels above
         part, (colour, style) = cosines[cosines["subject"] == subject], LINES[subject]
         edges = np.append(part["cosine_low"], part["cosine_high"].iloc[-1:])
@@ -392,7 +392,7 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
         xlim=(0, 1), ylim=(rows - 0.5, -0.6), xlabel="share of kernels above the noise, by best family", yticks=[]
     )
     right.xaxis.set_major_formatter(PERCENT)
-    canvas.text(0.62, 0.14, "How well the best pattern fits", weight="bold", va="center")
+    canvas.text(0.72, 0.14, "How well the best pattern fits", weight="bold", va="center")
     canvas.text(4.6, 0.14, "How many kernels are explained", weight="bold", va="center")
     _legend(figure, FITTED)
     families = explained[(explained["subject"] == subjects[0]) & (explained["family"] != "all")]
@@ -404,10 +404,10 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
     )
     caption = (
         f"Left: best cosine of each {size} kernel to a difference of Gaussians, a first or second derivative or a "
-        f"cross, whose parameters are fitted to it; the medians are {medians}. More parameters fit more, so controls are fitted in the same way, and a kernel "
-        f"counts as explained above {noise:.3f}, which 1 % of Gaussian noise exceeds. Right: explained are "
-        f"{', '.join(said)} (lines: 95 % intervals over models); most of the {KINDS[subjects[0]]} by the "
-        f"{FITTED[most['family']][0]}, {_share_of(most, *keys)}."
+        f"cross, whose parameters are fitted to it; the medians are {medians}. More parameters fit more, so controls "
+        f"are fitted in the same way, and a kernel counts as explained above {noise:.3f}, which 1 % of Gaussian noise "
+        f"exceeds. Right: explained are {', '.join(said)} (lines: 95 % intervals over models); most of the "
+        f"{KINDS[subjects[0]]} by the {FITTED[most['family']][0]}, {_share_of(most, *keys)}."
     )
     alt = f"Shares of {size} kernels explained by patterns with a formula: {', '.join(said)}."
     data = pd.concat([cosines.assign(panel="cosines"), explained.assign(panel="explained")], ignore_index=True)
