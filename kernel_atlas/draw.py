@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, PercentFormatter
 
+from kernel_atlas import draw_evidence
 from kernel_atlas.canvas import (
     DOTS,
     FAMILIES,
@@ -482,6 +483,7 @@ FIGURES = {
     "tap_sums": draw_tap_sums,
     "thresholds": draw_thresholds,
     "kmeans": draw_kmeans,
+    **draw_evidence.FIGURES,
 }
 
 

@@ -5,6 +5,7 @@ Where the data cannot say, a function says so or says nothing. To add a finding,
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -46,12 +47,12 @@ def state_findings(tables: Mapping[str, pd.DataFrame], sizes: Sequence[str]) -> 
     """
     rows = []
     for size in [*sizes, ""]:
-        for find, names in (PER_SIZE if size else OVERALL).items():
+        for title, find, names in PER_SIZE if size else OVERALL:
             if all(name in tables for name in names):
                 given = [tables[name] for name in names]
                 if size:
                     given = [table[table["size"] == size] for table in given]
-                rows += [(size, find.__name__.removeprefix("find_"), " ".join(names), words) for words in find(*given)]
+                rows += [(size, title, " ".join(names), sentence) for sentence in find(*given)]
     return pd.DataFrame(rows, columns=["size", "finding", "tables", "sentence"])
 
 
@@ -523,25 +524,32 @@ def _taps(row: pd.Series) -> str:
     return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
-Finding = Callable[..., list[str]]
-# Of each size: functions of the rows of that size.
-PER_SIZE: dict[Finding, tuple[str, ...]] = {
-    find_shares: ("totals", "chance"),
-    find_fit: ("history",),
-    find_drift: ("drift",),
-    find_controls: ("controls",),
-    find_baselines: ("baselines", "agreement"),
-    find_knee: ("knees",),
-    find_stability: ("stability", "stability_summary"),
-    find_fits: ("fit_explained", "fit_crosses", "fit_cardinal"),
-    find_master_keys: ("key_sets", "greedy_sets"),
-    find_key_shares: ("master_key_shares",),
-    find_scale_space: ("scale_space_summary",),
-    find_comparisons: ("correlations",),
-    find_contrasts: ("contrast_kinds",),
-    find_distances: ("distances",),
-    find_depth: ("trends", "depth"),
-    find_layers: ("layer_depths", "banding", "covariance_thirds"),
-    find_offsets: ("padding",),
-}
-OVERALL: dict[Finding, tuple[str, ...]] = {find_correlation: ("correlation",)}
+class Finding(NamedTuple):
+    """A title, the function, and the names of the tables that it takes."""
+
+    title: str
+    find: Callable[..., list[str]]
+    tables: tuple[str, ...]
+
+
+# Of each size, in the order of the report: functions of the rows of that size.
+PER_SIZE = (
+    Finding("Clustered", find_shares, ("totals", "chance")),
+    Finding("Fit", find_fit, ("history",)),
+    Finding("Drift", find_drift, ("drift",)),
+    Finding("Controls", find_controls, ("controls",)),
+    Finding("Baselines", find_baselines, ("baselines", "agreement")),
+    Finding("Threshold", find_knee, ("knees",)),
+    Finding("Stability", find_stability, ("stability", "stability_summary")),
+    Finding("Formulas", find_fits, ("fit_explained", "fit_crosses", "fit_cardinal")),
+    Finding("Keys", find_master_keys, ("key_sets", "greedy_sets")),
+    Finding("Keys", find_key_shares, ("master_key_shares",)),
+    Finding("Scale space", find_scale_space, ("scale_space_summary",)),
+    Finding("What goes with the share", find_comparisons, ("correlations",)),
+    Finding("Contrasts", find_contrasts, ("contrast_kinds",)),
+    Finding("Differences", find_distances, ("distances",)),
+    Finding("Depth", find_depth, ("trends", "depth")),
+    Finding("Layers", find_layers, ("layer_depths", "banding", "covariance_thirds")),
+    Finding("Padding", find_offsets, ("padding",)),
+)
+OVERALL = (Finding("Accuracy and size", find_correlation, ("correlation",)),)

@@ -66,7 +66,7 @@ def describe_licences(sources: pd.DataFrame) -> list[tuple[str, list[str]]]:
 
 
 def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
-    """A drawn figure as it goes into a page: title, caption, and the SVG with its text for those who cannot see it."""
+    """A drawn figure for a page: name, title, caption, and the SVG with its text for those who cannot see it."""
     text = json.loads(Path(words).read_text(encoding="utf-8"))
     drawing = Path(svg).read_text(encoding="utf-8")
     drawing = drawing[drawing.index("<svg") :]
@@ -78,7 +78,7 @@ def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
     drawing = re.sub(r'^(<svg[^>]*?) height="[^"]*"', r"\1", drawing)
     label = jinja2.filters.escape(text["alt"])
     drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    return text | {"svg": Markup(drawing)}
+    return text | {"name": Path(svg).stem.rpartition("_")[0], "svg": Markup(drawing)}
 
 
 def versions() -> dict[str, str]:
@@ -111,6 +111,7 @@ def collect_facts(
     sizes: pd.DataFrame,
     clusters: Mapping[str, pd.DataFrame],
     figures: Mapping[str, Sequence[Mapping[str, Any]]],
+    evidence: Sequence[str],
     models: pd.DataFrame,
     correlation: pd.DataFrame,
     findings: pd.DataFrame,
@@ -131,17 +132,23 @@ def collect_facts(
         Size -> clusters.tsv.
     figures : mapping
         Size -> figures from `read_figure`, in the order of the page.
+    evidence : sequence of str
+        Names of the figures that test the clusters.
     """
     read = sources[sources["failure"].isna()]
     failed = sources[sources["failure"].notna()]
     sheet = sheet[sheet["model"].isin(read["model"])]
-    sentences = {size: part["sentence"].tolist() for size, part in findings.fillna("").groupby("size")}
+    said = {
+        size: [(title, rows["sentence"].tolist()) for title, rows in part.groupby("finding", sort=False)]
+        for size, part in findings.fillna("").groupby("size")
+    }
     sections = [
         {
             "size": size,
-            "findings": sentences[size],
+            "findings": said[size],
             "clusters": table.assign(share=table["kernels"] / table["kernels"].sum()).to_dict("records"),
-            "figures": figures[size],
+            "figures": [figure for figure in figures[size] if figure["name"] not in evidence],
+            "evidence": [figure for figure in figures[size] if figure["name"] in evidence],
         }
         for size, table in clusters.items()
     ]
@@ -152,7 +159,7 @@ def collect_facts(
         "analysed": dict(zip(analysed["quantity"], analysed["count"], strict=True)),
         "sizes": describe_sizes(sizes, parameters["minimum_kernels"]),
         "sections": sections,
-        "overall": sentences.get("", []),
+        "overall": said.get("", []),
         "correlation": correlation.to_dict("records"),
         "models": describe_models(sheet, models, list(clusters)),
         "parameters": describe_parameters(parameters, rules),

@@ -2,7 +2,8 @@
 
 Inputs: the spectrum, the clusters, a sample of labelled kernels, the tables of shares.
 Outputs: results/figures/FIGURE_KxK.svg, the data drawn as .csv, and title, caption and alternative text as .json.
-A new figure is a function in kernel_atlas/draw.py and, here, the tables it is drawn from.
+A new figure is a function in kernel_atlas/draw.py (of the evidence: draw_evidence.py or draw_comparisons.py) and, here,
+the tables it is drawn from.
 """
 
 SPECTRUM = "results/autoencoder/{size}/spectrum.parquet"
@@ -27,6 +28,46 @@ FIGURES = {
     },
     "kmeans": {"centres": "results/kmeans/{size}.parquet"},
 }
+
+
+def part(*tables):
+    """Tables of evidence of one size, by name."""
+    return {table: f"results/evidence/{{size}}/{table}.csv" for table in tables}
+
+
+def whole(*tables):
+    """Tables of evidence of all sizes, by name."""
+    return {table: f"results/evidence/{table}.csv" for table in tables}
+
+
+EVIDENCE_FIGURES = {
+    "controls": {
+        **part("controls"),
+        "examples": "results/evidence/{size}/examples.parquet",
+    },
+    "baselines": part("baselines", "agreement"),
+    "stability": {
+        **part("stability", "restarts"),
+        "clusters": CLUSTERS,
+        "spectrum": SPECTRUM,
+    },
+    "fits": part("fit_cosines", "fit_explained"),
+    "fit_scales": part("fit_scales", "fit_orientations", "fit_cardinal"),
+    "fit_labels": part("fit_labels", "fit_crosses"),
+    "synthetic": part("synthetic"),
+    "keys": part("key_sets", "greedy_sets", "master_key_shares"),
+    "offsets": part("offsets", "padding"),
+    "layer_measures": whole("layer_depths", "banding"),
+    "depth": whole("depth", "trends"),
+    "accuracy": {"models": MODEL_SHARES, **whole("correlations")},
+    "contrasts": whole("contrasts", "contrast_kinds"),
+    "similarity": {
+        "models": MODEL_SHARES,
+        "architectures": "results/statistics/architectures.csv",
+    },
+}
+if config["evidence"]["wanted"]:
+    FIGURES |= EVIDENCE_FIGURES
 
 
 # Seconds each, and many: not worth a job of a cluster.

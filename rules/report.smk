@@ -68,6 +68,7 @@ rule write_report:
         runtime=30,
     params:
         title=config["title"],
+        evidence=list(EVIDENCE_FIGURES),
         # all that decides the results: a page that lists every parameter must be written again when one changes
         parameters={
             name: value

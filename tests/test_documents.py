@@ -19,11 +19,11 @@ def reachable(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
         edges = longer
 
 
-def test_the_picture_of_the_architecture_is_the_rule_graph(finished):
+def test_the_picture_of_the_architecture_is_the_rule_graph(tested):
     picture = re.search(r"```mermaid\n(.*?)```", (ROOT / "docs/architecture.md").read_text(), re.S)[1]
     drawn = set(re.findall(r"^ +(\w+)(?:\[.*?\])? --> (\w+)", picture, re.M))
     command = [sys.executable, "-m", "snakemake", "--rulegraph"]
-    graph = subprocess.run(command, cwd=finished, capture_output=True, text=True, check=True).stdout
+    graph = subprocess.run(command, cwd=tested, capture_output=True, text=True, check=True).stdout
     names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', graph, re.M))
     edges = {(names[a], names[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", graph, re.M)}
     assert reachable(drawn) == reachable(edges)
@@ -31,7 +31,7 @@ def test_the_picture_of_the_architecture_is_the_rule_graph(finished):
 
 def test_every_module_has_its_place():
     text = (ROOT / "docs/architecture.md").read_text()
-    for module in (ROOT / "kernel_atlas").glob("[a-z]*.py"):
+    for module in (ROOT / "kernel_atlas").rglob("[a-z]*.py"):
         assert f"`{module.stem}`" in text, module.stem
 
 

@@ -31,7 +31,10 @@ PARAMETERS = {
 }
 CORRELATION = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pearson_high"]
 CORRELATION += ["spearman", "spearman_low", "spearman_high"]
-FINDINGS = [("5x5", "62.7 % [58.1, 66.9] of the kernels are clustered."), ("", f"r = 0.61 {NASTY}")]
+FINDINGS = [
+    ("5x5", "Clustered", "62.7 % [58.1, 66.9] of the kernels are clustered."),
+    ("", "Accuracy", f"r = 0.61 {NASTY}"),
+]
 
 
 @pytest.fixture
@@ -80,9 +83,10 @@ def page(tmp_path, models):
         sizes=pd.DataFrame(sizes, columns=["size", "kernels", "dead", "layers", "models", "trained"]),
         clusters={"5x5": clusters},
         figures={"5x5": [read_figure(tmp_path / "spectrum_5x5.svg", tmp_path / "spectrum_5x5.json")]},
+        evidence=[],
         models=models,
         correlation=pd.DataFrame([("5x5", NASTY, "top1", 12, 0.61, 0.2, 0.85, 0.55, 0.1, 0.8)], columns=CORRELATION),
-        findings=pd.DataFrame(FINDINGS, columns=["size", "sentence"]),
+        findings=pd.DataFrame(FINDINGS, columns=["size", "finding", "sentence"]),
         analysed=count_analysed(sheet.iloc[:2], inventory, [5, 7]),
     )
     write_report(tmp_path / "report.html", ROOT / "kernel_atlas/report.html", **facts)

@@ -25,6 +25,7 @@ with job_log(snakemake.log[0]):
         sizes=sizes,
         clusters=dict(zip(figures, map(read_clusters, given.clusters), strict=True)),
         figures=figures,
+        evidence=snakemake.params.evidence,
         models=pd.read_csv(given.models),
         correlation=pd.read_csv(given.correlation),
         analysed=pd.read_csv(given.analysed),
