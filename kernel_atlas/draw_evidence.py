@@ -53,7 +53,7 @@ METHODS = {  # name, colour and marker
     "retrained": ("autoencoder, retrained", "#0072b2", "o"),
     "autoencoder": ("this run's autoencoder (saw both halves)", INK, "*"),
 }
-DODGE = {"gaussian_mixture": 1.06, "pca": 1.04}
+DODGE = {"gaussian_mixture": (1.06, 0), "pca": (1, 0.1)}  # drawn beside others at the same k
 FITTED = {  # of evidence/fits.py: name, whose colour, hatch and marker
     "centre": ("difference of Gaussians", "On-Centre", "", "o"),
     "first_derivative": ("first derivative", "First-Derivative", "////", "^"),
@@ -149,7 +149,8 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
     for axes, methods in ((left, prototypes), (middle, codes)):
         for method in methods:
             part, (_, colour, marker) = shares[shares["method"] == method].sort_values("k"), METHODS[method]
-            k = part["k"].clip(lower=1) * DODGE.get(method, 1)  # beside others at the same k
+            factor, step = DODGE.get(method, (1, 0))
+            k = part["k"].clip(lower=1) * factor + step
             axes.vlines(k, part["held_out_low"], part["held_out_high"], color=colour, lw=0.8, alpha=0.7)
             axes.plot(k, part["noise_share"], color=colour, lw=1, ls=(0, (2, 1.5)), marker=marker, ms=2.5)
             axes.plot(k, part["clustered_share"], color=colour, lw=0.8, marker=marker, ms=5, mfc="w")
@@ -255,8 +256,8 @@ def draw_stability(
     figure, canvas = open_canvas(low + 0.98)
     prototypes = _prototypes(clusters, spectrum)
     panels = {
-        "recurs": (_axes(figure, 2.75, head, 4.35, foot), "runs where its prototype is back"),
-        "jaccard": (_axes(figure, 4.6, head, 6.2, foot), "members in common (Jaccard)"),
+        "recurs": (_axes(figure, 2.75, head, 4.35, foot), "runs with its prototype"),
+        "jaccard": (_axes(figure, 4.6, head, 6.2, foot), "Jaccard index of members"),
     }
     kinds = {"restart": (-0.27, ">", "other starts"), "bootstrap": (0.27, "<", "other models or layers")}
     for column, (axes, words) in panels.items():
@@ -359,11 +360,12 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
         left.stairs(part["share"], edges, color=colour, ls=style, lw=2.2 if subject == "real" else 1.3)
     noise = explained["threshold"].iloc[0]
     left.axvline(noise, color=SOFT, lw=1, ls=":")
-    left.text(noise, 1.01, f"99 % of noise below {noise:.3f}", transform=left.get_xaxis_transform(), size=7,
-              color=SOFT, ha="right", va="bottom")  # fmt: skip
     # from where the first thousandth of a kind lies: a single kernel that fits nothing would squeeze the others
     below = cosines.sort_values("cosine_low").groupby("subject")["share"].cumsum()
     begin = cosines.loc[below[below > 0.001].index, "cosine_low"].min()
+    beside = "right" if noise > (begin + 1) / 2 else "left"
+    where = {"transform": left.get_xaxis_transform(), "ha": beside, "va": "bottom", "size": 7, "color": SOFT}
+    left.text(noise, 1.01, f"99 % of noise below {noise:.3f}", **where)
     left.set(xlim=(begin, 1), ylim=(0, 1.05 * max(cosines["share"].max(), 1e-6)), ylabel="share of kernels")
     width = (cosines["cosine_high"] - cosines["cosine_low"]).iloc[0]
     left.set_xlabel(f"best cosine to a pattern with a formula (steps of {width:.2g})")
@@ -381,11 +383,25 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
         _line(right, row, total["explained_low"], total["explained_high"], INK, ends=True)
         end = np.nanmax(total[["explained_share", "explained_high"]].astype(float))
         where = (end + 0.02, "left") if end < 0.8 else (1.0, "right")
-        right.text(where[0], row - (0.44 if end >= 0.8 else 0), percent(total["explained_share"]), ha=where[1],
-                   va="center", size=7, path_effects=[HALO])  # fmt: skip
+        right.text(
+            where[0],
+            row - (0.44 if end >= 0.8 else 0),
+            percent(total["explained_share"]),
+            ha=where[1],
+            va="center",
+            size=7,
+            path_effects=[HALO],
+        )
         colour, style = LINES[subject]
-        right.plot([-0.19, -0.03], [row, row], color=colour, ls=style, lw=2.2 if subject == "real" else 1.3,
-                   transform=right.get_yaxis_transform(), clip_on=False)  # fmt: skip
+        right.plot(
+            [-0.19, -0.03],
+            [row, row],
+            color=colour,
+            ls=style,
+            lw=2.2 if subject == "real" else 1.3,
+            transform=right.get_yaxis_transform(),
+            clip_on=False,
+        )
         words = f"{wrapped(KINDS[subject], 1.25, 7)}\n{number(total['kernels'])}"
         right.text(-0.22, row, words, transform=right.get_yaxis_transform(), ha="right", va="center", size=7)
     right.set(
@@ -499,8 +515,15 @@ def draw_fit_scales(
     handles = [
         Line2D([], [], ls="", marker=FITTED[f][3], mfc="w", mec=INK, mew=0.7, ms=5, label=FITTED[f][0]) for f in TURNS
     ][:2]
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.04, 1.0), ncols=2, columnspacing=0.8,
-                handletextpad=0.1, fontsize=6.5)  # fmt: skip
+    axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1.04, 1.0),
+        ncols=2,
+        columnspacing=0.8,
+        handletextpad=0.1,
+        fontsize=6.5,
+    )
     said = []
     for family in FITTED:
         part = scales[scales["family"] == family]
@@ -550,8 +573,15 @@ def draw_fit_labels(size: str, threshold: float, fit_labels: pd.DataFrame, fit_c
     names = ["difference\nof Gauss.", "first\nderivative", "second\nderivative", "cross", "any"]
     aside = {"size": 6.5, "color": SOFT, "va": "bottom"}
     for column, name in enumerate(names):
-        canvas.text(left + (column + 0.5) * cell + 0.1 * (column == 4), head - 0.06, name, ha="center", size=7,
-                    va="bottom", linespacing=1.1)  # fmt: skip
+        canvas.text(
+            left + (column + 0.5) * cell + 0.1 * (column == 4),
+            head - 0.06,
+            name,
+            ha="center",
+            size=7,
+            va="bottom",
+            linespacing=1.1,
+        )
     canvas.text(left - 0.12, head - 0.06, "kernels", ha="right", **aside)
     for row, label in enumerate(order):
         y = head + (row + 0.5) * pitch
@@ -597,8 +627,14 @@ def draw_fit_labels(size: str, threshold: float, fit_labels: pd.DataFrame, fit_c
         )
         formula += "." if np.isnan(none) else f", and {none:.3f} without the round one."
     else:
-        canvas.text(begin, 0.5, "No real kernel is explained by a cross:\nthere is nothing to take its formula from.",
-                    va="top", color=SOFT, linespacing=1.4)  # fmt: skip
+        canvas.text(
+            begin,
+            0.5,
+            "No real kernel is explained by a cross:\nthere is nothing to take its formula from.",
+            va="top",
+            color=SOFT,
+            linespacing=1.4,
+        )
         formula = " No real kernel is explained by a cross."
     any_share = wide["all"].drop("other", errors="ignore")
     caption = (
@@ -665,8 +701,16 @@ def draw_synthetic(size: str, threshold: float, synthetic: pd.DataFrame) -> Draw
         for f in FITTED
     ]
     names = [words for words, *_ in FITTED.values()]
-    figure.legend(handles, names, loc="lower left", ncols=4, bbox_to_anchor=(0.005, 0.0), columnspacing=0.7,
-                  handletextpad=0.0, fontsize=7)  # fmt: skip
+    figure.legend(
+        handles,
+        names,
+        loc="lower left",
+        ncols=4,
+        bbox_to_anchor=(0.005, 0.0),
+        columnspacing=0.7,
+        handletextpad=0.0,
+        fontsize=7,
+    )
 
     counts = pd.crosstab(rows["true_label"], rows["label"]).reindex(index=order, columns=order, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
@@ -676,8 +720,15 @@ def draw_synthetic(size: str, threshold: float, synthetic: pd.DataFrame) -> Draw
     for row, label in enumerate(order):
         y = top + (row + 0.5) * cell
         canvas.text(left - 0.06, y, short(label), ha="right", va="center", size=6.5)
-        canvas.text(left + (row + 0.5) * cell, top + len(order) * cell + 0.05, short(label), ha="center", va="top",
-                    size=6.5, rotation=90)  # fmt: skip
+        canvas.text(
+            left + (row + 0.5) * cell,
+            top + len(order) * cell + 0.05,
+            short(label),
+            ha="center",
+            va="top",
+            size=6.5,
+            rotation=90,
+        )
         for column, share in enumerate(shares.loc[label]):
             x = left + column * cell
             canvas.add_patch(Rectangle((x, y - cell / 2), cell, cell, fc=_shade(share), ec="#e8e8e8", lw=0.3))
