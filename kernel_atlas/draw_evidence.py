@@ -185,8 +185,9 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
         _line(right, place, pair.low, pair.high, colour)
         right.plot(pair.adjusted_rand, place, marker, color=colour, ms=5)
     right.set_yticks(y, [f"{METHODS[pair.method_b][0]}, {pair.k_b:g}" for pair in pairs.itertuples()])
-    least, most = (f(pairs[["adjusted_rand", "low", "high"]].stack(), default=0) for f in (min, max))
-    right.set(ylim=(rows - 0.4, -0.6), xlim=(min(0, least) - 0.03, max(0.2, 1.08 * most)), xlabel="adjusted Rand index")
+    ends = pairs[["adjusted_rand", "low", "high"]].to_numpy(float)
+    least, most = np.nanmin(ends, initial=0), np.nanmax(ends, initial=0.2)
+    right.set(ylim=(rows - 0.4, -0.6), xlim=(least - 0.03, 1.08 * most), xlabel="adjusted Rand index")
     right.tick_params(axis="y", length=0)
     there = [method for method in METHODS if (shares["method"] == method).any()]
     handles = [
