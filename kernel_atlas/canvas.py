@@ -99,6 +99,29 @@ def open_rows(rows: int, left: float, legend: float = 0.42) -> tuple[Figure, Axe
     return figure, axes
 
 
+def place_axes(figure: Figure, left: float, top: float, right: float, bottom: float, **more: str) -> Axes:
+    """Axes between inches from the left and from the top of a figure."""
+    width, height = figure.get_size_inches()
+    box = [left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height]
+    return figure.add_axes(box, **more)
+
+
+def draw_nothing(size: str, title: str, why: str) -> Drawing:
+    """A figure that says that there is nothing to show."""
+    words = f"Nothing to show of the {size} kernels: {why}."
+    figure, canvas = open_canvas(0.6)
+    canvas.text(WIDTH / 2, 0.3, words, ha="center", va="center", color=SOFT)
+    return Drawing(figure, pd.DataFrame({"size": [size], "nothing": [why]}), title, words, words)
+
+
+def draw_interval(axes: Axes, y: float, low: float, high: float, colour: str, ends: bool = False) -> None:
+    """An interval, if there is one."""
+    if np.isfinite(low) and np.isfinite(high):
+        axes.hlines(y, low, high, color=colour, lw=1.1, zorder=2, path_effects=[HALO] if ends else None)
+        if ends:
+            axes.plot([low, high], [y, y], "|", color=colour, ms=5)
+
+
 def count_rows(axes: Axes, y: np.ndarray, kernels: pd.Series) -> None:
     """The number of kernels at the right end of each row."""
     for place, count in zip([len(y) - 0.35, *y], ["kernels", *(f"{count:,}" for count in kernels)], strict=True):

@@ -1,8 +1,8 @@
 """Draw the figures: tables in; the figure, the data drawn and the words beside it out.
 
-The only module that knows matplotlib. To add a figure, write its function, list it in `FIGURES` and name its tables in
-rules/draw.smk. A function gets the size, the threshold and its tables; its caption says how the figure was made and
-what to see, with numbers taken from the data drawn.
+To add a figure, write its function here (of the evidence, in `draw_evidence` or `draw_comparisons`), list it in
+`FIGURES` and name its tables in rules/draw.smk. A function gets the size, the threshold and its tables; its caption
+says how the figure was made and what to see, with numbers taken from the data drawn.
 """
 
 import io
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, PercentFormatter
 
-from kernel_atlas import draw_evidence
+from kernel_atlas import draw_comparisons, draw_evidence
 from kernel_atlas.canvas import (
     DOTS,
     FAMILIES,
@@ -409,8 +409,10 @@ def draw_tap_sums(size: str, threshold: float, clusters: pd.DataFrame, sample: p
     return Drawing(figure, data, "Sum of taps", caption.strip(), alt)
 
 
-def draw_thresholds(size: str, threshold: float, models: pd.DataFrame, thresholds: pd.DataFrame) -> Drawing:
-    """The share clustered against the threshold."""
+def draw_thresholds(
+    size: str, threshold: float, models: pd.DataFrame, thresholds: pd.DataFrame, knees: pd.DataFrame | None = None
+) -> Drawing:
+    """The share clustered against the threshold, with the knee of the median curve where the evidence has it."""
     curves = thresholds[thresholds["size"] == size].pivot(index="threshold", columns="model", values="clustered_share")
     independent, controls = (part["model"] for part in _largest_first(models[models["size"] == size]))
     curves = curves[[*independent, *controls, "noise"]]
@@ -427,6 +429,12 @@ def draw_thresholds(size: str, threshold: float, models: pd.DataFrame, threshold
     lines["Gaussian noise"] = axes.plot(x, noise, color=INK, lw=1.6, ls=(0, (4, 2)))
     axes.axvline(threshold, color=SOFT, lw=1, ls=":")
     axes.text(threshold, 1.01, f"threshold {threshold:g}", va="bottom", ha="center", size=7.5, color=SOFT)
+    knee = None if knees is None else knees[(knees["size"] == size) & (knees["model"] == "all")].squeeze(axis=0)
+    if knee is not None and len(knee):
+        marks = (("knee", "knee", "knee_share", "o"), ("noise at most 1 %", "noise_floor", "floor_share", "D"))
+        for words, where, share, marker in marks:
+            look = {"marker": marker, "ls": "", "ms": 7, "color": "#0072b2", "mfc": "white", "mew": 1.6, "zorder": 4}
+            lines[f"{words} (median)"] = axes.plot(knee[where], knee[share], **look)
     axes.set(xlim=(0, x.max()), ylim=(0, 1), ylabel="share of kernels clustered")
     axes.set_xlabel("dissimilarity to the reconstruction below which a kernel counts as clustered")
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
@@ -439,6 +447,11 @@ def draw_thresholds(size: str, threshold: float, models: pd.DataFrame, threshold
         f"{threshold:g}, which is used here, the median network has {percent(here)} and Gaussian noise "
         f"{percent(control)}; the two curves are furthest apart at {(median - noise).idxmax():g}."
     )
+    if knee is not None and len(knee):
+        caption += (
+            f" The median curve bends at {knee['knee']:g} (the point farthest above its chord), where noise has "
+            f"{percent(knee['knee_noise'])}; up to {knee['noise_floor']:g} noise has at most 1 %."
+        )
     alt = (
         f"Curves of the share clustered against the threshold for {len(independent)} networks; at {threshold:g} their "
         f"median is {percent(here)} and Gaussian noise has {percent(control)}."
@@ -484,6 +497,7 @@ FIGURES = {
     "thresholds": draw_thresholds,
     "kmeans": draw_kmeans,
     **draw_evidence.FIGURES,
+    **draw_comparisons.FIGURES,
 }
 
 

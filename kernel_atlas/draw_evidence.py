@@ -21,10 +21,13 @@ from kernel_atlas.canvas import (
     SOFT,
     WIDTH,
     Drawing,
+    draw_interval,
     draw_kernel,
+    draw_nothing,
     draw_scale,
     look_of,
     open_canvas,
+    place_axes,
     short,
     wrapped,
 )
@@ -68,12 +71,12 @@ def draw_controls(size: str, threshold: float, controls: pd.DataFrame, examples:
     data = controls[controls["size"] == size].reset_index(drop=True)
     kinds = [kind for kind in KINDS if (data["control"] == kind).any()]
     if not kinds:
-        return _nothing(size, "Controls", "no kernels were compared with controls")
+        return draw_nothing(size, "Controls", "no kernels were compared with controls")
     shares = data.set_index(["control", "encoder"])
     head, pitch, side, step = 0.62, 1.0, 0.36, 0.39
     foot = head + pitch * len(kinds)
     figure, canvas = open_canvas(foot + 0.72)
-    axes = _axes(figure, 1.42, head, 3.55, foot)
+    axes = place_axes(figure, 1.42, head, 3.55, foot)
     axes.set(xlim=(0, 1), ylim=(len(kinds), 0), xlabel=f"share with a dissimilarity below {threshold:g}")
     axes.set_yticks([])
     axes.xaxis.set_major_formatter(PERCENT)
@@ -94,7 +97,7 @@ def draw_controls(size: str, threshold: float, controls: pd.DataFrame, examples:
                 continue
             found = shares.loc[(kind, encoder)]
             share, low, high = found[["clustered_share", "low", "high"]].astype(float)
-            _line(axes, row + place, low, high, looks[encoder]["color"])
+            draw_interval(axes, row + place, low, high, looks[encoder]["color"])
             axes.plot(share, row + place, ms=5, ls="", clip_on=False, zorder=3, **looks[encoder])
             ends = np.nan_to_num([low, high], nan=share)
             where = (ends[1] + 0.03, "left") if ends[1] < 0.75 else (ends[0] - 0.03, "right")
@@ -138,12 +141,12 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
     pairs = agreement[(agreement["size"] == size) & (agreement["method_a"] == "autoencoder")]
     pairs = pairs.sort_values("adjusted_rand", ascending=False, kind="stable", ignore_index=True)
     if shares.empty:
-        return _nothing(size, "Baselines", "no other method was fitted")
+        return draw_nothing(size, "Baselines", "no other method was fitted")
     rows = max(len(pairs), 1)
     foot = max(2.9, 0.4 + 0.21 * rows)
     figure, canvas = open_canvas(foot + 1.3)
-    left = _axes(figure, 0.62, 0.4, 3.0, foot)
-    middle = _axes(figure, 3.3, 0.4, 5.3, foot)
+    left = place_axes(figure, 0.62, 0.4, 3.0, foot)
+    middle = place_axes(figure, 3.3, 0.4, 5.3, foot)
     prototypes = [method for method in ("kmeans", "gaussian_mixture", "hdbscan") if (shares["method"] == method).any()]
     codes = [method for method in ("pca", "retrained") if (shares["method"] == method).any()]
     for axes, methods in ((left, prototypes), (middle, codes)):
@@ -177,12 +180,12 @@ def draw_baselines(size: str, threshold: float, baselines: pd.DataFrame, agreeme
     canvas.text(3.3, 0.2, "Reconstruction from k numbers", weight="bold", va="center")
     canvas.text(5.75, 0.2, "Same labels as the autoencoder's clusters?", weight="bold", va="center")
 
-    right = _axes(figure, 7.25, 0.4, WIDTH - 0.15, foot)
+    right = place_axes(figure, 7.25, 0.4, WIDTH - 0.15, foot)
     y = np.arange(len(pairs))
     right.axvline(0, color=SOFT, lw=0.6)
     for place, pair in enumerate(pairs.itertuples()):
         _, colour, marker = METHODS[pair.method_b]
-        _line(right, place, pair.low, pair.high, colour)
+        draw_interval(right, place, pair.low, pair.high, colour)
         right.plot(pair.adjusted_rand, place, marker, color=colour, ms=5)
     right.set_yticks(y, [f"{METHODS[pair.method_b][0]}, {pair.k_b:g}" for pair in pairs.itertuples()])
     ends = pairs[["adjusted_rand", "low", "high"]].to_numpy(float)
@@ -250,15 +253,15 @@ def draw_stability(
     rows, runs = stability[stability["size"] == size], restarts[restarts["size"] == size].reset_index(drop=True)
     every = rows[rows["kind"] == "all"].reset_index(drop=True)
     if every.empty:
-        return _nothing(size, "Stability", "nothing was trained again, or there is no cluster to come back")
+        return draw_nothing(size, "Stability", "nothing was trained again, or there is no cluster to come back")
     head, pitch, side = 0.62, 0.34, 0.3
     foot = head + pitch * len(every)
     low = max(foot, head + 0.2 * len(runs))
     figure, canvas = open_canvas(low + 0.98)
     prototypes = _prototypes(clusters, spectrum)
     panels = {
-        "recurs": (_axes(figure, 2.75, head, 4.35, foot), "runs with its prototype"),
-        "jaccard": (_axes(figure, 4.6, head, 6.2, foot), "Jaccard index of members"),
+        "recurs": (place_axes(figure, 2.75, head, 4.35, foot), "runs with its prototype"),
+        "jaccard": (place_axes(figure, 4.6, head, 6.2, foot), "Jaccard index of members"),
     }
     kinds = {"restart": (-0.27, ">", "other starts"), "bootstrap": (0.27, "<", "other models or layers")}
     for column, (axes, words) in panels.items():
@@ -288,7 +291,7 @@ def draw_stability(
         weight = "bold" if yes else "normal"
         canvas.text(6.5, top + side / 2, "yes" if yes else "no", ha="center", va="center", weight=weight, size=7.5)
 
-    axes = _axes(figure, 7.62, head, WIDTH - 0.52, head + max(0.2 * len(runs), 0.4))
+    axes = place_axes(figure, 7.62, head, WIDTH - 0.52, head + max(0.2 * len(runs), 0.4))
     names = {"main": "this run", "restart": "start", "bootstrap": "models"}
     looks = {"main": ("D", INK), "restart": (">", "#56b4e9"), "bootstrap": ("<", "#56b4e9")}
     for row, run in enumerate(runs.itertuples()):
@@ -350,11 +353,11 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
     totals = explained[explained["family"] == "all"].set_index("subject")
     subjects = [subject for subject in KINDS if subject in totals.index]
     if not subjects or cosines.empty:
-        return _nothing(size, "Fits", "no kernels were fitted")
+        return draw_nothing(size, "Fits", "no kernels were fitted")
     rows = len(subjects)
     foot = max(2.75, 0.4 + 0.42 * rows)
     figure, canvas = open_canvas(foot + 0.85)
-    left = _axes(figure, 0.72, 0.4, 4.0, foot)
+    left = place_axes(figure, 0.72, 0.4, 4.0, foot)
     for subject in reversed(subjects):  # the real kernels above
         part, (colour, style) = cosines[cosines["subject"] == subject], LINES[subject]
         edges = np.append(part["cosine_low"], part["cosine_high"].iloc[-1:])
@@ -372,7 +375,7 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
     left.set_xlabel(f"best cosine to a pattern with a formula (steps of {width:.2g})")
     left.yaxis.set_major_formatter(PERCENT)
 
-    right = _axes(figure, 6.35, 0.4, WIDTH - 0.3, foot)
+    right = place_axes(figure, 6.35, 0.4, WIDTH - 0.3, foot)
     stacked = explained[explained["family"] != "all"].pivot(index="subject", columns="family", values="explained_share")
     stacked = stacked.reindex(index=subjects, columns=list(FITTED)).fillna(0)
     base = np.zeros(rows)
@@ -381,7 +384,7 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
         base += stacked[family].to_numpy()
     for row, subject in enumerate(subjects):
         total = totals.loc[subject]
-        _line(right, row, total["explained_low"], total["explained_high"], INK, ends=True)
+        draw_interval(right, row, total["explained_low"], total["explained_high"], INK, ends=True)
         end = np.nanmax(total[["explained_share", "explained_high"]].astype(float))
         where = (end + 0.02, "left") if end < 0.8 else (1.0, "right")
         right.text(
@@ -441,12 +444,12 @@ def draw_fit_scales(
     """How large the explained patterns are along the networks, and which way the derivatives point."""
     scales, turns, cardinal = (table[table["size"] == size] for table in (fit_scales, fit_orientations, fit_cardinal))
     if scales.empty:
-        return _nothing(size, "Scales and directions", "no kernel fits a pattern better than noise does")
+        return draw_nothing(size, "Scales and directions", "no kernel fits a pattern better than noise does")
     figure, canvas = open_canvas(5.55)
     canvas.text(0.1, 0.14, "Scale of the explained kernels along the networks", weight="bold", va="center")
     highest, gap = 1.06 * scales["sigma_q90"].max(), 2.13
     for place, family in enumerate(FITTED):
-        axes = _axes(figure, 0.62 + gap * place, 0.55, 0.62 + gap * place + 1.85, 2.15)
+        axes = place_axes(figure, 0.62 + gap * place, 0.55, 0.62 + gap * place + 1.85, 2.15)
         part = scales[scales["family"] == family]
         middle, wide = (part["depth_low"] + part["depth_high"]) / 2, part["depth_high"] - part["depth_low"]
         axes.vlines(middle, part["sigma_q10"], part["sigma_q90"], color=SOFT, lw=1)
@@ -466,7 +469,7 @@ def draw_fit_scales(
     canvas.text(0.1, 2.88, "Directions of the explained derivatives", weight="bold", va="center")
     for left, family in ((0.5, "first_derivative"), (3.35, "second_derivative")):
         part = turns[turns["family"] == family]
-        axes = _axes(figure, left, 3.35, left + 1.75, 5.1, projection="polar")
+        axes = place_axes(figure, left, 3.35, left + 1.75, 5.1, projection="polar")
         middle = np.radians((part["angle_low"] + part["angle_high"]) / 2)
         wide = np.radians(part["angle_high"] - part["angle_low"])
         for turn in (0, np.pi)[: 1 if family == "first_derivative" else 2]:  # an axis has two ends
@@ -496,13 +499,13 @@ def draw_fit_scales(
         ]
         if len(found) and (subject == "real" or which == "all"):  # few controls are explained
             rows.append(found.iloc[0])
-    axes = _axes(figure, 7.1, 3.2, WIDTH - 0.15, 4.95)
+    axes = place_axes(figure, 7.1, 3.2, WIDTH - 0.15, 4.95)
     axes.axvline(0, color=SOFT, lw=0.6)
     labels = []
     for place, row in enumerate(rows):
         colour, marker = FAMILIES[FITTED[row["family"]][1]][0], FITTED[row["family"]][3]
         full = row["which"] == "explained"
-        _line(axes, place, row["cardinal_low"], row["cardinal_high"], INK)
+        draw_interval(axes, place, row["cardinal_low"], row["cardinal_high"], INK)
         axes.plot(row["cardinal"], place, marker, mfc=colour if full else "w", mec=INK, mew=0.7, ms=5, clip_on=False)
         labels.append(KINDS[row["subject"]] + (", explained" if full else ""))
     axes.set_yticks(range(len(rows)), labels)
@@ -560,7 +563,7 @@ def draw_fit_labels(size: str, threshold: float, fit_labels: pd.DataFrame, fit_c
     """Which families explain each label of the autoencoder, and the formula of the cross."""
     labels, crosses = fit_labels[fit_labels["size"] == size], fit_crosses[fit_crosses["size"] == size]
     if labels.empty:
-        return _nothing(size, "Labels and formulas", "no kernels were fitted")
+        return draw_nothing(size, "Labels and formulas", "no kernels were fitted")
     wide = labels.pivot(index="assigned", columns="family", values="explained_share")
     wide = wide.reindex(columns=[*FITTED, "all"]).fillna(0)
     families = list(FAMILIES)
@@ -605,12 +608,12 @@ def draw_fit_labels(size: str, threshold: float, fit_labels: pd.DataFrame, fit_c
             f"weight w {_middle(free, 'centre_weight')}\nmedian of {number(free['kernels'])} kernels, 80 % in brackets"
         )
         canvas.text(begin, 1.62, text, va="top", size=7, linespacing=1.35)
-        axes = _axes(figure, begin + 0.95, 2.75, WIDTH - 0.62, 3.45)
+        axes = place_axes(figure, begin + 0.95, 2.75, WIDTH - 0.62, 3.45)
         marks = {"free": "w free", "0": "w = 0", "-1": "w = \N{MINUS SIGN}1"}
         there = [name for name in marks if name in weights.index]
         for row, name in enumerate(there):
             found = weights.loc[name]
-            _line(axes, row, found["error_q10"], found["error_q90"], INK, ends=True)
+            draw_interval(axes, row, found["error_q10"], found["error_q90"], INK, ends=True)
             axes.plot(found["error_median"], row, "o" if name == "free" else "D", color="#5b3a8c", ms=5)
             where = {"x": 1.05, "y": row, "transform": axes.get_yaxis_transform(), "va": "center"}
             axes.text(s=f"{found['error_median']:.3f}", size=7, **where)
@@ -660,7 +663,7 @@ def draw_synthetic(size: str, threshold: float, synthetic: pd.DataFrame) -> Draw
     """Whether fits find the parameters and labels that synthetic kernels were drawn with."""
     rows = synthetic[synthetic["size"] == size]
     if rows.empty:
-        return _nothing(size, "Synthetic kernels", "no synthetic kernels were fitted")
+        return draw_nothing(size, "Synthetic kernels", "no synthetic kernels were fitted")
     decibels = rows["snr_db"].iloc[(rows["snr_db"] - 10).abs().argmin()]
     rows = rows[rows["snr_db"] == decibels].reset_index(drop=True)
     right = rows["family"] == rows["true_family"]
@@ -677,7 +680,7 @@ def draw_synthetic(size: str, threshold: float, synthetic: pd.DataFrame) -> Draw
     errors = {}
     for place, (name, words) in enumerate(panels.items()):
         across, down = 0.55 + 2.1 * (place % 2), 0.5 + 2.12 * (place // 2)
-        axes = _axes(figure, across, down, across + 1.6, down + 1.6)
+        axes = place_axes(figure, across, down, across + 1.6, down + 1.6)
         kept = right & (turn.notna() if name == "angle" else True)
         error = (rows[name] - rows[f"true_{name}"])[kept].abs()
         errors[name] = error.median()
@@ -769,29 +772,6 @@ FIGURES = {
 
 
 # Parts
-
-
-def _nothing(size: str, title: str, why: str) -> Drawing:
-    """A figure that says that there is nothing to show."""
-    words = f"Nothing to show of the {size} kernels: {why}."
-    figure, canvas = open_canvas(0.6)
-    canvas.text(WIDTH / 2, 0.3, words, ha="center", va="center", color=SOFT)
-    return Drawing(figure, pd.DataFrame({"size": [size], "nothing": [why]}), title, words, words)
-
-
-def _axes(figure: Figure, left: float, top: float, right: float, bottom: float, **more: str) -> Axes:
-    """Axes between inches from the left and from the top of a figure."""
-    width, height = figure.get_size_inches()
-    box = [left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height]
-    return figure.add_axes(box, **more)
-
-
-def _line(axes: Axes, y: float, low: float, high: float, colour: str, ends: bool = False) -> None:
-    """An interval, if there is one."""
-    if np.isfinite(low) and np.isfinite(high):
-        axes.hlines(y, low, high, color=colour, lw=1.1, zorder=2, path_effects=[HALO] if ends else None)
-        if ends:
-            axes.plot([low, high], [y, y], "|", color=colour, ms=5)
 
 
 def _look(family: str) -> dict[str, object]:

@@ -30,4 +30,4 @@ def number(value: float) -> str:
 
 def interval(value: float, low: float = np.nan, high: float = np.nan) -> str:
     """`0.85 [0.52, 1.00]`, without the brackets where there is no interval."""
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else f"{value:.2f}"
+    return f"{value:z.2f} [{low:z.2f}, {high:z.2f}]" if np.isfinite(low) else f"{value:z.2f}"

@@ -68,6 +68,7 @@ EVIDENCE_FIGURES = {
 }
 if config["evidence"]["wanted"]:
     FIGURES |= EVIDENCE_FIGURES
+    FIGURES["thresholds"] |= whole("knees")
 
 
 # Seconds each, and many: not worth a job of a cluster.

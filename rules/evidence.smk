@@ -219,7 +219,8 @@ rule fit_kernels:
         runtime=120,
         gpu=1,
     params:
-        noise_kernels=config["noise_kernels"],
+        # real kernels that each control is made from, and noise for the threshold: 40 kernels lie above it
+        controls=4000,
         # kernels of each family with known parameters, and their noise, to see what fits find
         synthetic=250,
         decibels=10,

@@ -11,7 +11,7 @@ with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     size, params = snakemake.wildcards.size, snakemake.params
     device = choose_device(snakemake.resources.get("gpu", 0))
-    tables = tables_of(size, read_table(snakemake.input.kernels), params.noise_kernels, params.seed, device)
+    tables = tables_of(size, read_table(snakemake.input.kernels), params.controls, params.seed, device)
     side = int(size.split("x")[0])
     tables["synthetic"] = synthetic_truth(side, params.synthetic, params.decibels, params.seed, device)
     for name, table in tables.items():
