@@ -268,7 +268,9 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
         said.append(
             f"Crosses ({number(free['kernels'])} kernels) are two elongated Gaussians at right angles and a round one "
             f"of their width with a weight: {parts}, each the median and the middle four fifths. The error (one less "
-            f"cosine) is {free['error_median']:.3f} in the median, without the round one {none['error_median']:.3f}."
+            f"cosine) is {free['error_median']:.3f} in the median, without the round one {none['error_median']:.3f}. "
+            f"{percent(free['at_bounds'])} of these fits have one of the three at its bound: the families end there, "
+            "not the kernels."
         )
     cardinal = fit_cardinal[fit_cardinal["which"] == "explained"].set_index(["subject", "family"])
     key = "real", "first_derivative"

@@ -558,17 +558,17 @@ def _cosines(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scales(real: pd.DataFrame) -> pd.DataFrame:
-    """Quantiles of sigma of the explained kernels by family and depth."""
+    """Quantiles of sigma of the explained kernels by family and depth, and of derivatives the mean cos 4 angle."""
     quantiles = {"q10": 0.1, "q25": 0.25, "median": 0.5, "q75": 0.75, "q90": 0.9}
     kept = real[real["explained"]]
     step = np.minimum(kept["depth"] * DEPTH_BINS, DEPTH_BINS - 1).astype(int)
-    rows = [
-        (family, one / DEPTH_BINS, (one + 1) / DEPTH_BINS, len(part), *part["sigma"].quantile([*quantiles.values()]))
-        for (family, one), part in kept.groupby([kept["family"], step])
-    ]
-    return pd.DataFrame(
-        rows, columns=["family", "depth_low", "depth_high", "kernels", *(f"sigma_{name}" for name in quantiles)]
-    )
+    rows = []
+    for (family, one), part in kept.groupby([kept["family"], step]):
+        cardinal = np.cos(4 * np.radians(part["angle"])).mean() if family in TURN else np.nan
+        spread = part["sigma"].quantile([*quantiles.values()])
+        rows.append((family, one / DEPTH_BINS, (one + 1) / DEPTH_BINS, len(part), *spread, cardinal))
+    names = ["family", "depth_low", "depth_high", "kernels", *(f"sigma_{name}" for name in quantiles), "cardinal"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _orientations(real: pd.DataFrame) -> pd.DataFrame:
@@ -605,22 +605,25 @@ def _cardinal(table: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
 def _crosses(units: np.ndarray, table: pd.DataFrame, device: str) -> pd.DataFrame:
     """The formula of the cross and its error on explained real crosses, with a free and with a fixed centre weight.
 
-    `best_share` is the share of them that no other family fits better.
+    `best_share` is the share of them that no other family fits better, `at_bounds` that of fits with sigma, elongation
+    or weight at a bound, where medians say where the bounds are.
     """
     chosen = np.flatnonzero((table["subject"] == "real") & table["explained"] & (table["family"] == "cross"))
     kernels = torch.from_numpy(units[chosen]).to(device)
     columns = ["sigma", "elongation", "centre_weight", "error"]
     names = [f"{one}_{quantile}" for one in columns for quantile in ("q10", "median", "q90")]
-    names = ["weight", "kernels", *names, "best_share"]
+    names = ["weight", "kernels", *names, "best_share", "at_bounds"]
     if len(chosen) == 0:
         return pd.DataFrame(columns=names)
     others = table.iloc[chosen][[f"cosine_{name}" for name in FAMILIES if name != "cross"]].max(axis=1)
-    rows = []
+    rows, edges = [], np.array(bounds(FAMILIES["cross"], round(units.shape[1] ** 0.5)))
+    own = [3, 5, 6]  # log sigma, log elongation, weight
     for weight, fixed in (("free", None), ("0", {"centre_weight": 0.0}), ("-1", {"centre_weight": -1.0})):
         parameters, cosine = (one.cpu().numpy() for one in fit_family(kernels, FAMILIES["cross"], fixed))
         fit = _describe("cross", parameters.astype(np.float64), cosine).assign(error=1 - np.abs(cosine))
         quantiles = fit[columns].quantile([0.1, 0.5, 0.9]).to_numpy().T.reshape(-1)
-        rows.append((weight, len(fit), *quantiles, (fit["cosine"].to_numpy() > others).mean()))
+        at_bounds = (np.abs(parameters[:, own, None] - edges.T[own]) < 1e-3).any(axis=(1, 2)).mean()
+        rows.append((weight, len(fit), *quantiles, (fit["cosine"].to_numpy() > others).mean(), at_bounds))
     return pd.DataFrame(rows, columns=names)
 
 
