@@ -323,7 +323,7 @@ def find_key_shares(master_key_shares: pd.DataFrame) -> list[str]:
     )
     return [
         f"Master key filter {row['filter']} is the best for more kernels than any other, for {percent(*row[SHARE])}."
-        for _, row in rows.dropna(subset="share_low").nlargest(1, "share").iterrows()
+        for _, row in rows.dropna(subset="share_low").sort_values("share").tail(1).iterrows()
     ]
 
 
