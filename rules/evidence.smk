@@ -3,7 +3,8 @@
 Inputs: the shards, the assignments, the encoders and their clusters, the tables of shares.
 Outputs: results/evidence/KxK/kernels.parquet, the kernels that the evidence is about; results/evidence/TABLE.csv, every
 table of `TABLES` and `PARTS`, the latter put together from results/evidence/KxK/TABLE.csv.
-Each question is a module of kernel_atlas/evidence and a rule here. What trains or fits asks for a GPU, as training does.
+Each question is a module of kernel_atlas/evidence and a rule here. Fits ask for a GPU; the autoencoders trained here see
+few enough kernels for a CPU.
 """
 
 # The tables that a rule makes of each size, and those that one makes of all.
@@ -128,7 +129,6 @@ rule compare_controls:
     resources:
         mem_mb=memory(4000),
         runtime=120,
-        gpu=1,
     params:
         threshold=lambda wildcards: config["thresholds"][wildcards.size],
         minimum=config["minimum_kernels"],
@@ -157,7 +157,6 @@ rule compare_baselines:
     resources:
         mem_mb=memory(4000),
         runtime=120,
-        gpu=1,
     params:
         thresholds=config["thresholds"],
         kernels=config["evidence"]["kernels"],
@@ -187,7 +186,6 @@ rule measure_stability:
     resources:
         mem_mb=memory(4000),
         runtime=120,
-        gpu=1,
     params:
         **config["spectrum"],
         thresholds=config["thresholds"],

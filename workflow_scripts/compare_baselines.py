@@ -4,7 +4,6 @@ import torch
 from kernel_atlas.evidence.baselines import tables_of, training_units
 
 from kernel_atlas.assign import load_atlases
-from kernel_atlas.autoencoder import choose_device
 from kernel_atlas.errors import job_log
 from kernel_atlas.merge import training_kernels
 from kernel_atlas.tables import write_csv
@@ -22,7 +21,6 @@ with job_log(snakemake.log[0]):
         restarts=params.restarts,
         steps=params.steps,
         seed=params.seed,
-        device=choose_device(snakemake.resources.get("gpu", 0)),
     )
     for name, table in tables.items():
         write_csv(table, snakemake.output[name])

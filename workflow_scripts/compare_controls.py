@@ -2,7 +2,6 @@
 
 import torch
 
-from kernel_atlas.autoencoder import choose_device
 from kernel_atlas.codes import Coder
 from kernel_atlas.errors import job_log
 from kernel_atlas.evidence.imposed import compare_controls
@@ -19,7 +18,6 @@ with job_log(snakemake.log[0]):
         minimum=params.minimum,
         steps=params.steps,
         seed=params.seed,
-        device=choose_device(snakemake.resources.get("gpu", 0)),
     )
     write_csv(controls, snakemake.output.controls)
     write_table(examples, snakemake.output.examples)

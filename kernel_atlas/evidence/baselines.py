@@ -68,7 +68,6 @@ def tables_of(
     restarts: int,
     steps: int,
     seed: int,
-    device: str = "cpu",
 ) -> dict[str, pd.DataFrame]:
     """The tables `baselines` and `agreement` of one size.
 
@@ -88,7 +87,7 @@ def tables_of(
     restarts : int
         Random starts of the `retrained` code of one number. As in the main run the best on a held-out tenth of the
         half is kept: starts differ by more than layers do. Longer codes have one, which can only understate them.
-    steps, device
+    steps : int
         As `autoencoder.train`.
     seed : int
 
@@ -113,7 +112,7 @@ def tables_of(
     noise = centre_and_normalise(make_control("gaussian", kernels, seed))
 
     main = Method("autoencoder", 1, *_of_atlas(atlas, fitted))
-    methods = [main, *_retrained(fitted, restarts, steps, seed, device)]
+    methods = [main, *_retrained(fitted, restarts, steps, seed)]
     methods += [*_clustered(fitted, seed), *_components(fitted, seed)]
     near = {(m.method, m.k): m.dissimilarity(held_out) < atlas.threshold for m in methods if m is not main}
     reference = near.get(("retrained", 1), np.full(len(held_out), np.nan))
@@ -139,12 +138,12 @@ def _of_atlas(atlas: Atlas, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
     return lambda kernels: atlas.coder.reconstruct(kernels)[1], labels
 
 
-def _retrained(fitted: np.ndarray, restarts: int, steps: int, seed: int, device: str) -> Iterator[Method]:
+def _retrained(fitted: np.ndarray, restarts: int, steps: int, seed: int) -> Iterator[Method]:
     """Autoencoders with codes of one to three numbers; one whose starts all collapsed is left out."""
     for code in CODES:
         starts = restarts if code == 1 else 1
         try:
-            model, _ = autoencoder.train(fitted, seed, starts, steps, device, code=code)
+            model, _ = autoencoder.train(fitted, seed, starts, steps, code=code)
         except AtlasError as error:
             print(f"code of {code}: {error}")
             continue

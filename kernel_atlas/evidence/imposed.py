@@ -27,7 +27,6 @@ def compare_controls(
     minimum: int,
     steps: int,
     seed: int,
-    device: str = "cpu",
 ) -> tuple[pd.DataFrame, pa.Table]:
     """controls.csv: what share of each kind of kernel is clustered, by the run's autoencoder and by one trained on it.
 
@@ -45,8 +44,8 @@ def compare_controls(
         Dissimilarity below which a kernel is clustered.
     minimum : int
         Kernels of a kind below which no autoencoder is trained on it.
-    steps, seed, device
-        As `autoencoder.train`, which makes one start.
+    steps, seed : int
+        As `autoencoder.train`, which makes one start on the CPU.
 
     Returns
     -------
@@ -74,7 +73,7 @@ def compare_controls(
         half = np.isin(layer, random.permutation(layer.max() + 1)[: (layer.max() + 1) // 2])
         encoders = {"main": (lambda some: coder.decode(coder.encode(some)), np.ones(len(kernels), bool))}
         if minimum <= 2 * half.sum() < 2 * len(kernels):
-            encoders["own"] = _train(kernels[half], steps, seed, device), ~half
+            encoders["own"] = _train(kernels[half], steps, seed), ~half
         for encoder, (reconstruct, used) in encoders.items():
             decoded = reconstruct(kernels[used])
             dissimilarity = 1 - (decoded * kernels[used]).sum(axis=1)
@@ -93,8 +92,8 @@ def compare_controls(
     )
 
 
-def _train(kernels: np.ndarray, steps: int, seed: int, device: str) -> Callable[[np.ndarray], np.ndarray]:
-    model, _ = autoencoder.train(kernels, seed, restarts=1, steps=steps, device=device)
+def _train(kernels: np.ndarray, steps: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    model, _ = autoencoder.train(kernels, seed, restarts=1, steps=steps)
 
     def reconstruct(some: np.ndarray) -> np.ndarray:
         with torch.no_grad():

@@ -62,7 +62,6 @@ def tables_of(
     bootstraps: int,
     steps: int,
     seed: int,
-    device: str = "cpu",
 ) -> dict[str, pd.DataFrame]:
     """The tables `stability`, `restarts` and `stability_summary` of one size.
 
@@ -82,7 +81,7 @@ def tables_of(
         Kernels drawn, all where there are fewer: runs train on them, and memberships are compared over all of them.
     restarts, bootstraps : int
         Runs. With fewer than five units there is no bootstrap.
-    steps, device
+    steps : int
         As `autoencoder.train`, which makes one start where the main run kept the best of several. Fewer steps than
         the main run had find fewer clusters and cluster fewer kernels, which counts against stability.
     seed : int
@@ -111,7 +110,7 @@ def tables_of(
         if kind == "bootstrap":
             training = kernels[np.isin(units, random.choice(there, len(there)))]
         own_seed = 1000 * (seed + 1) + run  # other starts than any of the main run, whose seed is small beside it
-        other = _run(training, kernels, atlas.threshold, boundary, smallest, steps, own_seed, device)
+        other = _run(training, kernels, atlas.threshold, boundary, smallest, steps, own_seed)
         row = {"kind": kind, "run": run, "seed": own_seed, "training_kernels": len(training)}
         runs.append(row | {"clusters": len(other.numbers)} | _compare(main, other))
         matches.append(_match(main, other).assign(kind=kind))
@@ -134,11 +133,10 @@ def _run(
     smallest: float,
     steps: int,
     seed: int,
-    device: str,
 ) -> Clustering:
     """Train one start and cut its code. One that collapsed has no clusters."""
     try:
-        model, _ = autoencoder.train(training, seed, 1, steps, device)
+        model, _ = autoencoder.train(training, seed, 1, steps)
     except AtlasError as error:
         print(f"run with seed {seed}: {error}")
         return Clustering(
