@@ -1,6 +1,6 @@
 """How fast kernels are fitted, against scipy.optimize kernel by kernel from the same starts within the same bounds.
 
-    python benchmarks/fits.py [--kernels FILE] [--count 20000] [--sample 100] [--threads 2] [--rounds 3]
+    PYTHONPATH=. python benchmarks/fits.py [--kernels FILE] [--count 20000] [--sample 100] [--threads 2] [--rounds 3]
 
 FILE is a Parquet file with 7x7 kernels in the column weight (results/merged/7x7.parquet, or the picked ones); without
 it, half are patterns with noise and half noise. Both run in turn, a few rounds on other kernels each; printed are

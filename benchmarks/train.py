@@ -1,6 +1,6 @@
 """How well training uses the device: against one large matrix product, and against a plain DataLoader loop.
 
-    python benchmarks/train.py [--kernels 1000000] [--threads 2] [--rounds 5]
+    PYTHONPATH=. python benchmarks/train.py [--kernels 1000000] [--threads 2] [--rounds 5]
 
 All three run in turn in one process, a few rounds; printed are medians and the median ratio of the rounds. On a GPU
 where there is one.

@@ -23,9 +23,9 @@ RANDOM = np.random.default_rng(1)
 
 
 def patterns(count: int, side: int = 5) -> np.ndarray:
-    """Kernels of four patterns with a little noise."""
+    """Kernels of two patterns with a little noise: more take a thousand steps to be found from every start."""
     family = templates(side)
-    names = ("On-Centre", "Off-Centre", "First-Derivative-E", "First-Derivative-N")
+    names = ("On-Centre", "First-Derivative-E")
     rows = RANDOM.choice([family.labels.index(name) for name in names], count)
     return family.taps[rows] + RANDOM.normal(0, 0.02, (count, side * side)).astype(np.float32)
 
@@ -84,7 +84,9 @@ def test_dead_kernels_are_left_out(project, tmp_path):
     taps[:7] = 0
     save_file({"dw.weight": taps}, tmp_path / "chance.safetensors")
     shutil.rmtree(project / "results/kernels/chance")
-    extract_model("chance", "file:chance.safetensors", tmp_path, project / "results/kernels/chance")
+    extract_model(
+        "chance", "file:chance.safetensors", tmp_path, project / "results/kernels/chance", dense_per_layer=0, seed=0
+    )
     assert len(pick(project)) == live - 7
 
 

@@ -95,7 +95,7 @@ def test_few_units_have_no_bootstrap(atlas):
 
 def test_a_run_that_collapses_has_no_clusters(atlas):
     alike, kernels = np.repeat(templates(5).taps[:1], 600, axis=0), planted()
-    run = stability._run(alike, kernels, 0.2, **CUT, steps=200, seed=0, device="cpu")
+    run = stability._run(alike, kernels, 0.2, **CUT, steps=200, seed=0)
     main = stability._clustering(atlas, kernels)
     match = stability._match(main, run)
     assert len(run.numbers) == 0 and match["cosine"].isna().all() and (match["jaccard"] == 0).all()

@@ -1,10 +1,10 @@
 """One size: its kernels and its autoencoder -> what other methods make of the same kernels."""
 
 import torch
-from kernel_atlas.evidence.baselines import tables_of, training_units
 
 from kernel_atlas.assign import load_atlases
 from kernel_atlas.errors import job_log
+from kernel_atlas.evidence.baselines import tables_of, training_units
 from kernel_atlas.merge import training_kernels
 from kernel_atlas.tables import write_csv
 

@@ -1,11 +1,11 @@
 """One size: its kernels and its autoencoder -> which clusters come back from other starts and other models."""
 
 import torch
-from kernel_atlas.evidence.baselines import training_units
-from kernel_atlas.evidence.stability import tables_of
 
 from kernel_atlas.assign import load_atlases
 from kernel_atlas.errors import job_log
+from kernel_atlas.evidence.baselines import training_units
+from kernel_atlas.evidence.stability import tables_of
 from kernel_atlas.merge import training_kernels
 from kernel_atlas.tables import write_csv
 

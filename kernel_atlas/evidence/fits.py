@@ -35,7 +35,8 @@ SIGMAS, STARTS = 6, 3  # of the grid of templates, and from how many of them a f
 ROUND = 6  # steps before the kernels that are done are put aside and the others gathered in full chunks
 STEPS = 48  # at most; of real 7x7 kernels 1.3 % of the centres and 0.2 to 0.4 % of the others want more
 GAIN = 3e-6  # of cos^2, below which a step ends the fit
-DAMPING = 1e-2, 1e-3, 1e4  # first, least, and that at which a fit is stuck and ends
+TWINS = 0.03  # two starts of a kernel whose parameters differ by less climb the same hill: one goes on
+DAMPING = 3e-2, 1e-3, 1e4  # first, least, and that at which a fit is stuck and ends
 FLAT = 1e-3  # least metric: a parameter that hardly moves the pattern (the angle of a round one) must not run away
 CONSTANT = 1e-6  # share of a formula's power that its centred taps must have
 HOLD = 1e6  # damping of a parameter that is held
@@ -344,15 +345,31 @@ def fit_family(
     kernels = kernels.repeat_interleave(tries, 0)
     parameters = starts.flatten(0, 1).clone()
     cosine, damping = torch.zeros_like(kernels[:, 0]), torch.full_like(kernels[:, 0], DAMPING[0])
+    going = torch.ones_like(cosine, dtype=torch.bool)
     todo = torch.arange(len(kernels), device=kernels.device)
     for _ in range(STEPS // ROUND):
         moved = _climb_chunks(family, kernels[todo], parameters[todo], damping[todo], low, high)
         parameters[todo], cosine[todo], damping[todo], done = moved
-        todo = todo[~done]
+        going[todo] = ~done
+        going &= ~_is_twin(parameters.view(-1, tries, parameters.shape[1]), cosine.view(-1, tries)).flatten()
+        todo = torch.nonzero(going).flatten()
         if len(todo) == 0:
             break
     best = cosine.abs().view(-1, tries).argmax(1) + torch.arange(0, len(kernels), tries, device=kernels.device)
     return parameters[best], cosine[best]
+
+
+def _is_twin(parameters: Tensor, cosine: Tensor) -> Tensor:
+    """Which of the starts of each kernel have come to where an earlier one is, bool [n, starts].
+
+    Parameters
+    ----------
+    parameters : tensor [n, starts, parameters]
+    cosine : tensor [n, starts]
+    """
+    near = (parameters[:, :, None] - parameters[:, None]).abs().amax(3) < TWINS
+    near &= (cosine[:, :, None] - cosine[:, None]).abs() < TWINS / 30
+    return near.tril(-1).any(2)
 
 
 def _climb_chunks(family: Family, kernels: Tensor, parameters: Tensor, damping: Tensor, *bound: Tensor) -> Partials:
