@@ -147,6 +147,29 @@ def atlas_files(name):
     return of_sizes(f"results/autoencoder/{{size}}/{name}")
 
 
+def part(*tables):
+    """Tables of evidence of one size, by name."""
+    return {table: f"results/evidence/{{size}}/{table}.csv" for table in tables}
+
+
+def whole(*tables):
+    """Tables of evidence of all sizes, by name."""
+    return {table: f"results/evidence/{table}.csv" for table in tables}
+
+
+def subjects():
+    """What each model is to the evidence: real, untrained or dense."""
+    return {
+        model: subject_of(*MODELS.loc[model, ["use", "convolution"]])
+        for model in sorted(MODELS.index)
+    }
+
+
+def stated(column):
+    """Model -> what the sheet states in a column, of the models for which it does."""
+    return MODELS[column].dropna().sort_index().to_dict()
+
+
 def tables_drawn(wildcards):
     """The tables of one figure, by the names its function gives them."""
     return {

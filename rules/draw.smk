@@ -30,16 +30,6 @@ FIGURES = {
 }
 
 
-def part(*tables):
-    """Tables of evidence of one size, by name."""
-    return {table: f"results/evidence/{{size}}/{table}.csv" for table in tables}
-
-
-def whole(*tables):
-    """Tables of evidence of all sizes, by name."""
-    return {table: f"results/evidence/{table}.csv" for table in tables}
-
-
 EVIDENCE_FIGURES = {
     "controls": {
         **part("controls"),

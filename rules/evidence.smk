@@ -56,29 +56,6 @@ EVIDENCE = (
 )
 
 
-def parts_of(rule):
-    """The tables that a rule makes of each size, by name."""
-    return {name: f"results/evidence/{{size}}/{name}.csv" for name in PARTS[rule]}
-
-
-def tables_of(rule):
-    """The tables that a rule makes of all sizes, by name."""
-    return {name: f"results/evidence/{name}.csv" for name in TABLES[rule]}
-
-
-def subjects():
-    """What each model is to the evidence: real, untrained or dense."""
-    return {
-        model: subject_of(*MODELS.loc[model, ["use", "convolution"]])
-        for model in sorted(MODELS.index)
-    }
-
-
-def stated(column):
-    """Model -> what the sheet states in a column, of the models for which it does."""
-    return MODELS[column].dropna().sort_index().to_dict()
-
-
 localrules:
     collect_evidence,
 
@@ -118,7 +95,7 @@ rule compare_controls:
         encoder="results/autoencoder/{size}/encoder.safetensors",
         library=library("compare_controls.py"),
     output:
-        **parts_of("compare_controls"),
+        **part(*PARTS["compare_controls"]),
         examples="results/evidence/{size}/examples.parquet",
     log:
         "results/logs/compare_controls/{size}.log",
@@ -147,7 +124,7 @@ rule compare_baselines:
         clusters="results/autoencoder/{size}/clusters.tsv",
         library=library("compare_baselines.py"),
     output:
-        **parts_of("compare_baselines"),
+        **part(*PARTS["compare_baselines"]),
     log:
         "results/logs/compare_baselines/{size}.log",
     benchmark:
@@ -176,7 +153,7 @@ rule measure_stability:
         clusters="results/autoencoder/{size}/clusters.tsv",
         library=library("measure_stability.py"),
     output:
-        **parts_of("measure_stability"),
+        **part(*PARTS["measure_stability"]),
     log:
         "results/logs/measure_stability/{size}.log",
     benchmark:
@@ -205,7 +182,7 @@ rule fit_kernels:
         kernels="results/evidence/{size}/kernels.parquet",
         library=library("fit_kernels.py"),
     output:
-        **parts_of("fit_kernels"),
+        **part(*PARTS["fit_kernels"]),
     log:
         "results/logs/fit_kernels/{size}.log",
     benchmark:
@@ -237,7 +214,7 @@ rule match_keys:
         filters=beside("resources/master_key_filters.csv"),
         library=library("match_keys.py"),
     output:
-        **parts_of("match_keys"),
+        **part(*PARTS["match_keys"]),
     log:
         "results/logs/match_keys/{size}.log",
     benchmark:
@@ -261,7 +238,7 @@ rule measure_offsets:
         kernels="results/evidence/{size}/kernels.parquet",
         library=library("measure_offsets.py"),
     output:
-        **parts_of("measure_offsets"),
+        **part(*PARTS["measure_offsets"]),
     log:
         "results/logs/measure_offsets/{size}.log",
     benchmark:
@@ -287,7 +264,7 @@ rule fit_scale_space:
         filters=beside("resources/master_key_filters.csv"),
         library=library("fit_scale_space.py"),
     output:
-        **tables_of("fit_scale_space"),
+        **whole(*TABLES["fit_scale_space"]),
     log:
         "results/logs/fit_scale_space.log",
     benchmark:
@@ -315,7 +292,7 @@ rule compare_networks:
         contrasts=find_file(config["contrasts"]),
         library=library("compare_networks.py"),
     output:
-        **tables_of("compare_networks"),
+        **whole(*TABLES["compare_networks"]),
     log:
         "results/logs/compare_networks.log",
     benchmark:
@@ -341,7 +318,7 @@ rule measure_layers:
         models="results/statistics/models.csv",
         library=library("measure_layers.py"),
     output:
-        **tables_of("measure_layers"),
+        **whole(*TABLES["measure_layers"]),
     log:
         "results/logs/measure_layers.log",
     benchmark:
