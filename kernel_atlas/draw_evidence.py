@@ -630,6 +630,10 @@ def draw_fit_labels(size: str, threshold: float, fit_labels: pd.DataFrame, fit_c
             f"explained crosses; the median error is {free['error_median']:.3f}"
         )
         formula += "." if np.isnan(none) else f", and {none:.3f} without the round one."
+        formula += (
+            f" In {percent(free['at_bounds'])} of the fits sigma, elongation or weight is at its bound, so that the "
+            "medians describe the bounds too."
+        )
     else:
         canvas.text(
             begin,

@@ -93,6 +93,7 @@ def _tables_of(size, random, kinds, clusters, runs, intervals):
     }.items():
         crosses[[f"{name}_q10", f"{name}_median", f"{name}_q90"]] = values
     crosses[["error_q10", "error_median", "error_q90"]] = 0.1, 0.2, 0.3
+    crosses["at_bounds"] = 0.4
     sigmas = {f"sigma_q{q}": q / 50 for q in (10, 25, 75, 90)} | {"sigma_median": 1.0}
     return {
         "controls": frame(
