@@ -15,11 +15,11 @@ SIZE = "7x7"
 USED = {
     "similarity": ["models", "architectures"],
     "depth": ["depth", "trends"],
-    "accuracy": ["models", "correlations"],
+    "accuracy": ["models", "correlations", "datasets"],
     "contrasts": ["contrasts", "contrast_kinds"],
     "layer_measures": ["layer_depths", "banding"],
     "offsets": ["offsets", "padding"],
-    "keys": ["key_sets", "greedy_sets", "master_key_shares"],
+    "keys": ["key_sets", "greedy_sets", "master_key_shares", "filters"],
 }
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")
 
@@ -27,7 +27,11 @@ FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")
 def make_tables(models: int = 40, intervals: bool = True) -> dict[str, pd.DataFrame]:
     """Tables as the workflow writes them, with the rows of another size as well; numbers are random."""
     parts = [_tables_of(size, models, intervals) for size in (SIZE, "3x3")]
-    return {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
+    tables = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
+    tables["datasets"] = pd.DataFrame({"pattern": ["set [0-4]$", "set (5|6)"], "images": [1000, 2_000_000]})
+    tables["filters"] = pd.DataFrame(np.random.default_rng(3).normal(size=(8, 49)))
+    tables["filters"].insert(0, "filter", range(1, 9))
+    return tables
 
 
 def _tables_of(size: str, models: int, intervals: bool) -> dict[str, pd.DataFrame]:
@@ -43,19 +47,25 @@ def _tables_of(size: str, models: int, intervals: bool) -> dict[str, pd.DataFram
     nets = frame(
         [(name, n + 9) for n, name in enumerate(names)], "model kernels", "clustered_share", "share_low", "share_high"
     )
-    nets["dataset"], nets["use"], nets["convolution"] = [f"set {n % 3}" for n in range(models)], "train", "depthwise"
+    nets["dataset"], nets["use"], nets["convolution"] = [f"set {n % 12}" for n in range(models)], "train", "depthwise"
     nets["top1"], nets["params"], nets["group"] = np.linspace(60, 85, models), np.geomspace(1e6, 1e8, models), None
     pairs = frame(list(combinations(names, 2)), "model_a model_b", "jensen_shannon", "x", "y")
     families = ["Cross", *(name for name in FAMILIES if "Cross" not in name)]
     curve = frame([(f, d) for f in families for d in np.linspace(0, 1, 21)], "family depth", "share", "low", "high")
     trends = frame([(family,) for family in families], "family", "spearman", "low", "high")
     known = frame(
-        [("top1", "set 0"), ("log10_params", "all")], "variable dataset", "pearson", "pearson_low", "pearson_high"
+        [("top1", "set 0"), ("log10_params", "set 1"), ("log10_images", "all")],
+        "variable dataset",
+        "pearson",
+        "pearson_low",
+        "pearson_high",
     )
-    contrasts = [("seed", a, b, 0.2, 0.3) for a, b in combinations(names[:10], 2)]
+    contrasts = [("seed", a, b, 0.2, 0.3) for a, b in combinations(names[:14], 2)]
+    contrasts += [("images", *names[:2], 0.2, 0.3)]
     contrasts = frame(contrasts, "contrast model against jensen_shannon chance_high", "difference", "low", "high")
     depths = [(s, d, m, 0.5) for s in ("real", "untrained", "dense") for d in ("all", *FIFTHS) for m in MEASURES]
-    places = [(label, p) for label in (*FAMILIES, "all") for p in ("all", "same", "symmetric", "unknown")]
+    labels = [*FAMILIES, "all", "First-Derivative-NE", "On-Second-Derivative-NW-SE", "pattern-12"]
+    places = [(label, p) for label in labels for p in ("all", "same", "symmetric", "unknown")]
     offsets = frame(places, "label padding", "dx", "dx_low", "dx_high").assign(subject="real", stride="all")
     offsets["dy"] = -offsets["dx"]
     offsets["dy_low"], offsets["dy_high"] = offsets["dy"] - wide, offsets["dy"] + wide
@@ -68,7 +78,13 @@ def _tables_of(size: str, models: int, intervals: bool) -> dict[str, pd.DataFram
         "trends": trends,
         "correlations": known.assign(n=models),
         "contrasts": contrasts,
-        "contrast_kinds": frame([("seed", 45)], "contrast pairs", "difference", "low", "high"),
+        "contrast_kinds": frame(
+            [("seed", 91, 2, 0.4), ("images", 1, 0, 0.1)],
+            "contrast pairs beyond jensen_shannon",
+            "difference",
+            "low",
+            "high",
+        ),
         "layer_depths": frame(depths, "subject depth measure chance", "mean", "low", "high"),
         "banding": frame([("real",)], "subject", "difference", "low", "high"),
         "offsets": offsets,
@@ -107,20 +123,71 @@ def test_empty_tables_are_said_so(name):
     assert drawn(name, tables).caption.startswith(f"Nothing to show of the {SIZE} kernels: ")
 
 
-def test_data_are_the_numbers_of_the_tables():
+def test_similarity_has_the_distances_of_pairs_on_both_sides():
     tables = make_tables(models=6)
     matrix = drawn("similarity", tables).data.set_index("model")
-    pair = tables["architectures"].query("size == @SIZE").iloc[3]
-    assert matrix.loc[pair["model_a"], pair["model_b"]] == matrix.loc[pair["model_b"], pair["model_a"]]
-    assert matrix.loc[pair["model_a"], pair["model_b"]] == pair["jensen_shannon"]
-    shares = tables["models"].query("size == @SIZE").set_index("model")["clustered_share"]
-    points = drawn("accuracy", tables).data.set_index("model")["clustered_share"]
-    pd.testing.assert_series_equal(points.sort_index(), shares.sort_index())
-    greedy = drawn("keys", tables).data.query("panel == 'greedy'")["residual"].to_numpy()
-    assert (greedy == tables["greedy_sets"].query("size == @SIZE")["residual"]).all()
+    for pair in tables["architectures"].query("size == @SIZE").itertuples():
+        assert matrix.loc[pair.model_a, pair.model_b] == matrix.loc[pair.model_b, pair.model_a] == pair.jensen_shannon
+
+
+def test_networks_without_distances_are_not_alike():
+    tables = make_tables(models=6)
+    pairs = tables["architectures"]
+    silent = "network_with_a_long_name_3"
+    pairs.loc[(pairs["model_a"] == silent) | (pairs["model_b"] == silent), "jensen_shannon"] = np.nan
+    assert silent not in drawn("similarity", tables).data.to_numpy()
+
+
+def test_accuracy_has_shares_and_the_images_of_the_data_sets():
+    tables = make_tables(models=14)
+    drawing = drawn("accuracy", tables)
+    points = drawing.data.set_index("model").sort_index()
+    known = tables["models"].query("size == @SIZE").set_index("model").sort_index()
+    pd.testing.assert_series_equal(points["clustered_share"], known["clustered_share"])
+    assert points.loc[known["dataset"] == "set 4", "images"].eq(1000).all()
+    assert points.loc[known["dataset"] == "set 11", "images"].isna().all()
+    assert [text.get_text() for text in drawing.figure.legends[0].get_texts()][-1].endswith("other data sets")
+
+
+def test_what_few_networks_state_is_said_to_be_missing():
+    tables = make_tables(models=14)
+    tables["models"][["top1", "params"]] = np.nan
+    drawing = drawn("accuracy", tables)
+    assert "not drawn: top-1 accuracy in %, parameters." in drawing.caption
+    assert len(drawing.figure.axes) == 1  # of training images
+    tables["datasets"] = tables["datasets"].iloc[:0]
+    assert "Nothing to show" in drawn("accuracy", tables).caption
+
+
+def test_contrasts_beyond_a_page_are_thinned_and_no_kind_is_lost():
+    tables = make_tables(models=20)
+    drawing = drawn("contrasts", tables)
+    assert f"{len(drawing.data)} of 92 pairs" in drawing.caption and len(drawing.data) <= 60
+    assert set(drawing.data["contrast"]) == {"seed", "images"}
+    seeds = tables["contrasts"].query("size == @SIZE and contrast == 'seed'")["difference"]
+    shown = drawing.data.query("contrast == 'seed'")["difference"]
+    assert (shown.min(), shown.max()) == (seeds.min(), seeds.max())
+
+
+def test_offsets_are_of_labels_not_of_families_whose_directions_cancel():
+    labels = set(drawn("offsets", make_tables()).data["label"])
+    assert {"First-Derivative-NE", "On-Second-Derivative-NW-SE", "pattern-12", "On-Square", "all"} <= labels
+    assert not {"First-Derivative", "On-Second-Derivative", "Further patterns"} & labels
+
+
+def test_keys_have_the_greedy_curve_and_the_filters_as_images():
+    tables = make_tables()
+    drawing = drawn("keys", tables)
+    residual = tables["greedy_sets"].query("size == @SIZE")["residual"]
+    assert (drawing.data.query("panel == 'greedy'")["residual"].to_numpy() == residual).all()
+    assert sum(len(axes.images) for axes in drawing.figure.axes) == 8
+    shown = drawing.data.query("panel == 'filters'").set_index(["filter", "subject"])["share"]
+    known = tables["master_key_shares"].query("size == @SIZE").set_index(["filter", "subject"])["share"]
+    assert shown.eq(known[shown.index]).all() and len(shown) == 8 * 3
 
 
 def test_sizes_without_published_filters_have_the_sets_alone():
     tables = make_tables()
     tables["master_key_shares"] = tables["master_key_shares"].iloc[:0]
-    assert "filters are" not in drawn("keys", tables).caption
+    drawing = drawn("keys", tables)
+    assert "Right" not in drawing.caption and not any(axes.images for axes in drawing.figure.axes)
