@@ -45,11 +45,18 @@ EVIDENCE_FIGURES = {
     "fit_scales": part("fit_scales", "fit_orientations", "fit_cardinal"),
     "fit_labels": part("fit_labels", "fit_crosses"),
     "synthetic": part("synthetic"),
-    "keys": part("key_sets", "greedy_sets", "master_key_shares"),
+    "keys": {
+        **part("key_sets", "greedy_sets", "master_key_shares"),
+        "filters": beside("resources/master_key_filters.csv"),
+    },
     "offsets": part("offsets", "padding"),
     "layer_measures": whole("layer_depths", "banding"),
     "depth": whole("depth", "trends"),
-    "accuracy": {"models": MODEL_SHARES, **whole("correlations")},
+    "accuracy": {
+        "models": MODEL_SHARES,
+        **whole("correlations"),
+        "datasets": beside("resources/datasets.tsv"),
+    },
     "contrasts": whole("contrasts", "contrast_kinds"),
     "similarity": {
         "models": MODEL_SHARES,
