@@ -32,9 +32,8 @@ from kernel_atlas.canvas import (
     place_axes,
     short,
 )
-from kernel_atlas.evidence.comparisons import images_of
 from kernel_atlas.patterns import COMPASS, family_of
-from kernel_atlas.sheet import one_per_group
+from kernel_atlas.sheet import images_of, one_per_group
 from kernel_atlas.words import KINDS, interval, percent
 
 NETWORKS = 36  # of the heat map; with more the names cannot be read
@@ -196,8 +195,7 @@ def draw_accuracy(
 ) -> Drawing:
     """The share clustered against accuracy, number of training images and number of parameters."""
     points = one_per_group(models[models["size"] == size]).dropna(subset=["clustered_share"])
-    patterns = datasets.assign(re=[re.compile(pattern) for pattern in datasets["pattern"]])
-    points = points.assign(images=[float(images_of(name, patterns)) for name in points["dataset"]])
+    points = points.assign(images=[float(images_of(name, datasets)) for name in points["dataset"]])
     points[["top1", "params"]] = points[["top1", "params"]].astype(float)
     points["dataset"] = points["dataset"].fillna("not stated")
     shown = [variable for variable in VARIABLES if points[variable].notna().sum() >= FEWEST]

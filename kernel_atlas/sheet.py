@@ -217,3 +217,23 @@ def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
     counted = models[(models["use"] != "control") & (models["convolution"] == "depthwise")]
     counted = counted.sort_values(["kernels", "model"], ascending=[False, True])
     return counted[~counted.duplicated("group") | counted["group"].isna()]
+
+
+def images_of(dataset: str | None, datasets: pd.DataFrame) -> float:
+    """Training images of a data set by its name, NaN where unknown.
+
+    Parameters
+    ----------
+    dataset : str or None
+        As in a sheet, such as `ImageNet-22k then ImageNet-1k` or `flowers (full fine-tune from ImageNet)`.
+    datasets : DataFrame
+        pattern (regular expression, found anywhere in the name), images.
+
+    Returns
+    -------
+    float
+        Of several data sets, the largest: what is fine-tuned on is often part of what was trained on before.
+    """
+    if not isinstance(dataset, str):
+        return np.nan
+    return max((row.images for row in datasets.itertuples() if re.search(row.pattern, dataset)), default=np.nan)

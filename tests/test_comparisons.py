@@ -1,7 +1,5 @@
 """Comparisons of shares: planted correlations, contrasts, trends and knees are found, and nothing where nothing is."""
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +9,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from kernel_atlas import findings
 from kernel_atlas.evidence import comparisons
+from kernel_atlas.sheet import images_of
 
 DATASETS = pd.read_csv(ROOT / "resources/datasets.tsv", sep="\t")
 NONE = DATASETS.iloc[:0]
@@ -90,15 +89,13 @@ def test_correlation_needs_independent_networks_that_differ():
     ],
 )
 def test_images_of_a_data_set(dataset, images):
-    table = DATASETS.assign(re=[re.compile(pattern) for pattern in DATASETS["pattern"]])
-    assert_allclose(comparisons.images_of(dataset, table), images)
+    assert_allclose(images_of(dataset, DATASETS), images)
 
 
 @pytest.mark.parametrize("sheet", ["config/timm.tsv", "config/paper.tsv", "resources/zoo/zoo.tsv"])
 def test_every_data_set_of_our_sheets_is_known(sheet):
-    table = DATASETS.assign(re=[re.compile(pattern) for pattern in DATASETS["pattern"]])
     for dataset in pd.read_csv(ROOT / sheet, sep="\t")["dataset"].dropna().unique():
-        assert np.isfinite(comparisons.images_of(dataset, table)), dataset
+        assert np.isfinite(images_of(dataset, DATASETS)), dataset
 
 
 PAIR = pd.DataFrame([("kind", "a", "b", "nothing")], columns=["contrast", "model", "against", "differs"])

@@ -281,11 +281,11 @@ def test_a_gpu_without_memory_hands_over_to_the_cpu(monkeypatch):
     kernels = np.random.default_rng(0).normal(size=(400, 9)).astype(np.float32)
     train, devices, told = autoencoder._train, [], []
 
-    def short_of_memory(kernels, seed, restarts, steps, device, report):
+    def short_of_memory(kernels, seed, restarts, steps, device, *more):
         devices.append(device)
         if device == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory")  # as torch does
-        return train(kernels, seed, restarts, steps, device, report)
+        return train(kernels, seed, restarts, steps, device, *more)
 
     monkeypatch.setattr(autoencoder, "_train", short_of_memory)
     model, _ = autoencoder.train(kernels, 0, 1, 20, "cuda", told.append)

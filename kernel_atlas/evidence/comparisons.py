@@ -4,7 +4,6 @@ Everything here is computed from the tables of results/statistics. Networks that
 layer and layers of a network are not independent, so intervals are bootstrapped over layers of a network, or networks.
 """
 
-import re
 import zlib
 from collections.abc import Mapping
 
@@ -14,7 +13,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import rankdata
 
 from kernel_atlas.patterns import family_of
-from kernel_atlas.sheet import one_per_group
+from kernel_atlas.sheet import images_of, one_per_group
 from kernel_atlas.statistics import CONFIDENCE, FEWEST, RESAMPLES, bootstrap_share
 
 DEPTHS = np.linspace(0, 1, 21)
@@ -72,26 +71,6 @@ def seed_of(seed: int, *names: str) -> list[int]:
 # Accuracy, images, parameters
 
 
-def images_of(dataset: str | None, datasets: pd.DataFrame) -> float:
-    """Training images of a data set by its name, NaN where unknown.
-
-    Parameters
-    ----------
-    dataset : str or None
-        As in a sheet, such as `ImageNet-22k then ImageNet-1k` or `flowers (full fine-tune from ImageNet)`.
-    datasets : DataFrame
-        pattern (regular expression, found anywhere in the name), images.
-
-    Returns
-    -------
-    float
-        Of several data sets, the largest: what is fine-tuned on is often part of what was trained on before.
-    """
-    if not isinstance(dataset, str):
-        return np.nan
-    return max((row.images for row in datasets.itertuples() if row.re.search(dataset)), default=np.nan)
-
-
 def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.DataFrame:
     """correlations.csv: clustered share against top-1, log10 of parameters and log10 of training images.
 
@@ -115,7 +94,6 @@ def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.Dat
         spearman, partial with _low and _high. Rows with five networks at least; the partial coefficient wants two
         families, and as many networks after the families' means are taken.
     """
-    datasets = datasets.assign(re=[re.compile(pattern) for pattern in datasets["pattern"]])
     rows = []
     for size, part in models.groupby("size"):
         part = one_per_group(part)
