@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from kernel_atlas.assign import assign_model, load_atlases
-from kernel_atlas.extract import extract_model
+from kernel_atlas.assignments import assign_model, load_atlases
 from kernel_atlas.merge import merge_kernels
+from kernel_atlas.shards import extract_model
 
 LAYER = 4096  # kernels of a layer
 CORES = len(os.sched_getaffinity(0))

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from kernel_atlas import autoencoder, findings
-from kernel_atlas.assign import Atlas
+from kernel_atlas.assignments import Atlas
 from kernel_atlas.codes import SAMPLES, Coder, sample_codes
 from kernel_atlas.evidence import baselines
 from kernel_atlas.kernels import centre_and_normalise

@@ -14,9 +14,9 @@ from kernel_atlas.codes import Coder
 from kernel_atlas.evidence.controls import MADE, make_control
 from kernel_atlas.evidence.imposed import EXAMPLES, compare_controls
 from kernel_atlas.evidence.picked import pick_kernels, subject_of, unit_kernels
-from kernel_atlas.extract import extract_model
 from kernel_atlas.kernels import centre_and_normalise, taps_array, taps_column
 from kernel_atlas.patterns import templates
+from kernel_atlas.shards import extract_model
 from kernel_atlas.tables import read_table
 
 RANDOM = np.random.default_rng(1)

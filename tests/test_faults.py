@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from test_workflow import done, refused
 
 from kernel_atlas import autoencoder
-from kernel_atlas.assign import assign_model
+from kernel_atlas.assignments import assign_model
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.tables import read_table, write_table
 

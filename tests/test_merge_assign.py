@@ -1,4 +1,4 @@
-"""From shards to assignments, on shards written the way `extract` writes them."""
+"""From shards to assignments, on shards written the way `shards` writes them."""
 
 import numpy as np
 import pandas as pd
@@ -8,13 +8,13 @@ from numpy.testing import assert_allclose
 from safetensors.numpy import save_file
 
 from kernel_atlas import autoencoder, merge
-from kernel_atlas.assign import assign_model, assign_noise, load_atlases, sample_assigned
+from kernel_atlas.assignments import assign_model, assign_noise, load_atlases, sample_assigned
 from kernel_atlas.codes import Coder, sample_codes
 from kernel_atlas.errors import AtlasError
-from kernel_atlas.extract import extract_model
 from kernel_atlas.kernels import centre_and_normalise, taps_array
 from kernel_atlas.kmeans import cluster_kmeans
 from kernel_atlas.patterns import templates
+from kernel_atlas.shards import extract_model
 
 random = np.random.default_rng(0)
 

@@ -7,7 +7,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import bootstrap, pearsonr, spearmanr
 
 from kernel_atlas import statistics
-from kernel_atlas.assign import SCHEMA
+from kernel_atlas.assignments import SCHEMA
 from kernel_atlas.sheet import one_per_group, read_sheet
 from kernel_atlas.tables import write_table
 

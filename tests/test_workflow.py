@@ -104,7 +104,7 @@ USERS = {
     "clusters": ({"name_clusters", "draw_figure"}, {"name_clusters", *ASSIGN}),
     "codes": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
     "autoencoder": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
-    "assign": ({"assign_kernels", "assign_noise"}, ASSIGN),
+    "assignments": ({"assign_kernels", "assign_noise"}, ASSIGN),
     "sheet": ({"summarise_assignments", "draw_figure"}, LAST),
     "statistics": ({"summarise_assignments"}, LAST),
     "canvas": ({"draw_figure"}, {"draw_figure", "write_report"}),

@@ -1,6 +1,6 @@
 """One model: its shards -> code, dissimilarity, cluster and label of every kernel."""
 
-from kernel_atlas.assign import assign_model, load_atlases
+from kernel_atlas.assignments import assign_model, load_atlases
 from kernel_atlas.errors import job_log
 
 with job_log(snakemake.log[0]):

@@ -1,6 +1,6 @@
 """The control: Gaussian noise -> code, dissimilarity, cluster and label."""
 
-from kernel_atlas.assign import assign_noise, load_atlases
+from kernel_atlas.assignments import assign_noise, load_atlases
 from kernel_atlas.errors import job_log
 
 with job_log(snakemake.log[0]):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from kernel_atlas.errors import job_log
-from kernel_atlas.extract import read_inventory, read_sources
 from kernel_atlas.merge import count_kernels
+from kernel_atlas.shards import read_inventory, read_sources
 from kernel_atlas.tables import write_csv, write_table
 
 with job_log(snakemake.log[0]):

@@ -2,7 +2,7 @@
 
 import torch
 
-from kernel_atlas.assign import load_atlases
+from kernel_atlas.assignments import load_atlases
 from kernel_atlas.errors import job_log
 from kernel_atlas.evidence.baselines import tables_of, training_units
 from kernel_atlas.merge import training_kernels

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kernel_atlas.errors import job_log
-from kernel_atlas.extract import extract_model
+from kernel_atlas.shards import extract_model
 
 with job_log(snakemake.log[0], model=snakemake.output.shards):
     extract_model(

@@ -1,6 +1,6 @@
 """One size: a sample of its kernels with taps and labels, for the figures."""
 
-from kernel_atlas.assign import sample_assigned
+from kernel_atlas.assignments import sample_assigned
 from kernel_atlas.errors import job_log
 
 with job_log(snakemake.log[0]):

@@ -19,7 +19,7 @@ from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, normalize
 from sklearn.mixture import GaussianMixture
 
 from kernel_atlas import autoencoder
-from kernel_atlas.assign import Atlas
+from kernel_atlas.assignments import Atlas
 from kernel_atlas.clusters import cluster_of
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.evidence.controls import make_control

@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from kernel_atlas import autoencoder
-from kernel_atlas.assign import OTHER, Atlas
+from kernel_atlas.assignments import OTHER, Atlas
 from kernel_atlas.clusters import cluster_of
 from kernel_atlas.codes import SAMPLES, Coder, sample_codes
 from kernel_atlas.errors import AtlasError
