@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import numpy as np
@@ -105,6 +106,30 @@ def test_models_at_the_published_scales_have_the_published_errors(filters, data)
         model = scale_space.draw_model(scale_space.PUBLISHED[row.filter - 1], row.sigma_x, row.sigma_y, row.alpha, 7)
         off = (target_of(filters, row.filter) - model).ravel()
         assert_allclose([np.linalg.norm(off, 1), np.linalg.norm(off)], [row.l1_error, row.l2_error], atol=1e-8)
+
+
+def test_published_scales_have_the_least_error_of_their_neighbours_on_the_published_grid(filters, data):
+    """What `OUTSIDE` lists for C and D is what lies between two places of the published grid, but for filter 7's C."""
+    reference = pd.read_csv(data / "reference/lindeberg_fits.csv")
+    found = {}
+    for row in reference[reference["method"].isin(["C1", "C2", "D1", "D2"])].itertuples():
+        operator = scale_space.PUBLISHED[row.filter - 1]
+        target = target_of(filters, row.filter)
+        norm = 1 if row.method.startswith("C") else 2
+        steps = np.arange(-5, 6) * 0.1 / 199  # of a grid of 200 places over a tenth of a tap
+        moves = (
+            [(step, step, 0) for step in steps] if row.method.endswith("2") else itertools.product(steps, steps, [0])
+        )
+        if operator == scale_space.SHARPEN:
+            moves = [(step, step, more) for step, more in itertools.product(steps, steps)]
+        published = np.array([row.sigma_x, row.sigma_y, row.alpha])
+
+        def error(move, published=published, operator=operator, target=target, norm=norm):
+            off = target - scale_space.draw_model(operator, *(published + move), 7)
+            return np.linalg.norm(off.ravel(), norm)
+
+        found[row.filter, row.method] = not any(min(moves, key=error))
+    assert [place for place, least in found.items() if not least] == [(7, "C1"), (7, "C2")] and len(found) == 20
 
 
 def test_fits_equal_the_reference(table, data):
