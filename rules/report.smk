@@ -53,7 +53,7 @@ rule write_report:
         findings="results/findings.csv",
         sheet=SHEET,
         schema=beside("schemas/config.schema.yaml"),
-        template=beside("kernel_atlas/report.html"),
+        template=beside("kernel_atlas/pages/report.html"),
         library=library("write_report.py"),
     output:
         report="results/report.html",

@@ -89,7 +89,7 @@ def page(tmp_path, models):
         findings=pd.DataFrame(FINDINGS, columns=["size", "finding", "sentence"]),
         analysed=count_analysed(sheet.iloc[:2], inventory, [5, 7]),
     )
-    write_report(tmp_path / "report.html", ROOT / "kernel_atlas/report.html", **facts)
+    write_report(tmp_path / "report.html", ROOT / "kernel_atlas/pages/report.html", **facts)
     return (tmp_path / "report.html").read_text()
 
 

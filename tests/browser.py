@@ -1,0 +1,59 @@
+"""A real browser for the tests of the pages: Debian's Chromium, headless, that sees no network."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+# All hosts are this machine's unused port 9: what a page would fetch fails, and is seen in the log.
+QUIET = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--hide-scrollbars",
+]
+
+
+@contextmanager
+def open_browser(downloads: Path) -> Iterator[webdriver.Chrome]:
+    """A browser that keeps what it downloads in a folder."""
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("Chromium is not installed: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for argument in QUIET:
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def show(driver: webdriver.Chrome, page: Path, *, width: int = 1200, dark: bool = False, fragment: str = "") -> None:
+    """Open a page from disk at a width in CSS pixels, light or dark."""
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    driver.get("about:blank")  # or else another fragment of the same page loads nothing
+    driver.get(page.resolve().as_uri() + fragment)
+
+
+def complaints(driver: webdriver.Chrome) -> list[str]:
+    """Messages of the console, and addresses that are neither the page's own file nor data in it, since last asked."""
+    said = [entry["message"] for entry in driver.get_log("browser")]
+    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return said + [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]
