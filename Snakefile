@@ -18,6 +18,7 @@ include: "rules/summarise.smk"
 include: "rules/evidence.smk"
 include: "rules/draw.smk"
 include: "rules/report.smk"
+include: "rules/atlas.smk"
 include: "rules/zoo.smk"
 include: "rules/timm.smk"
 
@@ -38,3 +39,4 @@ rule all:
         EVIDENCE,
         figure_files("svg"),
         "results/report.html",
+        "results/atlas.html",

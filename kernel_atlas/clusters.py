@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from kernel_atlas.errors import AtlasError
+from kernel_atlas.kernels import taps_array
 
 COLUMNS = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
 
@@ -47,3 +49,28 @@ def cluster_of(codes: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
     """The row of `clusters` whose stretch holds each code; a code on a boundary belongs to the stretch above it."""
     inner = clusters["code_high"].to_numpy()[:-1]
     return np.searchsorted(inner, codes, side="right")
+
+
+def find_prototypes(spectrum: pa.Table, clusters: pd.DataFrame) -> pd.DataFrame:
+    """What the decoder draws at the median code of each cluster's kernels.
+
+    Parameters
+    ----------
+    spectrum : pyarrow.Table
+        spectrum.parquet.
+    clusters : DataFrame
+        From `read_clusters`; stretches that share a number and a label are one cluster.
+
+    Returns
+    -------
+    DataFrame
+        cluster, label, kernel (centred unit taps).
+    """
+    stretch = clusters.loc[cluster_of(spectrum["code"].to_numpy(), clusters), ["cluster", "label"]]
+    decoded, counts = taps_array(spectrum["decoded"]), spectrum["kernels"].to_numpy()
+    rows = []
+    for (cluster, label), inside in stretch.reset_index().groupby(["cluster", "label"]).groups.items():
+        passed = counts[inside].cumsum()
+        middle = np.searchsorted(passed, passed[-1] / 2) if passed[-1] else (len(inside) - 1) // 2
+        rows.append((cluster, label, decoded[inside[middle]]))
+    return pd.DataFrame(rows, columns=["cluster", "label", "kernel"])

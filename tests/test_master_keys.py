@@ -8,6 +8,7 @@ from conftest import ROOT
 from numpy.testing import assert_allclose
 
 from kernel_atlas import findings
+from kernel_atlas.clusters import find_prototypes
 from kernel_atlas.codes import sample_codes
 from kernel_atlas.evidence import master_keys
 from kernel_atlas.kernels import centre_and_normalise, taps_column
@@ -128,7 +129,7 @@ def test_sets_are_chosen_on_half_of_the_models():
 def test_prototypes_are_drawn_at_the_median_code(given):
     _, spectrum, clusters = given
     names, patterns = planted_patterns()
-    found = master_keys.find_prototypes(spectrum, clusters)
+    found = find_prototypes(spectrum, clusters)
     assert found["label"].tolist() == names
     assert_allclose(np.stack(found["kernel"]), patterns)
 

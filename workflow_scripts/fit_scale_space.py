@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from kernel_atlas.clusters import read_clusters
+from kernel_atlas.clusters import find_prototypes, read_clusters
 from kernel_atlas.errors import job_log
-from kernel_atlas.evidence.master_keys import find_prototypes, read_filters
+from kernel_atlas.evidence.master_keys import read_filters
 from kernel_atlas.evidence.scale_space import scale_space_table, summarise_scale_space
 from kernel_atlas.tables import read_table, write_csv
 

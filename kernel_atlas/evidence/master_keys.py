@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kernel_atlas.clusters import cluster_of
+from kernel_atlas.clusters import find_prototypes
 from kernel_atlas.evidence.controls import MADE, make_control
 from kernel_atlas.evidence.picked import SUBJECTS
 from kernel_atlas.kernels import centre_and_normalise, taps_array
@@ -54,31 +54,6 @@ class Subject(NamedTuple):
 def read_filters(path: str | Path) -> np.ndarray:
     """The published master key filters, float array [8, 7, 7], of resources/master_key_filters.csv."""
     return pd.read_csv(path, index_col="filter").to_numpy().reshape(-1, 7, 7)
-
-
-def find_prototypes(spectrum: pa.Table, clusters: pd.DataFrame) -> pd.DataFrame:
-    """What the decoder draws at the median code of each cluster's kernels.
-
-    Parameters
-    ----------
-    spectrum : pyarrow.Table
-        spectrum.parquet.
-    clusters : DataFrame
-        From `read_clusters`; stretches that share a number and a label are one cluster.
-
-    Returns
-    -------
-    DataFrame
-        cluster, label, kernel (centred unit taps).
-    """
-    stretch = clusters.loc[cluster_of(spectrum["code"].to_numpy(), clusters), ["cluster", "label"]]
-    decoded, counts = taps_array(spectrum["decoded"]), spectrum["kernels"].to_numpy()
-    rows = []
-    for (cluster, label), inside in stretch.reset_index().groupby(["cluster", "label"]).groups.items():
-        passed = counts[inside].cumsum()
-        middle = np.searchsorted(passed, passed[-1] / 2) if passed[-1] else (len(inside) - 1) // 2
-        rows.append((cluster, label, decoded[inside[middle]]))
-    return pd.DataFrame(rows, columns=["cluster", "label", "kernel"])
 
 
 def residuals(kernels: np.ndarray, keys: np.ndarray) -> np.ndarray:

@@ -227,7 +227,7 @@ def scale_space_table(prototypes: Mapping[str, pd.DataFrame], filters: np.ndarra
     Parameters
     ----------
     prototypes : mapping
-        Size (`7x7`) -> DataFrame with cluster, label and kernel (centred unit taps), of `master_keys.find_prototypes`.
+        Size (`7x7`) -> DataFrame with cluster, label and kernel (centred unit taps), of `clusters.find_prototypes`.
     filters : float array [8, 7, 7]
         The master key filters.
 

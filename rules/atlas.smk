@@ -1,0 +1,40 @@
+"""Write the atlas, a page to explore every kernel.
+
+Inputs: the shards and assignments of every model, the spectra and clusters, the model sheet, the fits if there are.
+Outputs: results/atlas.html, one page that needs nothing beside it.
+"""
+
+
+rule write_atlas:
+    input:
+        kernels=files_of("results/kernels/{model}", *USES),
+        assignments=files_of("results/assignments/{model}.parquet", *USES),
+        spectra=atlas_files("spectrum.parquet"),
+        clusters=atlas_files("clusters.tsv"),
+        fits=[*whole("fits").values()] if config["evidence"]["wanted"] else [],
+        sheet=SHEET,
+        template=beside("kernel_atlas/pages/atlas.html"),
+        style=beside("kernel_atlas/pages/atlas.css"),
+        scripts=[
+            beside(f"kernel_atlas/pages/{name}.js")
+            for name in ("vendor/echarts.min", "kernels", "wall", "atlas")
+        ],
+        library=library("write_atlas.py"),
+    output:
+        atlas="results/atlas.html",
+    log:
+        "results/logs/write_atlas.log",
+    benchmark:
+        "results/benchmarks/write_atlas.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        title=config["title"],
+        thresholds=config["thresholds"],
+    message:
+        "Writing the atlas"
+    script:
+        "../workflow_scripts/write_atlas.py"

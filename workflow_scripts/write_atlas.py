@@ -1,0 +1,28 @@
+"""The whole run: every kernel with its code and label -> one page to explore them."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from kernel_atlas.atlas import Size, write_atlas
+from kernel_atlas.clusters import read_clusters
+from kernel_atlas.errors import job_log
+from kernel_atlas.sheet import read_sheet
+from kernel_atlas.tables import read_table
+
+with job_log(snakemake.log[0]):
+    given, names = snakemake.input, [Path(folder).name for folder in snakemake.input.kernels]
+    sizes = {}
+    for spectrum, clusters in zip(given.spectra, given.clusters, strict=True):
+        size = Path(spectrum).parent.name
+        sizes[size] = Size(read_table(spectrum), read_clusters(clusters), snakemake.params.thresholds[size])
+    write_atlas(
+        snakemake.output.atlas,
+        given.template,
+        title=snakemake.params.title,
+        sheet=read_sheet(given.sheet),
+        kernels=dict(zip(names, given.kernels, strict=True)),
+        assignments=dict(zip(names, given.assignments, strict=True)),
+        sizes=sizes,
+        fits=pd.read_csv(given.fits[0]) if given.fits else None,
+    )
