@@ -73,11 +73,12 @@ function listOf(pairs) {
 
 function tableOf(kernels, kernel) {
   const table = element("table", undefined, { className: "taps" });
-  const values = kernels.values(kernel);
+  const values = kernels.values(kernel), most = Math.max(...values.map(Math.abs));
+  const digits = Math.min(9, Math.max(0, 2 - Math.floor(Math.log10(most || 1)))); // three of the largest
   for (let row = 0; row < kernels.height; row++) {
     const line = table.insertRow();
     values.slice(row * kernels.width, (row + 1) * kernels.width)
-      .forEach((value) => { line.insertCell().textContent = value.toPrecision(2); });
+      .forEach((value) => { line.insertCell().textContent = value.toFixed(digits); });
   }
   return table;
 }
