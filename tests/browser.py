@@ -51,6 +51,13 @@ def show(driver: webdriver.Chrome, page: Path, *, width: int = 1200, dark: bool 
     driver.get(page.resolve().as_uri() + fragment)
 
 
+def photograph(driver: webdriver.Chrome, name: str) -> None:
+    """Keep what is seen under results/screenshots/, for people to look at."""
+    folder = Path(__file__).parents[1] / "results/screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    driver.save_screenshot(str(folder / f"{name}.png"))
+
+
 def complaints(driver: webdriver.Chrome) -> list[str]:
     """Messages of the console, and addresses that are neither the page's own file nor data in it, since last asked."""
     said = [entry["message"] for entry in driver.get_log("browser")]

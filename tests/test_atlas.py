@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from browser import complaints, open_browser, show
+from browser import complaints, open_browser, photograph, show
 from conftest import ROOT
 from numpy.testing import assert_allclose
 from PIL import Image
@@ -324,6 +324,7 @@ def test_a_selection_is_kept_as_csv_and_png(page, driver):
 @pytest.mark.parametrize("dark", [False, True])
 def test_it_fits_and_can_be_read(tested, driver, width, dark):
     visit(driver, tested / "results/atlas.html", width=width, dark=dark)
+    photograph(driver, f"atlas_{width}_{'dark' if dark else 'light'}")
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width
     for element in driver.find_elements(By.CSS_SELECTOR, "h1, p, legend, label, a, button, select, figcaption"):
         if element.is_displayed():
