@@ -18,6 +18,7 @@ include: "rules/summarise.smk"
 include: "rules/evidence.smk"
 include: "rules/draw.smk"
 include: "rules/report.smk"
+include: "rules/release.smk"
 include: "rules/zoo.smk"
 include: "rules/timm.smk"
 
