@@ -68,7 +68,8 @@ def read_encoder(path: str | Path) -> dict[int, Atlas]:
             atlases[side] = Atlas(coder, check_clusters(pd.DataFrame(known["clusters"]), path), known["threshold"])
         return atlases
     except OSError as error:
-        raise AtlasError(f"{path}: {error.strerror or error}; name the encoder.safetensors of a release") from error
+        why = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
+        raise AtlasError(f"{path}: {why}; name the encoder.safetensors of a release") from error
     except (SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise AtlasError(
             f"{path}: not the encoder of a release, or damaged; name the encoder.safetensors of `snakemake release`"

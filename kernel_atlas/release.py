@@ -25,7 +25,7 @@ from kernel_atlas.licences import is_permissive
 from kernel_atlas.merge import ROWS
 from kernel_atlas.report import versions
 from kernel_atlas.shards import shard_schema
-from kernel_atlas.tables import read_table, shards_of, stamped, whole, whole_folder, write_csv
+from kernel_atlas.tables import read_table, shards_of, stamped, whole_folder, write_csv
 
 # The columns of a shard, with taps of any number, since a model has layers of several sizes; and those of assignments.
 _NEW = ASSIGNED.names[5:]
@@ -218,19 +218,15 @@ def _write_card(path: Path, template: str | Path, **facts: Any) -> None:
     for model in models:
         files["controls" if model["use"] == "control" else "networks"].append(f"data/{model['model']}.parquet")
     splits = [{"split": split, "path": paths} for split, paths in files.items() if paths]
+    licence = {"license": names.index[0] if len(names) == 1 else "other"}
+    if len(names) > 1:
+        listed = ", ".join(f"{name} ({count})" for name, count in names.items())
+        licence |= {"license_name": "one-per-model", "license_details": f"{listed}; numbers of models"}
     low = max((count for count in _COUNTS if count <= total), default=0)
     high = next((word for count, word in _COUNTS.items() if count > total), None)
     header = {
         "pretty_name": facts["title"],
-        "license": names.index[0] if len(names) == 1 else "other",
-        **(
-            {
-                "license_name": "one-per-model",
-                "license_details": ", ".join(f"{n} ({c} models)" for n, c in names.items()),
-            }
-            if len(names) > 1
-            else {}
-        ),
+        **licence,
         "size_categories": [f"n<{high}" if not low else f"{_COUNTS[low]}<n<{high}" if high else "n>1B"],
         "tags": ["convolution", "depthwise", "kernels", "weights", "interpretability", "kernel-atlas"],
         "configs": [{"config_name": "default", "data_files": splits}],
@@ -246,9 +242,8 @@ def _write_card(path: Path, template: str | Path, **facts: Any) -> None:
     page = environment.get_template(Path(template).name).render(
         facts, total=total, licences=names.to_dict(), files=files
     )
-    with whole(path) as partial:
-        head = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000)
-        partial.write_text(f"---\n{head}---\n\n{page}", encoding="utf-8")
+    head = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000)
+    path.write_text(f"---\n{head}---\n\n{page}", encoding="utf-8")
 
 
 def _cell(value: object) -> str:
