@@ -201,6 +201,7 @@ def test_the_card(run, release):
     assert "file:odd.safetensors" in rows["odd"] and "deep" not in text, "the folder of a file says nothing to others"
     for name, meaning in run["columns"].items():
         assert name in rows and meaning.replace("*", r"\*") in rows[name]
+    assert 'load_dataset("FOLDER")\n```\n\nhas the splits `networks`, `controls`.\n\n```sql' in text
     assert "Left out" not in text and "Unveiling the Unseen" in text
 
 
