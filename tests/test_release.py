@@ -209,6 +209,9 @@ def test_one_licence_is_the_licence(run, tmp_path):
     write_release(tmp_path / "release", **run | {"sources": run["sources"].assign(licence=["MIT", None, None, "mit"])})
     head = header(tmp_path / "release")
     assert head["license"] == "mit" and "license_details" not in head
+    text = (tmp_path / "release/README.md").read_text()
+    assert "those with use `train` did take part in training" in text
+    assert "| `beta` | train | licence not stated |" in text and not (tmp_path / "release/data/beta.parquet").exists()
 
 
 def test_only_what_may_be_passed_on_is_released():
@@ -229,9 +232,8 @@ def test_only_what_may_be_passed_on_is_released():
 def test_the_release_of_a_run(tested):
     folder = tested / "results/release"
     text = (folder / "README.md").read_text()
-    assert [path.name for path in folder.glob("data/*")] == ["alpha.parquet"]
-    assert "| `beta` | train | licence not stated |" in text and "| `chance` | control | licence not stated |" in text
-    assert "those with use `train` did take part in training" in text
+    assert sorted(path.name for path in folder.glob("data/*")) == ["alpha.parquet", "beta.parquet"]
+    assert "| `chance` | control | licence not stated |" in text and "did take part in training" not in text
     assert [split["split"] for split in header(folder)["configs"][0]["data_files"]] == ["networks"]
     assert pq.read_schema(folder / "data/alpha.parquet").metadata[b"licence"] == b"MIT"
     for path in (folder, tested):
