@@ -1,5 +1,6 @@
 """From a source of the model sheet to its convolution layers; a new kind of source is one line in `SOURCES`."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from kernel_atlas.errors import AtlasError
 from kernel_atlas.formats import file_reader
 from kernel_atlas.layers import Checkpoint, Layer, Rule, by_rule, is_dense, is_depthwise
 
+MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
 _RULES: dict[str, Rule] = {"depthwise": is_depthwise, "dense": is_dense}
 
 
@@ -28,13 +30,26 @@ def read_layers(source: str, folder: Path, convolution: str) -> Checkpoint:
     Raises
     ------
     AtlasError
-        Where the source is missing, damaged, of an unknown format or would run code on loading; also while
-        iterating.
+        Where the source is missing, damaged, of an unknown format, would run code on loading, or has no layer of the
+        kind asked for; also while iterating.
     """
     scheme, _, rest = source.partition(":")
     if scheme not in SOURCES:
         raise AtlasError(f"unknown kind of source; use one of {', '.join(f'{known}:' for known in SOURCES)}")
-    return SOURCES[scheme](rest, folder, convolution)
+    checkpoint = SOURCES[scheme](rest, folder, convolution)
+    return replace(checkpoint, layers=_checked(checkpoint.layers, convolution))
+
+
+def _checked(layers: Iterator[Layer], convolution: str) -> Iterator[Layer]:
+    """The layers, if there are some and their names can be printed."""
+    index = -1
+    with contextlib.closing(layers):
+        for index, layer in enumerate(layers):
+            if len(layer.name) > MAX_NAME or not layer.name.isprintable():
+                raise AtlasError(f"damaged: the name of layer {index} is not up to {MAX_NAME} printable characters")
+            yield layer
+    if index < 0:
+        raise AtlasError(f"no {convolution} convolution in it; check that it holds the weights of a network")
 
 
 def _read_file(name: str, folder: Path, convolution: str) -> Checkpoint:
@@ -45,7 +60,7 @@ def _read_file(name: str, folder: Path, convolution: str) -> Checkpoint:
             start = file.read(512)
         return file_reader(start)(path, by_rule(_RULES[convolution]))
     except OSError as error:
-        raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path in the model sheet") from error
+        raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path") from error
 
 
 def _read_hf(name: str, folder: Path, convolution: str) -> Checkpoint:

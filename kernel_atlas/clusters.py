@@ -15,6 +15,23 @@ COLUMNS = ["cluster", "code_low", "code_high", "label", "template", "template_co
 def read_clusters(path: str | Path) -> pd.DataFrame:
     """Read a clusters.tsv, our own or one edited by hand.
 
+    Raises
+    ------
+    AtlasError
+        There is no such table, or `check_clusters` finds a fault in it.
+    """
+    try:
+        clusters = pd.read_csv(path, sep="\t")
+    except OSError as error:
+        raise AtlasError(f"{path}: {error.strerror}; mend the path of the clusters in the configuration") from error
+    except ValueError as error:  # the errors of the parser, too
+        raise AtlasError(f"{path}: {error}; write the columns cluster, code_low, code_high and label") from error
+    return check_clusters(clusters, path)
+
+
+def check_clusters(clusters: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """The clusters of one size, in the order of the code and with all of `COLUMNS`, if they can be assigned to.
+
     Only cluster, code_low, code_high and label must be there: a hand-made file needs no templates. Two stretches may
     share a cluster.
 
@@ -22,16 +39,14 @@ def read_clusters(path: str | Path) -> pd.DataFrame:
     ------
     AtlasError
         The stretches leave gaps, overlap or do not cover the code; a column is missing; a cluster is no whole number; a
-        label is reserved.
+        label is reserved. The line names `path`, where they are from.
     """
     try:
-        clusters = pd.read_csv(path, sep="\t").sort_values("code_low", ignore_index=True)
+        clusters = clusters.sort_values("code_low", ignore_index=True)
         low, high = clusters["code_low"].to_numpy(float), clusters["code_high"].to_numpy(float)
         number = clusters["cluster"].to_numpy(float)
         reserved = clusters["label"].isin(["other", "dead"]) | clusters["label"].isna()
-    except OSError as error:
-        raise AtlasError(f"{path}: {error.strerror}; mend the path of the clusters in the configuration") from error
-    except (KeyError, ValueError, pd.errors.ParserError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise AtlasError(f"{path}: {error}; write the columns cluster, code_low, code_high and label") from error
     covered = np.concatenate([[0], high]), np.concatenate([low, [1]])
     if not np.allclose(*covered, atol=1e-9) or (high <= low).any():

@@ -25,10 +25,13 @@ class Coder:
     ----------
     path : path
         encoder.safetensors, with the tensors `encoder.N.weight`, `encoder.N.bias` and the same of `decoder`.
+    prefix : str
+        What the names of these begin with in a file that holds several autoencoders.
     """
 
-    def __init__(self, path: str | Path):
-        tensors = load_file(path)
+    def __init__(self, path: str | Path, prefix: str = ""):
+        stored = load_file(path)
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in stored.items() if name.startswith(prefix)}
         self._encoder, self._decoder = (_layers(tensors, name) for name in ("encoder", "decoder"))
         self.taps = self._encoder[0][0].shape[1]
 

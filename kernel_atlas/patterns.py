@@ -107,7 +107,24 @@ FORMULAS = (centre, square, cross, first_derivative, second_derivative)
 
 @functools.cache
 def templates(side: int) -> Templates:
-    """Every formula at eight scales from half a tap to a third of the kernel, sampled on side x side taps."""
+    """Every formula at eight scales from half a tap to a third of the kernel, sampled on side x side taps.
+
+    Parameters
+    ----------
+    side : int
+        Height and width of a kernel in taps.
+
+    Returns
+    -------
+    Templates
+        labels, parameters (lists of str) and taps (float32 [templates, side * side], centred unit kernels).
+
+    Examples
+    --------
+    >>> family = templates(7)
+    >>> family.labels[0], family.parameters[0], family.taps.shape
+    ('On-Centre', 'sigma=0.50 ratio=1.6', (236, 49))
+    """
     x, y = np.meshgrid(np.arange(side) - (side - 1) / 2, (side - 1) / 2 - np.arange(side))
     sigmas = np.geomspace(0.5, max(1.0, side / 3), 8)
     labels, parameters, taps = zip(*(row for draw in FORMULAS for row in draw(x, y, sigmas)), strict=True)

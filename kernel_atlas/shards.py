@@ -5,9 +5,6 @@ read from the footers alone.
 """
 
 import contextlib
-import os
-import secrets
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,10 +17,9 @@ from kernel_atlas.errors import AtlasError, reason_of
 from kernel_atlas.kernels import is_dead
 from kernel_atlas.layers import Layer
 from kernel_atlas.licences import is_permissive
-from kernel_atlas.tables import shards_of, stamped, write_manifest
+from kernel_atlas.tables import shards_of, stamped, whole_folder, write_manifest
 
 BLOCK_TAPS = 2**20  # in one row group: 4 MB, which bounds the memory of writing and of reading, whatever the size
-MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
 
 INVENTORY = pa.schema(
     [
@@ -101,40 +97,28 @@ def extract_model(
     AtlasError
         Where the source cannot be read, or has no layer of the kind asked for.
     """
-    for left_over in shards.parent.glob(f".{shards.name}~*"):  # by a run that was killed; no id of a model has a ~
-        shutil.rmtree(left_over, ignore_errors=True)
-    partial = shards.with_name(f".{shards.name}~{secrets.token_hex(4)}")  # new, as in `tables.whole`
-    partial.mkdir(parents=True)
+    count = 0
     try:
-        count = 0
-        checkpoint = read_layers(source, folder, convolution)
-        provenance = stamped({"source": source, **checkpoint.metadata})
-        if licence:
-            provenance["licence"] = licence
-        if permissive and not is_permissive(provenance.get("licence")):
-            stated = provenance.get("licence", "not stated")
-            raise AtlasError(f"its licence is {stated}, not permissive; state one in the sheet, or take the row out")
-        with contextlib.closing(checkpoint.layers) as layers:
-            for index, layer in enumerate(layers):
-                if len(layer.name) > MAX_NAME or not layer.name.isprintable():
-                    raise AtlasError(f"damaged: the name of layer {index} is not up to {MAX_NAME} printable characters")
-                channels = np.arange(layer.weight.shape[0] * layer.weight.shape[1])
-                if convolution == "dense" and len(channels) > dense_per_layer:
-                    draw = np.random.default_rng([seed, index])
-                    channels = np.sort(draw.choice(channels, dense_per_layer, replace=False))
-                path = partial / f"{index:03d}.parquet"
-                _write_shard(path, model, index, layer, channels, convolution, provenance)
-                count += 1
-        if not count:
-            raise AtlasError(f"no {convolution} convolution in it; check that it holds the weights of a network")
-        write_manifest(partial)
-    except BaseException as error:
-        shutil.rmtree(partial)
-        if isinstance(error, AtlasError):
-            raise AtlasError(f"model {model}: {source}: {error}") from error
-        raise
-    shutil.rmtree(shards, ignore_errors=True)
-    os.rename(partial, shards)
+        with whole_folder(shards) as partial:
+            checkpoint = read_layers(source, folder, convolution)
+            provenance = stamped({"source": source, **checkpoint.metadata})
+            if licence:
+                provenance["licence"] = licence
+            if permissive and not is_permissive(provenance.get("licence")):
+                told = provenance.get("licence", "not stated")
+                raise AtlasError(f"its licence is {told}, not permissive; state one in the sheet, or take the row out")
+            with contextlib.closing(checkpoint.layers) as layers:
+                for index, layer in enumerate(layers):
+                    channels = np.arange(layer.weight.shape[0] * layer.weight.shape[1])
+                    if convolution == "dense" and len(channels) > dense_per_layer:
+                        draw = np.random.default_rng([seed, index])
+                        channels = np.sort(draw.choice(channels, dense_per_layer, replace=False))
+                    path = partial / f"{index:03d}.parquet"
+                    _write_shard(path, model, index, layer, channels, convolution, provenance)
+                    count += 1
+            write_manifest(partial)
+    except AtlasError as error:
+        raise AtlasError(f"model {model}: {source}: {error}") from error
     return count
 
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,6 +40,23 @@ def whole(path: str | Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename in (None, str(partial)):
             error.filename = str(path)  # Arrow and pandas do not say which file the disk was too full for
         raise
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """As `whole`, a folder to write files in, which becomes `path` at the end; an old one is replaced."""
+    path = Path(path)
+    for left_over in path.parent.glob(f".{path.name}~*"):  # by a run that was killed; no id of a model has a ~
+        shutil.rmtree(left_over, ignore_errors=True)
+    partial = path.with_name(f".{path.name}~{secrets.token_hex(4)}")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    shutil.rmtree(path, ignore_errors=True)
+    os.rename(partial, path)
 
 
 def stamped(metadata: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -24,6 +24,8 @@ CODE = [
     "resources/timm_layers.parquet",
     "resources/master_key_filters.csv",
     "resources/datasets.tsv",
+    "resources/release",
+    "CITATION.cff",
     "envs",
     "profiles",
 ]
@@ -139,10 +141,10 @@ def finished(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tested(finished, tmp_path_factory) -> Path:
-    """The finished project with evidence."""
+    """The finished project with evidence and a release."""
     project = Path(shutil.copytree(finished, tmp_path_factory.mktemp("tested") / "project"))
     (project / "config.yaml").write_text(SMALL.replace("wanted: false", "wanted: true"))
-    snakemake(project)
+    snakemake(project, "all", "release")
     return project
 
 

@@ -1,0 +1,63 @@
+"""Write the data of a run for others: `snakemake release --cores N`, not part of the main job.
+
+Inputs: shards and assignments of every model, encoders and clusters of every size, results/sources.csv for the licences.
+Outputs: results/release/, a folder in the layout of a data set on the Hugging Face hub.
+"""
+
+
+localrules:
+    release,
+
+
+rule release:
+    input:
+        "results/release",
+
+
+rule write_release:
+    input:
+        kernels=files_of("results/kernels/{model}", *USES),
+        assignments=files_of("results/assignments/{model}.parquet", *USES),
+        encoders=atlas_files("encoder.safetensors"),
+        clusters=atlas_files("clusters.tsv"),
+        sources="results/sources.csv",
+        sheet=SHEET,
+        tables=beside("schemas/tables.yaml"),
+        schema=beside("schemas/config.schema.yaml"),
+        citation=beside("CITATION.cff"),
+        card=beside("resources/release/card.md"),
+        example=beside("resources/release/load_encoder.py"),
+        library=library("write_release.py"),
+    output:
+        release=directory("results/release"),
+    log:
+        "results/logs/write_release.log",
+    benchmark:
+        "results/benchmarks/write_release.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        title=config["title"],
+        thresholds=config["thresholds"],
+        # what decides the kernels and their labels
+        parameters={
+            name: config[name]
+            for name in (
+                "licences",
+                "sizes",
+                "minimum_kernels",
+                "thresholds",
+                "seed",
+                "training",
+                "spectrum",
+                "clusters",
+                "dense_per_layer",
+            )
+        },
+    message:
+        "Writing the data for others"
+    script:
+        "../workflow_scripts/write_release.py"
