@@ -85,7 +85,13 @@ rule draw_figure:
         style=beside("kernel_atlas/atlas.mplstyle"),
         library=library("draw_figure.py"),
     output:
-        figure="results/figures/{figure}_{size}.svg",
+        figure=report(
+            "results/figures/{figure}_{size}.svg",
+            caption="captions/figure.rst",
+            category=figure_category,
+            subcategory="{size}",
+            labels={"figure": "{figure}", "model": "all", "size": "{size}"},
+        ),
         pdf="results/figures/{figure}_{size}.pdf",
         data="results/figures/{figure}_{size}.csv",
         words="results/figures/{figure}_{size}.json",
