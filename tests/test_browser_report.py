@@ -8,6 +8,7 @@ import pytest
 from browser import complaints, open_browser, show
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 MODELS = "#table-models"
 
@@ -27,6 +28,11 @@ def browser(tmp_path_factory):
 
 def first_column(browser, table: str) -> list[str]:
     return [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, f"{table} tbody tr > :first-child")]
+
+
+def sorted_as(browser, table: str, names: list[str]) -> bool:
+    """Whether a table comes to be in this order, which takes it a moment."""
+    return WebDriverWait(browser, 10).until(lambda browser: first_column(browser, table) == names)
 
 
 def downloaded(browser, name: str) -> pd.DataFrame:
@@ -58,12 +64,12 @@ def test_a_table_is_sorted_by_its_numbers_with_the_mouse_and_with_the_keyboard(b
     mark = browser.find_element(By.CSS_SELECTOR, f"{head} .dt-column-order")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", mark)
     mark.click()
-    assert first_column(browser, MODELS) == rising
+    assert sorted_as(browser, MODELS, rising)
     assert browser.find_element(By.CSS_SELECTOR, head).get_attribute("aria-sort") == "ascending"
     browser.execute_script("arguments[0].focus()", mark)
     assert browser.switch_to.active_element == mark
     mark.send_keys(Keys.ENTER)
-    assert first_column(browser, MODELS) == rising[::-1]
+    assert sorted_as(browser, MODELS, rising[::-1])
     assert browser.find_element(By.CSS_SELECTOR, head).get_attribute("aria-sort") == "descending"
 
 
@@ -71,7 +77,8 @@ def test_a_download_has_the_numbers_of_the_results(browser, page):
     show(browser, page)
     for table in ("models", "clusters-5x5"):
         button = browser.find_element(By.XPATH, f"//button[@aria-controls='table-{table}']")
-        browser.execute_script("arguments[0].click()", button)
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
     models = pd.read_csv(page.parent / "statistics/models.csv").query("size == '5x5'").set_index("model")
     found = downloaded(browser, "kernel-atlas-models.csv").set_index("model").loc[models.index]
     for name, values in {
