@@ -170,7 +170,7 @@ def stated(column):
     return MODELS[column].dropna().sort_index().to_dict()
 
 
-def shown(path, category="Statistics"):
+def shown(path, category="Tables"):
     """A table about all models that Snakemake's own report shows."""
     name = os.path.splitext(os.path.basename(path))[0]
     return report(

@@ -15,7 +15,7 @@ rule name_clusters:
         clusters=report(
             "results/autoencoder/{size}/clusters.tsv",
             caption="captions/table.rst",
-            category="Statistics",
+            category="Tables",
             labels={"table": "clusters", "model": "all", "size": "{size}"},
         ),
     log:

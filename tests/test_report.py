@@ -1,14 +1,16 @@
 """The report: every number from the tables, every text escaped, nothing from outside the page."""
 
+import os
 import re
 import xml.etree.ElementTree as ET
+import zipfile
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, snakemake
 
 from kernel_atlas.report import collect_facts, describe_parameters, read_figure, read_script, write_report
 from kernel_atlas.statistics import count_analysed
@@ -166,6 +168,19 @@ def test_figures_speak_to_those_who_cannot_see(page):
     assert "width" not in svg.attrib and svg.attrib["viewBox"] == "0 0 648 200"
     assert svg.find(".//{*}rect").attrib == {"width": "10", "height": "20"}
     assert svg.find(".//{*}text").attrib["id"] == "kept"
+
+
+def test_snakemakes_own_report_shows_the_results_without_a_network(project):
+    nowhere = os.environ | dict.fromkeys(["HTTP_PROXY", "HTTPS_PROXY"], "http://127.0.0.1:9")
+    snakemake(project, "--report", "report.zip", environment=nowhere)
+    with zipfile.ZipFile(project / "report.zip") as bundle:
+        held = {name.rpartition("/")[2] for name in bundle.namelist()}
+        shown = bundle.read("report/report.html").decode()
+    figures = {path.name for path in (project / "results/figures").glob("*.svg")}
+    assert held >= figures | {"report.html", "findings.csv", "models.csv", "clusters.tsv"}
+    assert '"labels": {"figure": "spectrum", "model": "all", "size": "5x5"}' in shown
+    assert '"labels": {"table": "models", "model": "all", "size": "all"}' in shown
+    assert "The 5x5 kernels: tap sums." in shown
 
 
 def test_numbers_are_sorted_and_downloaded_as_the_tables_have_them(page):
