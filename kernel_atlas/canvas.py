@@ -3,46 +3,33 @@
 import re
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter
 
 WIDTH = 9.0  # inches: 864 pixels of a page, where text keeps its size
-DOTS = 200  # per inch, of what is drawn as an image
+DOTS = {"svg": 200, "pdf": 300}  # per inch, of what is drawn as an image: pages show 96, paper more
 
-INK, SOFT = "#222222", "#666666"
+STYLE = Path(__file__).with_name("atlas.mplstyle")
+_LOOK = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
+INK, SOFT = _LOOK["text.color"], _LOOK["axes.edgecolor"]
 TAPS = "RdBu_r"  # white at zero; its two ends differ to every kind of colour vision
 HALO = withStroke(linewidth=2.5, foreground="white", alpha=0.85)  # lets ink be read on any colour
-STYLE = {
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.facecolor": "white",
-    # DejaVu comes with matplotlib, so that a layout is the same everywhere; Verdana is as wide where a page lacks it
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
-    "font.size": 8,
-    "hatch.linewidth": 0.7,
-    "legend.fontsize": 7.5,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "xtick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "xtick.labelsize": 7.5,
-    "xtick.major.width": 0.6,
-    "ytick.color": SOFT,
-    "ytick.labelcolor": INK,
-    "ytick.labelsize": 7.5,
-    "ytick.major.width": 0.6,
-}
+BOX = {
+    "facecolor": "white",
+    "alpha": 0.75,
+    "lw": 0,
+    "pad": 0.6,
+}  # the same for words, which a halo would turn into paths
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # of ticks
 
 # One colour per family of labels, the same in every figure and size: hues of Okabe & Ito (2008), which colour-blind
 # readers tell apart. Off is hatched beside its On, so that no family is told by colour alone.
@@ -140,9 +127,8 @@ def draw_kernel(canvas: Axes, taps: np.ndarray, middle: float, top: float, side:
 
 def draw_scale(canvas: Axes, left: float, top: float) -> None:
     """The colours of taps."""
-    canvas.imshow(
-        np.linspace(-1, 1, 64)[None], cmap=TAPS, extent=(left + 0.72, left + 1.52, top + 0.09, top), aspect="auto"
-    )
+    where = {"extent": (left + 0.72, left + 1.52, top + 0.09, top), "aspect": "auto", "interpolation": "nearest"}
+    canvas.imshow(np.linspace(-1, 1, 64)[None], cmap=TAPS, **where)
     words = {"va": "center", "size": 6.5, "color": SOFT}
     canvas.text(left + 0.67, top + 0.045, "taps: \N{MINUS SIGN}max", ha="right", **words)
     canvas.text(left + 1.57, top + 0.045, "+max of each kernel", ha="left", **words)

@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kernel_atlas import architectures
@@ -58,7 +59,9 @@ def _read_file(name: str, folder: Path, convolution: str) -> Checkpoint:
     try:
         with path.open("rb") as file:
             start = file.read(512)
-        return file_reader(start)(path, by_rule(_RULES[convolution]))
+        checkpoint = file_reader(start)(path, by_rule(_RULES[convolution]))
+        day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
+        return Checkpoint(checkpoint.layers, checkpoint.metadata | {"date": day.isoformat()})
     except OSError as error:
         raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path") from error
 

@@ -5,24 +5,29 @@ To add a figure, write its function here (of the evidence, in `draw_evidence` or
 says how the figure was made and what to see, with numbers taken from the data drawn.
 """
 
+import base64
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from PIL import Image
 
 from kernel_atlas import draw_comparisons, draw_evidence
 from kernel_atlas.canvas import (
+    BOX,
     DOTS,
     FAMILIES,
     HALO,
     INK,
+    PERCENT,
     SOFT,
     STYLE,
     WIDTH,
@@ -37,6 +42,7 @@ from kernel_atlas.canvas import (
     networks,
     open_canvas,
     open_rows,
+    place_axes,
     short,
     wrapped,
 )
@@ -49,7 +55,9 @@ from kernel_atlas.words import percent
 
 STRIP = 42  # kernels drawn evenly along the code
 QUANTILES = (0.1, 0.5, 0.9)  # of the kernels of a stretch; the middle one is its prototype
-MEMBERS = 16  # a row of the contact sheet
+MEMBERS = {"best": 5, "random": 6, "worst": 5}  # of a row of the contact sheet
+MODELS_OF_CODES = 12  # rows of histograms
+BINS = 50  # of a histogram of codes
 MODELS = 30  # bars of models; with more they cannot be read on a page
 PANELS = 12  # models whose layers are drawn
 POINTS = 4000  # of the scatter; more hide each other
@@ -68,22 +76,48 @@ def draw(name: str, size: str, threshold: float, tables: Mapping[str, pd.DataFra
     tables : mapping
         The tables that the figure's function asks for, by name. Taps are a column of arrays.
     """
-    with matplotlib.rc_context(STYLE):
+    with style.context(STYLE):
         return FIGURES[name](size, threshold, **tables)
 
 
-def write(drawing: Drawing, svg: str | Path, data: str | Path, words: str | Path) -> None:
-    """Write the figure as SVG, the data as CSV and the words as JSON; equal drawings give equal bytes."""
-    picture = io.StringIO()
+def write(drawing: Drawing, svg: str | Path, pdf: str | Path, data: str | Path, words: str | Path) -> None:
+    """Write the figure as SVG and PDF, the data as CSV and the words as JSON; equal drawings give equal bytes."""
     # ids start from the name of the file: they repeat from run to run, and differ between figures on one page
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": Path(svg).stem}):
-        drawing.figure.savefig(picture, format="svg", dpi=DOTS, metadata={"Date": None, "Creator": None})
-    with whole(svg) as partial:
-        partial.write_text(picture.getvalue(), encoding="utf-8")
+    with style.context([STYLE, {"svg.hashsalt": Path(svg).stem}]):
+        picture = io.StringIO()
+        drawing.figure.savefig(picture, format="svg", dpi=DOTS["svg"], metadata={"Date": None, "Creator": None})
+        with whole(svg) as partial:
+            partial.write_text(lighten(picture.getvalue()), encoding="utf-8")
+        undated = {"CreationDate": None, "Creator": None, "Producer": None}
+        with whole(pdf) as partial:
+            drawing.figure.savefig(partial, format="pdf", dpi=DOTS["pdf"], metadata=undated)
     write_csv(drawing.data, data, float_format="%.6g")
     text = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
     with whole(words) as partial:
         partial.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def lighten(svg: str) -> str:
+    """The same drawing in fewer bytes: places to a hundredth of a point, images packed as tightly as PNG can."""
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"-?\d+\.\d{3,}", _hundredths, tag[0]), svg)
+    svg = re.sub(r' transform="rotate\(-0 [^)]*\)"|(?<=\n) +', "", svg)
+    return re.sub(r"(?<=data:image/png;base64,)[^\"]+", lambda image: _packed(image[0]), svg)
+
+
+def _hundredths(number: re.Match) -> str:
+    return f"{float(number[0]):z.2f}".rstrip("0").rstrip(".")
+
+
+def _packed(image: str) -> str:
+    """An image of at most 256 colours with a palette; base64 in, base64 out, the same pixels."""
+    pixels = Image.open(io.BytesIO(base64.b64decode(image))).convert("RGBA")
+    colours, places = np.unique(np.asarray(pixels).reshape(-1, 4), axis=0, return_inverse=True)
+    if len(colours) <= 256:
+        pixels = Image.frombytes("P", pixels.size, places.astype(np.uint8).tobytes())
+        pixels.putpalette(colours.tobytes(), "RGBA")
+    packed = io.BytesIO()
+    pixels.save(packed, "png", optimize=True)
+    return base64.b64encode(packed.getvalue()).decode()
 
 
 # The figures
@@ -171,12 +205,17 @@ def draw_members(
     """Real kernels of each cluster beside its prototype."""
     decoded, counts = _stack(spectrum["decoded"]), spectrum["kernels"].to_numpy()
     row = cluster_of(spectrum["code"].to_numpy(), clusters)
-    begin, pitch, side = 2.75, 0.385, 0.35
+    begin, pitch, side, gap = 2.75, 0.375, 0.34, 0.11
     groups = _groups(clusters)
-    figure, canvas = open_canvas(0.42 + pitch * len(groups))
+    figure, canvas = open_canvas(0.65 + pitch * len(groups))
+    draw_scale(canvas, WIDTH - 2.7, 0.48 + pitch * len(groups))
     canvas.text(begin - 0.3, 0.2, "prototype", ha="right", va="center", size=7.5, color=SOFT)
-    canvas.text(begin, 0.2, "kernels of trained networks, the best fitted first", va="center", size=7.5, color=SOFT)
-    draw_scale(canvas, WIDTH - 2.7, 0.16)
+    starts, column = {}, 0  # of each block, in inches
+    for block, (chosen, most) in enumerate(MEMBERS.items()):
+        starts[chosen] = begin + column * pitch + block * gap
+        words = {"best": "best fitted", "random": "at random", "worst": "worst fitted"}[chosen]
+        canvas.text(starts[chosen], 0.2, words, va="center", size=7.5, color=SOFT)
+        column += most
     drawn, likeness = [], []
     for place, (cluster, label) in enumerate(groups):
         top, members = 0.36 + place * pitch, _members(sample, cluster, label)
@@ -191,17 +230,16 @@ def draw_members(
             draw_kernel(canvas, prototype, begin - 0.5, top, side, frame=INK)
             if len(members):
                 likeness.append((np.median(kernels @ prototype), cluster))
-        # the sample is in the order of models and layers: even steps through it take from as many as they can
-        steps = np.linspace(0, len(members) - 1, min(MEMBERS, len(members))).round().astype(int)
-        steps = steps[np.argsort(members["dissimilarity"].to_numpy()[steps], kind="stable")]
-        for column, kernel in enumerate(kernels[steps]):
-            draw_kernel(canvas, kernel, begin + side / 2 + column * pitch, top, side)
-        drawn.append(members.iloc[steps].assign(position=np.arange(len(steps))))
+        for chosen, places in _contact_sheet(members["dissimilarity"].to_numpy()).items():
+            for column, kernel in enumerate(kernels[places]):
+                draw_kernel(canvas, kernel, starts[chosen] + side / 2 + column * pitch, top, side)
+            drawn.append(members.iloc[places].assign(chosen=chosen, position=np.arange(len(places))))
     data = pd.concat(drawn, ignore_index=True)
     rest = percent((sample["label"] == "other").mean())
     caption = (
-        f"For each cluster its prototype and up to {MEMBERS} {size} kernels, taken in even steps from a random sample "
-        f"of {len(sample):,} training kernels, in the order of their dissimilarity, with its share of the sample. "
+        f"For each cluster its prototype and kernels of a random sample of {len(sample):,} {size} training kernels: "
+        "those least and most dissimilar to their reconstruction, and some of the others at random, in the order of "
+        "their dissimilarity, with the cluster's share of the sample. "
     )
     if likeness:
         (least, unlike), (most, alike) = min(likeness), max(likeness)
@@ -212,9 +250,20 @@ def draw_members(
     caption += f"The last row shows the {rest} whose dissimilarity is {threshold:g} or more."
     alt = (
         f"Contact sheet of {size} kernels: a row for each of {len(groups) - 1} clusters with its prototype and up to "
-        f"{MEMBERS} members, and a row of kernels in no cluster, {rest} of the sample."
+        f"{sum(MEMBERS.values())} members, and a row of kernels in no cluster, {rest} of the sample."
     )
-    columns = ["cluster", "label", "position", "model", "layer_index", "layer", "channel", "code", "dissimilarity"]
+    columns = [
+        "cluster",
+        "label",
+        "chosen",
+        "position",
+        "model",
+        "layer_index",
+        "layer",
+        "channel",
+        "code",
+        "dissimilarity",
+    ]
     taps = _taps_columns(_stack(data["weight"], decoded.shape[1]))
     return Drawing(figure, data[columns].join(taps), "Members", caption, alt)
 
@@ -225,11 +274,17 @@ def draw_models(
     """The share clustered of each model, by family of labels, with its interval and the controls."""
     independent, controls = _largest_first(models[models["size"] == size])
     shown = pd.concat([independent.head(MODELS), controls.head(MODELS // 3)])
-    shown = shown.sort_values(["clustered_share", "model"], ignore_index=True)
+    control = shown["use"] == "control"
+    shown["family"] = shown["family"].astype(object).where(shown["family"].notna(), "no family stated")
+    shown.loc[control, "family"] = "controls"
+    families = shown.assign(rank=shown.groupby("family")["clustered_share"].transform("mean"))
+    shown = families.sort_values(["rank", "family", "clustered_share", "model"], ignore_index=True).drop(columns="rank")
     shares = _family_shares(labels[labels["size"] == size], "model").reindex(shown["model"], fill_value=0)
     by_noise = noise.loc[noise["kh"] == int(size.split("x")[0]), "label"].ne("other").mean()
 
-    figure, axes = open_rows(len(shown), left=2.75)
+    last = shown.index[shown["family"] != shown["family"].shift(-1)]  # rows, from below, at the top of each family
+    left = 2.75 if len(last) == 1 else 3.75
+    figure, axes = open_rows(len(shown), left)
     y, base = np.arange(len(shown)), np.zeros(len(shown))
     for family in shares:
         axes.barh(y, shares[family], 0.78, base, **look_of(family), alpha=0.45 if family == "other" else 1)
@@ -240,18 +295,24 @@ def draw_models(
     axes.plot(ends, np.stack([y[known]] * 2), "|", color=INK, ms=4.5)
     axes.axvline(by_noise, color=INK, lw=1, ls=(0, (4, 2)))
     axes.text(by_noise, len(shown) - 0.35, f" Gaussian noise {percent(by_noise)}", size=7, va="bottom")
+    beside = axes.get_yaxis_transform()
+    start = (0.1 - left) / (WIDTH - left - 0.95)  # of the page's words, in widths of the axes
+    for row in last if len(last) > 1 else ():
+        axes.text(start, row, cut(shown.at[row, "family"], 17), transform=beside, va="center", size=7, weight="bold")
+        axes.plot([start, 1], [row + 0.5] * 2, color=SOFT, lw=0.3, transform=beside, clip_on=False)
     control = shown["use"] == "control"
     marks = np.where(control, " (control)", "")
     names = [cut(model, 44 - len(mark)) + mark for model, mark in zip(shown["model"], marks, strict=True)]
     axes.set_yticks(y, names)
     count_rows(axes, y, shown["kernels"] - shown["dead"])
     axes.set(xlim=(0, 1), xlabel=f"share of kernels with a dissimilarity below {threshold:g}")
-    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.xaxis.set_major_formatter(PERCENT)
     draw_legend(figure, shares.columns)
 
     trained = shown.loc[~control, "clustered_share"]
     caption = (
-        f"{networks(len(trained), len(independent))}{' and the controls' if control.any() else ''}: the share of "
+        f"{networks(len(trained), len(independent))}{' and the controls' if control.any() else ''}"
+        f"{', by family of networks' if len(last) > 1 else ''}: the share of "
         f"{size} kernels with a dissimilarity below {threshold:g}, by family of patterns; lines are 95 % bootstrap "
         f"intervals over the layers of a model, if it has five. Networks have {percent(trained.min())} to "
         f"{percent(trained.max())}; Gaussian noise has {percent(by_noise)}"
@@ -260,7 +321,7 @@ def draw_models(
         caption += f", and control networks at most {percent(shown.loc[control, 'clustered_share'].max())}"
     listed = [f"{row.model} {percent(row.clustered_share)}" for row in shown[::-1].itertuples()]
     alt = f"Share of {size} kernels clustered per model: {', '.join(listed)}; Gaussian noise {percent(by_noise)}."
-    columns = ["model", "use", "kernels", "dead", "clustered_share", "share_low", "share_high"]
+    columns = ["model", "family", "use", "kernels", "dead", "clustered_share", "share_low", "share_high"]
     data = shown[columns].assign(noise_share=by_noise).join(shares.reset_index(drop=True))
     return Drawing(figure, data, "Models", f"{caption}.", alt)
 
@@ -325,15 +386,15 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
     figure, canvas = open_canvas(height)
     families = data["label"].map(family_of)
     limit = 1.05 * data[axis_names].abs().max(axis=None)
+    points = pd.concat([data[families == "other"], data[families != "other"]])  # those in no cluster lie below
+    colours = [FAMILIES[family_of(label)][0] for label in points["label"]]
     for panel, (across, up) in enumerate([(0, 1), (2, 3)]):
         left = first_left + panel * 4.4
         axes = figure.add_axes([left / WIDTH, 1.05 / height, side / WIDTH, side / height])
         axes.axhline(0, color=SOFT, lw=0.4)
         axes.axvline(0, color=SOFT, lw=0.4)
-        for clustered in (False, True):  # those in no cluster lie below
-            points = data[(families != "other") == clustered]
-            colours = [FAMILIES[family_of(label)][0] for label in points["label"]]
-            axes.scatter(points[axis_names[across]], points[axis_names[up]], s=3, c=colours, lw=0, rasterized=True)
+        places = points[[axis_names[across], axis_names[up]]].to_numpy().T
+        axes.scatter(*places, s=3, c=colours, lw=0, rasterized=True, antialiased=False)  # a tenth of the bytes
         ticks = [-1, -0.5, 0, 0.5, 1]
         axes.set(xticks=ticks, yticks=ticks, xlim=(-limit, limit), ylim=(-limit, limit))
         axes.tick_params(length=2)
@@ -344,7 +405,7 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
             draw_kernel(canvas, sign * components[up], left - 0.55, 1.84 - 0.91 * side / 2 * sign, 0.32)
         medians = data[families != "other"].groupby("label")[[axis_names[across], axis_names[up]]].median()
         for label, (x, y) in zip(medians.index, _spread(medians.to_numpy(), limit), strict=True):
-            axes.text(x, y, short(label), ha="center", va="center", size=6.5, path_effects=[HALO])
+            axes.text(x, y, short(label), ha="center", va="center", size=6.5, bbox=BOX)
     draw_legend(figure, [family for family in FAMILIES if (families == family).any()])
     caption = (
         f"{len(data):,} {size} training kernels, drawn at random, along their first four principal components, which "
@@ -356,6 +417,80 @@ def draw_projection(size: str, threshold: float, sample: pd.DataFrame) -> Drawin
     listed = ", ".join(f"{label} ({x:z.2f}, {y:z.2f})" for label, x, y in medians.itertuples())
     alt = f"Scatter of {size} kernels along principal components; medians along the first two: {listed or 'none'}."
     return Drawing(figure, data, "Projection", caption, alt)
+
+
+def draw_codes(
+    size: str, threshold: float, clusters: pd.DataFrame, sample: pd.DataFrame, noise: pd.DataFrame
+) -> Drawing:
+    """Where on the code the kernels of each model lie, and where noise does."""
+    side, counts = int(size.split("x")[0]), sample["model"].value_counts()
+    chosen = sorted(counts.index, key=lambda model: (-counts[model], model))[:MODELS_OF_CODES]
+    noise = noise[(noise["kh"] == side) & noise["code"].notna()].assign(model="Gaussian noise")
+    columns = ["model", "code", "label"]
+    rows = pd.concat([sample[sample["model"].isin(chosen)][columns], noise[columns]], ignore_index=True)
+    rows["family"] = rows["label"].map(family_of)
+    rows["bin"] = (rows["code"] * BINS).astype(int).clip(0, BINS - 1)
+    names = [*chosen, *["Gaussian noise"][: len(noise)]]
+    counted = rows.groupby(["model", "bin", "family"]).size().rename("kernels").reset_index()
+    counted["share"] = counted["kernels"] / counted["model"].map(counted.groupby("model")["kernels"].sum())
+
+    left, pitch, top = 2.75, 0.42, 0.42
+    foot = top + pitch * len(names)
+    figure, canvas = open_canvas(foot + 1.0)
+    axes = place_axes(figure, left, top, WIDTH - 0.95, foot)
+    edges, order = np.linspace(0, 1, BINS + 1), [f for f in FAMILIES if f in set(counted["family"])]
+    highest = {}
+    for row, model in enumerate(names):
+        part = counted[counted["model"] == model].pivot(index="bin", columns="family", values="share")
+        part = part.reindex(index=range(BINS), columns=order).fillna(0)
+        base, floor = np.zeros(BINS), len(names) - 1 - row
+        highest[model] = part.sum(axis=1).max()
+        for family in order:
+            heights = 0.86 / highest[model] * part[family].to_numpy()
+            inside = np.flatnonzero(heights)
+            if len(inside):
+                bins, look = slice(inside[0], inside[-1] + 1), look_of(family)
+                low, ends = floor + base[bins], edges[inside[0] : inside[-1] + 2]
+                axes.stairs(low + heights[bins], ends, baseline=low, fill=True, **look)
+            base += heights
+        axes.axhline(floor, color=SOFT, lw=0.5)
+        middle = top + (row + 0.62) * pitch
+        canvas.text(left - 0.1, middle, cut(model, 44), ha="right", va="center", size=7.5)
+        of_model = f"{(rows['model'] == model).sum():,}, top {percent(highest[model])}"
+        canvas.text(WIDTH - 0.9, middle, of_model, va="center", size=6.5, color=SOFT)
+    for cluster in clusters.itertuples():
+        if cluster.code_low > 0:
+            axes.axvline(cluster.code_low, color=SOFT, lw=0.5, dashes=(2, 2))
+        if cluster.code_high - cluster.code_low > 0.018:
+            x = left + (WIDTH - 0.95 - left) * (cluster.code_low + cluster.code_high) / 2
+            canvas.text(x, 0.3, str(cluster.cluster), ha="center", va="center", size=7, weight="bold")
+    canvas.text(left - 0.1, 0.3, "cluster", ha="right", va="center", size=6.5, color=SOFT)
+    canvas.text(WIDTH - 0.9, 0.3, "kernels", va="center", size=6.5, color=SOFT)
+    axes.set(xlim=(0, 1), ylim=(0, len(names)), yticks=[], xlabel="code")
+    axes.spines["left"].set_visible(False)
+    draw_legend(figure, order)
+
+    of_all = np.bincount((sample["code"] * BINS).astype(int).clip(0, BINS - 1), minlength=BINS) / len(sample)
+    shares = {
+        model: part.groupby("bin")["share"].sum().reindex(range(BINS), fill_value=0)
+        for model, part in counted.groupby("model")
+    }
+    apart = pd.Series({model: np.abs(share - of_all).sum() / 2 for model, share in shares.items()})
+    caption = (
+        f"Codes of the kernels of the {len(chosen)} models with most {size} kernels in a random sample of "
+        f"{len(sample):,} training kernels, in {BINS} steps, each row scaled to its fullest step; grey kernels are not "
+        "clustered, dashes are the borders of clusters. "
+    )
+    if len(noise):
+        caption += (
+            "A model whose histogram is that of the whole sample would have a total variation distance of 0 to it, one "
+            f"with nothing in common 1: models have {apart[chosen].min():.2f} to {apart[chosen].max():.2f}, Gaussian "
+            f"noise {apart['Gaussian noise']:.2f}."
+        )
+    caption = caption.strip()
+    listed = ", ".join(f"{model} {distance:.2f}" for model, distance in apart[names].items())
+    alt = f"Histograms of the codes of {size} kernels per model; total variation distance to all: {listed}."
+    return Drawing(figure, counted, "Codes", caption, alt)
 
 
 def draw_tap_sums(size: str, threshold: float, clusters: pd.DataFrame, sample: pd.DataFrame) -> Drawing:
@@ -437,7 +572,7 @@ def draw_thresholds(
             lines[f"{words} (median)"] = axes.plot(knee[where], knee[share], **look)
     axes.set(xlim=(0, x.max()), ylim=(0, 1), ylabel="share of kernels clustered")
     axes.set_xlabel("dissimilarity to the reconstruction below which a kernel counts as clustered")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.yaxis.set_major_formatter(PERCENT)
     axes.legend(
         [line[0] for line in lines.values()], lines, loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.6
     )
@@ -492,6 +627,7 @@ FIGURES = {
     "members": draw_members,
     "models": draw_models,
     "layers": draw_layers,
+    "codes": draw_codes,
     "projection": draw_projection,
     "tap_sums": draw_tap_sums,
     "thresholds": draw_thresholds,
@@ -511,6 +647,17 @@ def _groups(clusters: pd.DataFrame) -> list[tuple[int, str]]:
 
 def _members(sample: pd.DataFrame, cluster: int, label: str) -> pd.DataFrame:
     return sample[(sample["cluster"] == cluster) & (sample["label"] == label)]
+
+
+def _contact_sheet(dissimilarity: np.ndarray) -> dict[str, np.ndarray]:
+    """Which kernels stand in each block of `MEMBERS`, by their place in the sample, the least dissimilar first."""
+    order = np.argsort(dissimilarity, kind="stable")
+    best, order = order[: MEMBERS["best"]], order[MEMBERS["best"] :]
+    worst, order = order[-MEMBERS["worst"] :], np.sort(order[: -MEMBERS["worst"]])
+    # the sample is in the order of models and layers: even steps through it take from as many as they can
+    steps = np.linspace(0, len(order) - 1, min(MEMBERS["random"], len(order))).round().astype(int)
+    drawn = order[steps]
+    return {"best": best, "random": drawn[np.argsort(dissimilarity[drawn], kind="stable")], "worst": worst}
 
 
 def _sample_at(quantile: float, inside: np.ndarray, counts: np.ndarray, decoded: np.ndarray) -> np.ndarray:

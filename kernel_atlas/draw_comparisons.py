@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
@@ -21,6 +21,7 @@ from kernel_atlas.canvas import (
     FAMILIES,
     HALO,
     INK,
+    PERCENT,
     SOFT,
     WIDTH,
     Drawing,
@@ -39,7 +40,6 @@ from kernel_atlas.words import KINDS, interval, percent
 NETWORKS = 36  # of the heat map; with more the names cannot be read
 PAIRS = 60  # of the contrasts, about a page
 FEWEST = 4  # points of a scatter
-PERCENT = PercentFormatter(1, symbol=" %")
 BLUE, ORANGE = "#0072b2", "#d55e00"
 MARKERS = "osD^vP*X"
 HUES = [colour for family, (colour, _) in FAMILIES.items() if family not in ("On-Second-Derivative", "other")][:7]
@@ -88,10 +88,13 @@ def draw_similarity(size: str, threshold: float, models: pd.DataFrame, architect
     pairs = pairs[pairs["model_a"].isin(names) & pairs["model_b"].isin(names)]
     if len(names) < 3:
         return draw_nothing(size, "Similarity", "there are fewer than three independent networks with live kernels")
-    matrix = pd.DataFrame(0.0, index=names, columns=names)
+    matrix = pd.DataFrame(np.where(np.eye(len(names)), 0.0, np.nan), index=names, columns=names)
     for row in pairs.itertuples():
         matrix.loc[row.model_a, row.model_b] = matrix.loc[row.model_b, row.model_a] = row.jensen_shannon
-    links = linkage(squareform(matrix.to_numpy(), checks=False), "average", optimal_ordering=True)
+    missing = int(matrix.isna().to_numpy().sum()) // 2
+    # for the order alone, a pair without a distance is as far apart as any
+    filled = matrix.fillna(matrix.max(axis=None)).to_numpy()
+    links = linkage(squareform(filled, checks=False), "average", optimal_ordering=True)
     order = dendrogram(links, no_plot=True)["leaves"]
     matrix = matrix.iloc[order, order]
 
@@ -100,7 +103,8 @@ def draw_similarity(size: str, threshold: float, models: pd.DataFrame, architect
     side, left, top = pitch * len(names), 2.35, 0.15
     figure, canvas = open_canvas(top + side + 0.35)
     axes = place_axes(figure, left, top, left + side, top + side)
-    highest = max(matrix.to_numpy().max(), 1e-6)
+    highest = max(filled.max(), 1e-6)
+    axes.patch.set(facecolor="white", hatch="xxxx", edgecolor="#bbbbbb")  # seen where a distance is missing
     image = axes.imshow(matrix, cmap="cividis_r", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks(range(len(names)), [cut(name, 34) for name in matrix.index], size=min(7.5, 62 * pitch))
@@ -118,6 +122,8 @@ def draw_similarity(size: str, threshold: float, models: pd.DataFrame, architect
     if few:
         for y, x in np.argwhere(~np.eye(len(names), dtype=bool)):
             distance = matrix.iat[y, x]
+            if np.isnan(distance):
+                continue
             look = {"color": "white" if distance > 0.5 * highest else INK, "size": 6.5, "ha": "center", "va": "center"}
             canvas.text(left + (x + 0.5) * pitch, top + (y + 0.5) * pitch, f"{distance:.2f}", **look)
     canvas.text(
@@ -133,8 +139,10 @@ def draw_similarity(size: str, threshold: float, models: pd.DataFrame, architect
     caption = (
         f"Jensen-Shannon distance (base 2; 0: equal, 1: nothing in common) between the shares of {size} labels of "
         f"independent networks, {which}, in the order of average linkage, whose tree is at the right. The median "
-        f"distance is {np.median(upper):.2f}; {ends}. Networks with few kernels are apart by chance too."
+        f"distance is {np.nanmedian(upper):.2f}; {ends}. Networks with few kernels are apart by chance too."
     )
+    if missing:
+        caption += f" Crossed out: {missing} pairs whose distance is not known."
     alt = f"Heat map of the distances between the {size} label shares of {len(names)} networks: {ends}."
     data = matrix.rename_axis("model").reset_index()
     return Drawing(figure, data, "Similarity", caption, alt)
@@ -170,8 +178,9 @@ def draw_depth(size: str, threshold: float, depth: pd.DataFrame, trends: pd.Data
             name += f": trend {trend}"
             told.append(f"{'crosses' if family == 'Cross' else short(family)} {trend}")
         axes.set_title(name, size=7, loc="left", pad=3, weight="bold" if family == "Cross" else "normal")
-    for axes in panels[len(families) :]:
-        axes.set_visible(False)
+    for place, axes in enumerate(panels):
+        axes.tick_params(labelbottom=place + columns >= len(families))  # the last of each column
+        axes.set_visible(place < len(families))
     figure.text(0.5, 0.14 / height, "depth: 0 at a network's first layer, 1 at its last", ha="center", va="center")
     if families[0] == "Cross":
         panels[0].set_facecolor("#f6f1f5")
@@ -427,7 +436,7 @@ def draw_offsets(size: str, threshold: float, offsets: pd.DataFrame, padding: pd
         handles = {}
         if panel == "padding":
             for style, (x, y) in PUSHED.items():
-                look = {"ls": "", "marker": STYLES[style], "color": SOFT, "mfc": "none", "ms": 11, "mew": 0.7}
+                look = {"ls": "", "marker": STYLES[style], "color": SOFT, "mfc": "none", "ms": 9, "mew": 0.7}
                 handles[f"pushed by stride 2, {style}"] = axes.plot(x, y, **look)[0]
         for row in data[data["panel"] == panel].itertuples():
             look = _look_of_offset(row.label, row.family, row.padding)
@@ -439,7 +448,7 @@ def draw_offsets(size: str, threshold: float, offsets: pd.DataFrame, padding: pd
             handles[name] = axes.plot(row.dx, row.dy, ls="", **look)[0]
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="taps to the right", ylabel="taps upwards")
         axes.tick_params(length=2)
-        place = {"loc": "upper center", "bbox_to_anchor": (0.47, -0.12), "ncols": 3, "handletextpad": 0.2}
+        place = {"loc": "upper center", "bbox_to_anchor": (0.47, -0.12), "ncols": 3, "handletextpad": 0.5}
         axes.legend(handles.values(), handles, **place, columnspacing=0.7, fontsize=6.5)
         if not (data["panel"] == panel).any():
             axes.text(0, -0.8 * limit, "the table has no squares or centres by padding", ha="center", color=SOFT)

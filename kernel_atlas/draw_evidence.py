@@ -12,12 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from kernel_atlas.canvas import (
+    BOX,
     FAMILIES,
-    HALO,
     INK,
+    PERCENT,
     SOFT,
     WIDTH,
     Drawing,
@@ -35,7 +36,6 @@ from kernel_atlas.clusters import cluster_of
 from kernel_atlas.patterns import family_of, templates
 from kernel_atlas.words import KINDS, interval, number, percent
 
-PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")
 EXAMPLES = 6  # kernels of a kind and an autoencoder
 RULE = {"recurs": 0.8, "jaccard": 0.6}  # RECURS and JACCARD of evidence/stability.py, whose import loads torch
 
@@ -60,7 +60,7 @@ DODGE = {"gaussian_mixture": (1.06, 0), "pca": (1, 0.1)}  # drawn beside others 
 FITTED = {  # of evidence/fits.py: name, whose colour, hatch and marker
     "centre": ("difference of Gaussians", "On-Centre", "", "o"),
     "first_derivative": ("first derivative", "First-Derivative", "////", "^"),
-    "second_derivative": ("second derivative", "On-Second-Derivative", "....", "s"),
+    "second_derivative": ("second derivative", "On-Second-Derivative", "----", "s"),
     "cross": ("cross", "On-Cross", "xxxx", "P"),
 }
 TURNS = {"first_derivative": 360, "second_derivative": 180, "cross": 90}  # degrees after which an angle comes again
@@ -394,7 +394,7 @@ def draw_fits(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explai
             ha=where[1],
             va="center",
             size=7,
-            path_effects=[HALO],
+            bbox=BOX,
         )
         colour, style = LINES[subject]
         right.plot(
@@ -694,16 +694,16 @@ def draw_synthetic(size: str, threshold: float, synthetic: pd.DataFrame) -> Draw
         axes.plot(ends, ends, color=SOFT, lw=0.7, zorder=0)
         for family in FITTED:
             part = rows[kept & (rows["true_family"] == family)]
-            look = {"s": 7, "marker": FITTED[family][3], "lw": 0.3, "edgecolors": INK, "alpha": 0.75}
-            colour = FAMILIES[FITTED[family][1]][0]
-            axes.scatter(part[f"true_{name}"], part[name].clip(*ends), c=colour, rasterized=True, **look)
+            look = {"s": 7, "marker": FITTED[family][3], "lw": 0.3, "edgecolors": INK, "antialiased": False}
+            colours = [FAMILIES[FITTED[family][1]][0]] * len(part)
+            axes.scatter(part[f"true_{name}"], part[name].clip(*ends), c=colours, rasterized=True, **look)
         axes.set(xlim=ends, ylim=ends, xlabel=f"true {words}")
         axes.set_ylabel("found", labelpad=2)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(FixedLocator([0, 90, 180, 270, 360]) if name == "angle" else MaxNLocator(4))
         axes.tick_params(length=2)
         median = f"median error {errors[name]:.2g}" if np.isfinite(errors[name]) else "none found"
-        axes.text(0.03, 0.97, median, transform=axes.transAxes, size=6.5, va="top", path_effects=[HALO])
+        axes.text(0.03, 0.97, median, transform=axes.transAxes, size=6.5, va="top", bbox=BOX)
     handles = [
         Line2D([], [], ls="", marker=FITTED[f][3], color=FAMILIES[FITTED[f][1]][0], mec=INK, mew=0.3, ms=4.5)
         for f in FITTED
@@ -725,12 +725,15 @@ def draw_synthetic(size: str, threshold: float, synthetic: pd.DataFrame) -> Draw
     left, top = 5.62, 0.5
     cell = min(0.3, (WIDTH - 0.1 - left) / len(order))
     canvas.text(4.4, 0.16, "Labels found, in percent of each true label", weight="bold", va="center")
+    lines, side = np.arange(len(order) + 1) * cell, len(order) * cell
+    canvas.hlines(top + lines, left, left + side, color="#e8e8e8", lw=0.3)
+    canvas.vlines(left + lines, top, top + side, color="#e8e8e8", lw=0.3)
     for row, label in enumerate(order):
         y = top + (row + 0.5) * cell
         canvas.text(left - 0.06, y, short(label), ha="right", va="center", size=6.5)
         canvas.text(
             left + (row + 0.5) * cell,
-            top + len(order) * cell + 0.05,
+            top + side + 0.05,
             short(label),
             ha="center",
             va="top",
@@ -739,8 +742,8 @@ def draw_synthetic(size: str, threshold: float, synthetic: pd.DataFrame) -> Draw
         )
         for column, share in enumerate(shares.loc[label]):
             x = left + column * cell
-            canvas.add_patch(Rectangle((x, y - cell / 2), cell, cell, fc=_shade(share), ec="#e8e8e8", lw=0.3))
             if share >= 0.005:
+                canvas.add_patch(Rectangle((x, y - cell / 2), cell, cell, fc=_shade(share), lw=0))
                 colour = "white" if share > 0.55 else INK
                 canvas.text(x + cell / 2, y, f"{100 * share:.0f}", ha="center", va="center", size=6, color=colour)
     same, clear = (rows["label"] == rows["true_label"]), ~rows["between_names"].astype(bool)

@@ -124,7 +124,7 @@ def _read(repository: str, revision: str | None, file: str, choose: Choice, kind
         if remote and "layers" not in known:
             parts = {}
             with ThreadPoolExecutor(1) as aside:
-                licence = aside.submit(_licence, repository, remote.commit) if fresh else None
+                about = aside.submit(_about, repository, remote.commit) if fresh else None
                 try:
                     parts = _fetch(_parts(repository, remote, file), choose)
                     known["layers"] = json.dumps(list(parts))
@@ -134,9 +134,9 @@ def _read(repository: str, revision: str | None, file: str, choose: Choice, kind
                 except _NoRanges:
                     pass
             if fresh:
-                known |= licence.result()
+                known |= about.result()
             _keep(kept, parts, known)
-        told = {name: known[name] for name in ("revision", "licence") if name in known}
+        told = {name: known[name] for name in ("revision", "licence", "date") if name in known}
         if "layers" not in known:
             return _read_whole(repository, known["revision"], file, choose, told)
         names = {name: name for name in json.loads(known["layers"])}  # in the order in which they were chosen
@@ -231,12 +231,13 @@ def _shards(repository: str, commit: str, index: str) -> list[_Remote]:
     return [_describe(repository, commit, str(path)) for path in paths]
 
 
-def _licence(repository: str, commit: str) -> dict[str, str]:
-    """The licence that the repository states."""
+def _about(repository: str, commit: str) -> dict[str, str]:
+    """The licence that the repository states, and the day of its last commit."""
     timeout = constants.HF_HUB_ETAG_TIMEOUT  # without it, no limit
     info = _retried(lambda: huggingface_hub.model_info(repository, revision=commit, timeout=timeout))
     stated = info.card_data.get("license") if info.card_data else None
-    return {"licence": str(stated)} if stated else {}
+    told = {"licence": stated, "date": info.last_modified and info.last_modified.date()}
+    return {name: str(value) for name, value in told.items() if value}
 
 
 def _retried(ask: Callable[[], Any]) -> Any:

@@ -28,7 +28,8 @@ class Layer:
 class Checkpoint:
     """Layers in the order of the network, read one by one while iterating, and what is known of the file.
 
-    `metadata` has those of revision, sha256 (only of a file that was read whole) and licence that the source tells.
+    `metadata` has those of revision, date (of a file, or of the last commit on the hub: 2024-06-01), sha256 (only
+    of a file that was read whole) and licence that the source tells.
     """
 
     layers: Iterator[Layer]

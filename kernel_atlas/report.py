@@ -51,12 +51,20 @@ def describe_models(sheet: pd.DataFrame, models: pd.DataFrame, sizes: Sequence[s
         (row.model, row.size): {
             "share": percent(row.clustered_share, row.share_low, row.share_high),
             "kernels": number(row.kernels - row.dead),
+            "raw": [row.clustered_share, row.share_low, row.share_high, row.kernels - row.dead],
         }
         for row in models.itertuples()
     }
-    none = {"share": NOTHING, "kernels": ""}
+    none = {"share": NOTHING, "kernels": "", "raw": [""] * 4}
     rows = sheet.sort_values("model").astype(object).where(sheet.notna(), "").to_dict("records")
     return [row | {"cells": [cells.get((row["model"], size), none) for size in sizes]} for row in rows]
+
+
+def describe_sources(sources: pd.DataFrame) -> list[dict[str, Any]]:
+    """What was read of each model; of a file its name, since where it lay on this machine says nothing."""
+    names = sources["source"].str.replace(r"^file:.*[/\\]", "file:", regex=True)
+    rows = sources.assign(source=names).sort_values("model").astype(object)
+    return rows.where(sources.notna(), "").to_dict("records")
 
 
 def describe_licences(sources: pd.DataFrame) -> list[tuple[str, list[str]]]:
@@ -76,6 +84,9 @@ def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
     # the page sets the size: a figure is as wide as the text
     drawing = re.sub(r'^(<svg[^>]*?) width="[^"]*"', r"\1", drawing)
     drawing = re.sub(r'^(<svg[^>]*?) height="[^"]*"', r"\1", drawing)
+    # said once, in the page's own style
+    drawing = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", drawing, count=1, flags=re.DOTALL)
+    drawing = re.sub(r" font-family: [^;]*sans-serif;", "", drawing)
     label = jinja2.filters.escape(text["alt"])
     drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
     return text | {"name": Path(svg).stem.rpartition("_")[0], "svg": Markup(drawing)}
@@ -87,8 +98,14 @@ def versions() -> dict[str, str]:
     return found | {package: importlib.metadata.version(package) for package in PACKAGES}
 
 
+def read_script(script: str | Path, licence: str | Path) -> Markup:
+    """Somebody else's script to stand in a page, with its licence."""
+    text = Path(script).read_text(encoding="utf-8").replace("<!--", r"<\!--")  # which would hide the end of the script
+    return Markup(f"/*\n{Path(licence).read_text(encoding='utf-8')}*/\n{text}")
+
+
 def write_report(output: str | Path, template: str | Path, **facts: Any) -> None:
-    """Fill the page. Texts are escaped; figures are the only markup that goes in as it is."""
+    """Fill the page. Texts are escaped; figures and scripts are the only markup that goes in as it is."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(template).parent),
         autoescape=True,
@@ -116,6 +133,7 @@ def collect_facts(
     correlation: pd.DataFrame,
     findings: pd.DataFrame,
     analysed: pd.DataFrame,
+    scripts: Sequence[Markup],
 ) -> dict[str, Any]:
     """Everything that the page says, for `write_report`.
 
@@ -134,6 +152,8 @@ def collect_facts(
         Size -> figures from `read_figure`, in the order of the page.
     evidence : sequence of str
         Names of the figures that test the clusters.
+    scripts : sequence of Markup
+        From `read_script`, in the order in which they need each other.
     """
     read = sources[sources["failure"].isna()]
     failed = sources[sources["failure"].notna()]
@@ -164,5 +184,8 @@ def collect_facts(
         "models": describe_models(sheet, models, list(clusters)),
         "parameters": describe_parameters(parameters, rules),
         "licences": describe_licences(read),
+        "sources": describe_sources(read),
+        "dates": [*read["date"].dropna().agg(["min", "max"])] if read["date"].notna().any() else [],
+        "scripts": scripts,
         "failures": failed["failure"].tolist(),
     }

@@ -191,7 +191,13 @@ def read_inventory(directories: Iterable[Path]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=INVENTORY)
 
 
-SOURCES = ["source", "revision", "sha256", "licence"]  # what a shard's metadata tell of where its values come from
+SOURCES = [
+    "source",
+    "revision",
+    "date",
+    "sha256",
+    "licence",
+]  # what a shard's metadata tell of where its values come from
 
 
 def read_sources(directories: Iterable[Path]) -> pa.Table:
@@ -205,8 +211,8 @@ def read_sources(directories: Iterable[Path]) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        model, source, revision, sha256, licence (null where the source does not tell), layers, failure (null where
-        the model could be read); one row each.
+        model, source, revision, date, sha256, licence (null where the source does not tell), layers, failure (null
+        where the model could be read); one row each.
     """
     rows = []
     for directory in map(Path, directories):

@@ -170,6 +170,22 @@ def stated(column):
     return MODELS[column].dropna().sort_index().to_dict()
 
 
+def shown(path, category="Tables"):
+    """A table about all models that Snakemake's own report shows."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    return report(
+        path,
+        caption="captions/table.rst",
+        category=category,
+        labels={"table": name, "model": "all", "size": "all"},
+    )
+
+
+def figure_category(wildcards):
+    """Where Snakemake's own report shows a figure."""
+    return "Evidence" if wildcards.figure in EVIDENCE_FIGURES else "Figures"
+
+
 def tables_drawn(wildcards):
     """The tables of one figure, by the names its function gives them."""
     return {

@@ -1,7 +1,8 @@
 """Draw the figures of each size, each with its data beside it.
 
 Inputs: the spectrum, the clusters, a sample of labelled kernels, the tables of shares.
-Outputs: results/figures/FIGURE_KxK.svg, the data drawn as .csv, and title, caption and alternative text as .json.
+Outputs: results/figures/FIGURE_KxK.svg for pages, with its words as text; .pdf for print, with its fonts; the data drawn as
+.csv, and title, caption and alternative text as .json. How all look is in kernel_atlas/atlas.mplstyle.
 A new figure is a function in kernel_atlas/draw.py (of the evidence: draw_evidence.py or draw_comparisons.py) and, here,
 the tables it is drawn from.
 """
@@ -20,6 +21,11 @@ FIGURES = {
         "noise": "results/controls/noise.parquet",
     },
     "layers": {"models": MODEL_SHARES, "layers": "results/statistics/layers.csv"},
+    "codes": {
+        "clusters": CLUSTERS,
+        "sample": SAMPLE,
+        "noise": "results/controls/noise.parquet",
+    },
     "projection": {"sample": SAMPLE},
     "tap_sums": {"clusters": CLUSTERS, "sample": SAMPLE},
     "thresholds": {
@@ -76,9 +82,17 @@ localrules:
 rule draw_figure:
     input:
         unpack(tables_drawn),
+        style=beside("kernel_atlas/atlas.mplstyle"),
         library=library("draw_figure.py"),
     output:
-        figure="results/figures/{figure}_{size}.svg",
+        figure=report(
+            "results/figures/{figure}_{size}.svg",
+            caption="captions/figure.rst",
+            category=figure_category,
+            subcategory="{size}",
+            labels={"figure": "{figure}", "model": "all", "size": "{size}"},
+        ),
+        pdf="results/figures/{figure}_{size}.pdf",
         data="results/figures/{figure}_{size}.csv",
         words="results/figures/{figure}_{size}.json",
     log:

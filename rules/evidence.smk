@@ -264,7 +264,10 @@ rule fit_scale_space:
         filters=beside("resources/master_key_filters.csv"),
         library=library("fit_scale_space.py"),
     output:
-        **whole(*TABLES["fit_scale_space"]),
+        **{
+            name: shown(path, "Evidence")
+            for name, path in whole(*TABLES["fit_scale_space"]).items()
+        },
     log:
         "results/logs/fit_scale_space.log",
     benchmark:
@@ -292,7 +295,10 @@ rule compare_networks:
         contrasts=find_file(config["contrasts"]),
         library=library("compare_networks.py"),
     output:
-        **whole(*TABLES["compare_networks"]),
+        **{
+            name: shown(path, "Evidence")
+            for name, path in whole(*TABLES["compare_networks"]).items()
+        },
     log:
         "results/logs/compare_networks.log",
     benchmark:
@@ -318,7 +324,10 @@ rule measure_layers:
         models="results/statistics/models.csv",
         library=library("measure_layers.py"),
     output:
-        **whole(*TABLES["measure_layers"]),
+        **{
+            name: shown(path, "Evidence")
+            for name, path in whole(*TABLES["measure_layers"]).items()
+        },
     log:
         "results/logs/measure_layers.log",
     benchmark:
@@ -349,7 +358,9 @@ rule collect_evidence:
         ),
         library=library("collect_evidence.py"),
     output:
-        tables=expand("results/evidence/{table}.csv", table=chain(*PARTS.values())),
+        tables=[
+            shown(path, "Evidence") for path in whole(*chain(*PARTS.values())).values()
+        ],
     log:
         "results/logs/collect_evidence.log",
     benchmark:

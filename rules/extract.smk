@@ -66,8 +66,8 @@ checkpoint collect_inventory:
         library=library("collect_inventory.py"),
     output:
         inventory="results/inventory.parquet",
-        sources="results/sources.csv",
-        sizes="results/sizes.csv",
+        sources=shown("results/sources.csv"),
+        sizes=shown("results/sizes.csv"),
     log:
         "results/logs/collect_inventory.log",
     benchmark:

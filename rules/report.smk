@@ -24,7 +24,7 @@ rule state_findings:
         sizes="results/sizes.csv",
         library=library("state_findings.py"),
     output:
-        findings="results/findings.csv",
+        findings=shown("results/findings.csv", "Findings"),
     log:
         "results/logs/state_findings.log",
     benchmark:
@@ -54,9 +54,19 @@ rule write_report:
         sheet=SHEET,
         schema=beside("schemas/config.schema.yaml"),
         template=beside("kernel_atlas/pages/report.html"),
+        scripts=[
+            beside(f"kernel_atlas/pages/vendor/{name}.min.js")
+            for name in ("dataTables", "dataTables.buttons")
+        ],
+        licence=beside("kernel_atlas/pages/vendor/dataTables.LICENSE.txt"),
         library=library("write_report.py"),
     output:
-        report="results/report.html",
+        report=report(
+            "results/report.html",
+            caption="captions/page.rst",
+            category="Findings",
+            labels={"page": "report", "model": "all", "size": "all"},
+        ),
     log:
         "results/logs/write_report.log",
     benchmark:

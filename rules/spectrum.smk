@@ -12,7 +12,12 @@ rule name_clusters:
         by_hand=clusters_by_hand,
         library=library("name_clusters.py"),
     output:
-        clusters="results/autoencoder/{size}/clusters.tsv",
+        clusters=report(
+            "results/autoencoder/{size}/clusters.tsv",
+            caption="captions/table.rst",
+            category="Tables",
+            labels={"table": "clusters", "model": "all", "size": "{size}"},
+        ),
     log:
         "results/logs/name_clusters/{size}.log",
     benchmark:

@@ -126,11 +126,12 @@ def test_safetensors_layers_come_in_natural_order_without_the_rest(tmp_path):
     other = {"blocks.2.pw.weight": np.ones((4, 4, 1, 1), np.float32), "mask": np.ones((4, 1, 3, 3), np.int64)}
     path = tmp_path / "named_badly.pth"
     safetensors.numpy.save_file(dict.fromkeys(names, KERNELS) | other, path, metadata={"license": "mit"})
+    os.utime(path, (0, 86400 * 366))
     checkpoint = read_layers(f"file:{path}", Path("/nowhere"), "depthwise")  # an absolute path needs no folder
     layers = list(checkpoint.layers)
     assert [layer.name for layer in layers] == names
     assert all(layer.stride is None and layer.dilation is None for layer in layers)
-    assert checkpoint.metadata == {"licence": "mit"}  # no sha256: the file was not read whole
+    assert checkpoint.metadata == {"licence": "mit", "date": "1971-01-02"}  # no sha256: the file was not read whole
 
 
 def raw_safetensors(path: Path, header: dict | bytes, data: bytes = b"", length: int | None = None) -> Path:

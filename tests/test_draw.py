@@ -1,6 +1,9 @@
 """Every figure on small made-up tables: what it shows, what its data hold, and that its words fit and stay the same."""
 
+import base64
+import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from itertools import combinations
 
@@ -10,6 +13,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
+from PIL import Image
 
 from kernel_atlas import canvas, draw, draw_comparisons, draw_evidence
 from kernel_atlas.kernels import centre_and_normalise
@@ -22,6 +26,7 @@ USED = {
     "members": ["spectrum", "clusters", "sample"],
     "models": ["models", "labels", "noise"],
     "layers": ["models", "layers"],
+    "codes": ["clusters", "sample", "noise"],
     "projection": ["sample"],
     "tap_sums": ["clusters", "sample"],
     "thresholds": ["models", "thresholds"],
@@ -51,6 +56,7 @@ def make_tables(clusters: int = 6, models: int = 3, clustered: bool = True) -> d
     shares = pd.DataFrame(
         {"model": nets, "size": SIZE, "use": use, "kernels": 100, "dead": 0, "group": None, "convolution": "depthwise"}
     )
+    shares["family"] = [None if net == "chance" else f"family{net[-1]}" for net in nets]
     shares["clustered_share"] = [0.75 * clustered * (net != "chance") for net in nets]
     shares["share_low"], shares["share_high"] = shares["clustered_share"] * 0.9, shares["clustered_share"] * 1.1
     part = shares.set_index("model")["clustered_share"]
@@ -67,7 +73,7 @@ def make_tables(clusters: int = 6, models: int = 3, clustered: bool = True) -> d
         "models": shares,
         "labels": layers[layers["layer_index"] == 0].drop(columns="layer_index"),
         "layers": layers,
-        "noise": pd.DataFrame({"kh": SIDE, "label": ["other"] * 95 + ["On-Centre"] * 5}),
+        "noise": pd.DataFrame({"kh": SIDE, "label": ["other"] * 95 + ["On-Centre"] * 5, "code": random.random(100)}),
         "thresholds": pd.DataFrame(thresholds, columns=["model", "threshold", "clustered_share"]).assign(size=SIZE),
         "centres": centres.assign(centre=list(decoded[:clusters])),
     }
@@ -120,18 +126,62 @@ def test_files_are_small_valid_and_repeat(name, tmp_path):
     for run in "ab":
         folder = tmp_path / run
         folder.mkdir()
-        draw.write(drawn(name, tables), *(folder / f"{name}_{SIZE}.{end}" for end in ("svg", "csv", "json")))
+        draw.write(drawn(name, tables), *(folder / f"{name}_{SIZE}.{end}" for end in ("svg", "pdf", "csv", "json")))
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
     svg = (tmp_path / f"a/{name}_{SIZE}.svg").read_text()
     root = ET.fromstring(svg)
     assert root.tag.endswith("svg") and len(svg) < 1_000_000
     assert len(list(root.iter("{http://www.w3.org/2000/svg}text"))) > 5  # text stays text
+    pdf = (tmp_path / f"a/{name}_{SIZE}.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"Date" not in pdf  # TrueType, embedded
     data, words = (
         pd.read_csv(tmp_path / f"a/{name}_{SIZE}.csv"),
         json.loads((tmp_path / f"a/{name}_{SIZE}.json").read_text()),
     )
     assert len(data) and words.keys() == {"title", "caption", "alt"}
+
+
+def test_a_lighter_drawing_shows_the_same():
+    def encoded(pixels):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "png")
+        return base64.b64encode(file.getvalue()).decode()
+
+    random = np.random.default_rng(0)
+    colours = random.integers(0, 256, (200, 4), np.uint8)
+    few, many = colours[random.integers(0, 200, (40, 50))], random.integers(0, 256, (40, 50, 4), np.uint8)
+    svg = '<path d="M 0.004 -1.23456 L 12.0000001 3.5"/><text x="0.123456" transform="rotate(-0 1 2)">0.123456</text>'
+    lighter = draw.lighten(
+        svg + "".join(f'<image xlink:href="data:image/png;base64,\n{encoded(image)}"/>' for image in (few, many))
+    )
+    assert '<path d="M 0 -1.23 L 12 3.5"/><text x="0.12">0.123456</text>' in lighter
+    for old, new in zip((few, many), re.findall('base64,([^"]+)"', lighter), strict=True):
+        image = Image.open(io.BytesIO(base64.b64decode(new)))
+        assert (np.asarray(image.convert("RGBA")) == old).all() and (image.mode == "P") == (old is few)
+
+
+def test_each_cluster_shows_its_best_and_worst_fitted_and_no_kernel_twice():
+    tables = make_tables()
+    tables["sample"] = pd.concat([tables["sample"]] * 5, ignore_index=True)
+    tables["sample"]["channel"] = range(len(tables["sample"]))
+    tables["sample"]["dissimilarity"] = np.random.default_rng(1).random(len(tables["sample"]))
+    members = drawn("members", tables).data
+    for cluster, part in members.groupby("cluster"):
+        of_sample = (
+            tables["sample"][tables["sample"]["cluster"] == cluster].sort_values("dissimilarity")["channel"].tolist()
+        )
+        blocks = part.groupby("chosen")["channel"].apply(list)
+        assert (blocks["best"], blocks["worst"]) == (of_sample[:5], of_sample[-5:])
+        assert part["channel"].is_unique and len(blocks["random"]) == 6
+
+
+def test_models_stand_with_their_family():
+    tables = make_tables(models=6)
+    tables["models"]["family"] = ["a", "b", None, "a", "b", "a", None]
+    tables["models"]["clustered_share"] = [0.1, 0.5, 0.9, 0.7, 0.6, 0.2, 0.05]
+    families = drawn("models", tables).data["family"].tolist()
+    assert families == ["controls", "a", "a", "a", "b", "b", "no family stated"]  # from below
 
 
 def test_data_are_what_is_drawn():

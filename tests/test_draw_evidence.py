@@ -2,10 +2,10 @@
 
 from itertools import combinations
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import style
 from test_draw import texts_of
 
 from kernel_atlas import draw
@@ -132,7 +132,7 @@ def _synthetic(size, random):
 
 
 def drawn(name: str, tables: dict[str, pd.DataFrame]) -> Drawing:
-    with matplotlib.rc_context(STYLE):
+    with style.context(STYLE):
         return FIGURES[name](SIZE, 0.2, **{table: tables[table] for table in USED[name]})
 
 
@@ -185,7 +185,7 @@ def test_a_table_of_detail_may_be_empty(name, tables):
 def test_files_repeat(name, tables, tmp_path):
     for run in "ab":
         (tmp_path / run).mkdir()
-        draw.write(drawn(name, tables), *(tmp_path / run / f"{name}.{end}" for end in ("svg", "csv", "json")))
+        draw.write(drawn(name, tables), *(tmp_path / run / f"{name}.{end}" for end in ("svg", "pdf", "csv", "json")))
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
     assert (tmp_path / f"a/{name}.svg").stat().st_size < 1_000_000

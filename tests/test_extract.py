@@ -1,6 +1,7 @@
 """Extraction: what the shards hold, and that a failure leaves nothing half done."""
 
 import itertools
+import os
 import subprocess
 import tracemalloc
 from pathlib import Path
@@ -40,6 +41,7 @@ def net(tmp_path) -> Path:
     second[0], second[1, 0, 3, 3], second[2, 0, 0, 0] = 5e-5, np.nan, -np.inf
     np.savez(tmp_path / "values.npz", first, second)
     source = save(tmp_path / "net.safetensors", **{"a.weight": first, "b.weight": second.astype(np.float32)})
+    os.utime(tmp_path / "net.safetensors", (0, 1e9))
     return run(tmp_path, source, licence="MIT")
 
 
@@ -82,6 +84,7 @@ def test_the_metadata_of_a_shard(net):
         "dtype": "float32",
         "convolution": "depthwise",
         "source": "file:net.safetensors",
+        "date": "2001-09-09",
         "licence": "MIT",
         "version": kernel_atlas.__version__,
         "schema": str(kernel_atlas.SCHEMA_VERSION),

@@ -120,6 +120,7 @@ def test_only_the_header_and_the_kernels_are_read(reader, hub):
     assert all(request.range for request in hub.requests if request.server == "cdn")
     told = reader.told()
     assert (told["licence"], told["revision"], told["source"]) == ("mit", hub.repos[REPO].commit, SOURCE)
+    assert told["date"] == "2024-06-01"
 
 
 def test_a_second_reading_asks_once_whether_the_file_changed_and_offline_not_at_all(reader, hub):

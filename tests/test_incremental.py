@@ -16,11 +16,11 @@ import kernel_atlas
 
 RANDOM = np.random.default_rng(5)
 
-# Of 3x3 and 5x5: spectrum (2), members, tap sums, projection (6), three from tables of shares (6), k-means (of 3x3: 1).
+# Of 3x3 and 5x5: spectrum (2), members, codes, tap sums, projection (8), three of shares (6), k-means (of 3x3: 1).
 FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "state_findings": 1, "write_report": 1}
-ONE_SIZE = {**FROM_SHARES, "sample_kernels": 2, "draw_figure": 13}  # all but two of 3x3
+ONE_SIZE = {**FROM_SHARES, "sample_kernels": 2, "draw_figure": 15}  # all but two of 3x3
 ASSIGN = {"assign_kernels": 3, "assign_noise": 1}
-BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE, "draw_figure": 14}  # all but k-means
+BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE, "draw_figure": 16}  # all but k-means
 
 
 def configure(project, line):
@@ -57,12 +57,16 @@ CHANGES = {
     "a label": (label_by_hand, {"name_clusters": 1, **ASSIGN, **ONE_SIZE}),
     "a colour": (
         lambda project: edit(project, "kernel_atlas/canvas.py", "RdBu", "PuOr"),
-        {"draw_figure": 15, "write_report": 1},
+        {"draw_figure": 17, "write_report": 1},
+    ),
+    "the style": (
+        lambda project: edit(project, "kernel_atlas/atlas.mplstyle", "labelsize: 7.5", "labelsize: 7"),
+        {"draw_figure": 17, "write_report": 1},
     ),
     "the title": (lambda project: configure(project, "title: Another"), {"write_report": 1}),
     "the seed": (
         lambda project: configure(project, "seed: 1"),
-        {"train_autoencoder": 2, "cluster_kmeans": 1, **BOTH_SIZES, "draw_figure": 15},
+        {"train_autoencoder": 2, "cluster_kmeans": 1, **BOTH_SIZES, "draw_figure": 17},
     ),
     "a training parameter": (
         lambda project: edit(project, "config.yaml", "steps: 160", "steps: 170"),

@@ -1,22 +1,26 @@
 """The report: every number from the tables, every text escaped, nothing from outside the page."""
 
+import os
 import re
 import xml.etree.ElementTree as ET
+import zipfile
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, snakemake
 
-from kernel_atlas.report import collect_facts, describe_parameters, read_figure, write_report
+from kernel_atlas.report import collect_facts, describe_parameters, read_figure, read_script, write_report
 from kernel_atlas.statistics import count_analysed
 
 NASTY = '<script>alert("x")</script> & co'
 SVG = """<?xml version="1.0" encoding="utf-8"?>
 <svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="648pt" height="200pt"
- viewBox="0 0 648 200"><metadata><a href="https://example.org"/></metadata><g id="figure_1"><g id="matplotlib.axis_1">
+ viewBox="0 0 648 200"><defs>
+<style type="text/css">*{stroke-linejoin: round}</style></defs>
+<metadata><a href="https://example.org"/></metadata><g id="figure_1"><g id="matplotlib.axis_1">
 <rect width="10" height="20"/><text id="kept">5 %</text></g></g></svg>
 """
 RULES = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
@@ -55,7 +59,14 @@ def page(tmp_path, models):
         '{"title": "Spectrum", "caption": "See 17 < 18.", "alt": "A \\"b\\" <c>"}'
     )
     failure = f"model lost: file:lost.pth: no such file {NASTY}"
-    sources = [("good", f"MIT {NASTY}", None), ("chance", None, None), ("lost", None, failure)]
+    sources = [
+        ("good", f"file:/home/me/{NASTY}.pth", "2024-06-01", None, f"MIT {NASTY}", 3, None),
+        ("chance", "hf:a/b:c", "2021-02-03", "0123456789abcdef", None, 1, None),
+        ("lost", "file:lost.pth", None, None, None, 0, failure),
+    ]
+    told = ["model", "source", "date", "revision", "licence", "layers", "failure"]
+    vendor = ROOT / "kernel_atlas/pages/vendor"
+    scripts = [vendor / "dataTables.min.js", vendor / "dataTables.buttons.min.js"]
     sheet = pd.DataFrame(
         {
             "model": ["good", "chance", "lost"],
@@ -79,7 +90,7 @@ def page(tmp_path, models):
         sheet=sheet,
         parameters=PARAMETERS,
         rules=RULES,
-        sources=pd.DataFrame(sources, columns=["model", "licence", "failure"]),
+        sources=pd.DataFrame(sources, columns=told),
         sizes=pd.DataFrame(sizes, columns=["size", "kernels", "dead", "layers", "models", "trained"]),
         clusters={"5x5": clusters},
         figures={"5x5": [read_figure(tmp_path / "spectrum_5x5.svg", tmp_path / "spectrum_5x5.json")]},
@@ -88,6 +99,7 @@ def page(tmp_path, models):
         correlation=pd.DataFrame([("5x5", NASTY, "top1", 12, 0.61, 0.2, 0.85, 0.55, 0.1, 0.8)], columns=CORRELATION),
         findings=pd.DataFrame(FINDINGS, columns=["size", "finding", "sentence"]),
         analysed=count_analysed(sheet.iloc[:2], inventory, [5, 7]),
+        scripts=[read_script(script, vendor / "dataTables.LICENSE.txt") for script in scripts],
     )
     write_report(tmp_path / "report.html", ROOT / "kernel_atlas/pages/report.html", **facts)
     return (tmp_path / "report.html").read_text()
@@ -126,19 +138,23 @@ def test_numbers_are_those_of_the_tables(page):
         "Seed 4321",
         "training.steps 77",
         "See 17 < 18.",
+        "sources of 2021-02-03 to 2024-06-01",
+        "hf:a/b:c 2021-02-03 0123456789ab not stated 1",
     ):
         assert number_ in text, number_
 
 
 def test_texts_of_users_are_escaped(page):
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;") >= 5  # title, data set, licence, label, correlation
+    assert page.count("<script>") == page.count("</script>") == 3  # DataTables, its buttons, and how they are used
+    assert page.count("&lt;script&gt;") >= 6  # title, data set, source, licence, label, correlation
     assert text_of(page).count('alert("x")') >= 5
 
 
 def test_nothing_comes_from_outside_the_page(page, tmp_path):
-    assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
-    assert not re.findall(r"url\((?!#|data:)|@import", page)
+    beside = set(re.findall(r'(?:src|href)="(?!#|data:)([^"]*)', page))
+    assert beside == {"atlas.html", *(f"figures/spectrum_5x5.{ending}" for ending in ("csv", "pdf", "svg"))}
+    assert not re.findall(r"url\((?!#|data:)|@import", re.sub("<script>.*?</script>", "", page, flags=re.S))
+    assert "default-src 'none'" in page  # and no browser would fetch any
     assert str(tmp_path) not in page and "/home/" not in page and "by_hand.tsv" in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
@@ -152,6 +168,41 @@ def test_figures_speak_to_those_who_cannot_see(page):
     assert "width" not in svg.attrib and svg.attrib["viewBox"] == "0 0 648 200"
     assert svg.find(".//{*}rect").attrib == {"width": "10", "height": "20"}
     assert svg.find(".//{*}text").attrib["id"] == "kept"
+
+
+def test_snakemakes_own_report_shows_the_results_without_a_network(project):
+    nowhere = os.environ | dict.fromkeys(["HTTP_PROXY", "HTTPS_PROXY"], "http://127.0.0.1:9")
+    snakemake(project, "--report", "report.zip", environment=nowhere)
+    with zipfile.ZipFile(project / "report.zip") as bundle:
+        held = {name.rpartition("/")[2] for name in bundle.namelist()}
+        shown = bundle.read("report/report.html").decode()
+    figures = {path.name for path in (project / "results/figures").glob("*.svg")}
+    assert held >= figures | {"report.html", "findings.csv", "models.csv", "clusters.tsv"}
+    assert '"labels": {"figure": "spectrum", "model": "all", "size": "5x5"}' in shown
+    assert '"labels": {"table": "models", "model": "all", "size": "all"}' in shown
+    assert "The 5x5 kernels: tap sums." in shown
+
+
+def test_numbers_are_sorted_and_downloaded_as_the_tables_have_them(page):
+    for value in ("0.627", "0.6", "0.65", "1000", "0.61", "0.85", "0.987", "81.3", "270000.0"):
+        assert f'data-order="{value}"' in page, value
+    assert "nan" not in re.findall('data-order="([^"]*)"', page)
+
+
+def test_contrast_is_enough_in_light_and_dark(page):
+    """WCAG 2.2 AA, 4.5 to 1, of every ink on every ground that the page puts it on."""
+
+    def luminance(colour):
+        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    schemes = [dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", rule)) for rule in re.findall(r":root \{(.*?)\}", page)]
+    for scheme in schemes[:2]:  # the third is for paper
+        for ink in ("ink", "soft", "link"):
+            for ground in ("page", "band"):
+                low, high = sorted(luminance(scheme[name]) for name in (ink, ground))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground, scheme)
 
 
 def test_every_parameter_has_its_meaning():

@@ -14,6 +14,7 @@ def read(path):
 
 
 with job_log(snakemake.log[0]):
-    tables = {name: read(path) for name, path in snakemake.input.items() if name != "library"}
+    tables = {name: read(path) for name, path in snakemake.input.items() if name not in ("library", "style")}
     drawing = draw.draw(snakemake.wildcards.figure, snakemake.wildcards.size, snakemake.params.threshold, tables)
-    draw.write(drawing, snakemake.output.figure, snakemake.output.data, snakemake.output.words)
+    written = snakemake.output
+    draw.write(drawing, written.figure, written.pdf, written.data, written.words)

@@ -7,7 +7,7 @@ import yaml
 
 from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import job_log
-from kernel_atlas.report import collect_facts, read_figure, write_report
+from kernel_atlas.report import collect_facts, read_figure, read_script, write_report
 from kernel_atlas.sheet import read_sheet
 
 with job_log(snakemake.log[0]):
@@ -21,7 +21,9 @@ with job_log(snakemake.log[0]):
         sheet=read_sheet(given.sheet),
         parameters=snakemake.params.parameters,
         rules=yaml.safe_load(Path(given.schema).read_text(encoding="utf-8")),
-        sources=pd.read_csv(given.sources, dtype={"model": str, "failure": str}),
+        sources=pd.read_csv(
+            given.sources, dtype=dict.fromkeys(["model", "source", "revision", "date", "failure"], str)
+        ),
         sizes=sizes,
         clusters=dict(zip(figures, map(read_clusters, given.clusters), strict=True)),
         figures=figures,
@@ -30,5 +32,6 @@ with job_log(snakemake.log[0]):
         correlation=pd.read_csv(given.correlation),
         analysed=pd.read_csv(given.analysed),
         findings=pd.read_csv(given.findings),
+        scripts=[read_script(script, given.licence) for script in given.scripts],
     )
     write_report(snakemake.output.report, given.template, **facts)

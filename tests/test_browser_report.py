@@ -1,0 +1,140 @@
+"""The report in a real browser, from disk: no request, tables that sort, wide and narrow, light, dark and on paper."""
+
+import base64
+import time
+
+import pandas as pd
+import pytest
+from browser import complaints, open_browser, show
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+MODELS = "#table-models"
+
+
+@pytest.fixture(scope="module")
+def page(tested):
+    return tested / "results/report.html"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    downloads = tmp_path_factory.mktemp("downloads")
+    with open_browser(downloads) as driver:
+        driver.downloads = downloads
+        yield driver
+
+
+def first_column(browser, table: str) -> list[str]:
+    return [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, f"{table} tbody tr > :first-child")]
+
+
+def sorted_as(browser, table: str, names: list[str]) -> bool:
+    """Whether a table comes to be in this order, which takes it a moment."""
+    return WebDriverWait(browser, 10).until(lambda browser: first_column(browser, table) == names)
+
+
+def downloaded(browser, name: str) -> pd.DataFrame:
+    path = browser.downloads / name
+    deadline = time.time() + 20
+    while not path.exists() and time.time() < deadline:
+        time.sleep(0.1)
+    return pd.read_csv(path)
+
+
+def test_nothing_is_asked_of_a_network_and_nothing_complained_of(browser, page):
+    for dark in (False, True):
+        show(browser, page, dark=dark)
+        assert complaints(browser) == []
+
+
+@pytest.mark.parametrize("width", [320, 768, 1920])
+def test_the_page_is_as_wide_as_the_window(browser, page, width):
+    show(browser, page, width=width)
+    browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
+    assert browser.execute_script("return document.documentElement.scrollWidth") == width
+
+
+def test_a_table_is_sorted_by_its_numbers_with_the_mouse_and_with_the_keyboard(browser, page):
+    show(browser, page)
+    models = pd.read_csv(page.parent / "statistics/models.csv").query("size == '5x5'")
+    rising = models.sort_values("clustered_share")["model"].tolist()
+    head = f"{MODELS} th[data-name='5x5_clustered_share']"
+    mark = browser.find_element(By.CSS_SELECTOR, f"{head} .dt-column-order")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", mark)
+    mark.click()
+    assert sorted_as(browser, MODELS, rising)
+    assert browser.find_element(By.CSS_SELECTOR, head).get_attribute("aria-sort") == "ascending"
+    browser.execute_script("arguments[0].focus()", mark)
+    assert browser.switch_to.active_element == mark
+    mark.send_keys(Keys.ENTER)
+    assert sorted_as(browser, MODELS, rising[::-1])
+    assert browser.find_element(By.CSS_SELECTOR, head).get_attribute("aria-sort") == "descending"
+
+
+def test_a_download_has_the_numbers_of_the_results(browser, page):
+    show(browser, page)
+    for table in ("models", "clusters-5x5"):
+        button = browser.find_element(By.XPATH, f"//button[@aria-controls='table-{table}']")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
+    models = pd.read_csv(page.parent / "statistics/models.csv").query("size == '5x5'").set_index("model")
+    found = downloaded(browser, "kernel-atlas-models.csv").set_index("model").loc[models.index]
+    for name, values in {
+        "clustered_share": models["clustered_share"],
+        "low": models["share_low"],
+        "high": models["share_high"],
+        "kernels": models["kernels"] - models["dead"],
+    }.items():
+        pd.testing.assert_series_equal(found[f"5x5_{name}"], values, check_names=False, check_dtype=False)
+    clusters = pd.read_csv(page.parent / "autoencoder/5x5/clusters.tsv", sep="\t")
+    found = downloaded(browser, "kernel-atlas-clusters-5x5.csv")
+    columns = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
+    pd.testing.assert_frame_equal(found[columns], clusters[columns], check_dtype=False)
+
+
+def test_without_scripts_the_tables_are_whole(browser, page):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        show(browser, page)
+        assert len(first_column(browser, MODELS)) == 3
+        assert not browser.find_elements(By.CSS_SELECTOR, "button")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_the_skip_link_leads_past_the_contents_and_every_control_can_be_reached(browser, page):
+    show(browser, page)
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    skip = browser.switch_to.active_element
+    assert skip.get_attribute("class") == "skip" and skip.rect["x"] >= 0
+    skip.send_keys(Keys.ENTER)
+    assert browser.execute_script("return location.hash") == "#content"
+    names = browser.execute_script(
+        "return [...document.querySelectorAll('button, input, summary, a, [role=button], [role=region], [role=group]')]"
+        ".filter(one => one.tabIndex < 0 || !(one.ariaLabel || one.textContent.trim() || one.labels?.length))"
+        ".map(one => one.outerHTML.slice(0, 99))"
+    )
+    assert names == []
+
+
+def test_a_link_to_a_folded_figure_opens_it(browser, page):
+    show(browser, page, fragment="#controls-5x5")
+    assert browser.find_element(By.ID, "controls-5x5").is_displayed()
+
+
+def test_paper_shows_what_is_folded_and_all_rows(browser, page):
+    show(browser, page)
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert browser.execute_script("return document.querySelectorAll('main details:not([open])').length") == 0
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert browser.execute_script("return document.querySelectorAll('main details:not([open])').length") > 0
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    hidden = browser.execute_script(
+        "return [...document.querySelectorAll('.table')].filter(one => one.scrollHeight > one.clientHeight + 2).length"
+    )
+    assert hidden == 0
+    paper = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"])
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert paper.startswith(b"%PDF") and paper.count(b"/Type /Page\n") > 15  # folded, it would be about ten
