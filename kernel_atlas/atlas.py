@@ -22,8 +22,8 @@ from matplotlib.colors import to_hex
 from kernel_atlas.canvas import FAMILIES, TAPS
 from kernel_atlas.clusters import find_prototypes
 from kernel_atlas.kernels import centre_and_normalise, taps_array
+from kernel_atlas.page import read_script, write_page
 from kernel_atlas.patterns import family_of, templates
-from kernel_atlas.report import write_report
 from kernel_atlas.tables import read_table, shards_of
 
 STEPS = 255  # of a kernel's range
@@ -90,15 +90,15 @@ def write_atlas(
         "models": models,
     }
     pages = Path(template).parent
-    scripts = [(pages / "vendor/echarts.min.js"), *(pages / name for name in SCRIPTS)]
-    write_report(
+    charts = read_script(pages / "vendor/echarts.min.js", pages / "vendor/echarts.LICENSE.txt")
+    write_page(
         output,
         template,
         title=title,
         facts=Markup(json.dumps(facts, allow_nan=False).replace("<", "\\u003c")),  # in a script, a tag would end it
         blocks=blocks,
         style=Markup((pages / "atlas.css").read_text(encoding="utf-8")),
-        scripts=[Markup(path.read_text(encoding="utf-8")) for path in scripts],
+        scripts=[charts, *(Markup((pages / name).read_text(encoding="utf-8")) for name in SCRIPTS)],
     )
 
 

@@ -1,4 +1,4 @@
-"""Write the report: one HTML page that needs nothing beside it, with every number read from the tables."""
+"""What the report says, with every number read from the tables."""
 
 import importlib.metadata
 import json
@@ -13,7 +13,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from kernel_atlas import __version__
-from kernel_atlas.tables import whole
 from kernel_atlas.words import NOTHING, number, percent
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
@@ -98,27 +97,6 @@ def versions() -> dict[str, str]:
     return found | {package: importlib.metadata.version(package) for package in PACKAGES}
 
 
-def read_script(script: str | Path, licence: str | Path) -> Markup:
-    """Somebody else's script to stand in a page, with its licence."""
-    text = Path(script).read_text(encoding="utf-8").replace("<!--", r"<\!--")  # which would hide the end of the script
-    return Markup(f"/*\n{Path(licence).read_text(encoding='utf-8')}*/\n{text}")
-
-
-def write_report(output: str | Path, template: str | Path, **facts: Any) -> None:
-    """Fill the page. Texts are escaped; figures and scripts are the only markup that goes in as it is."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(template).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "number": number}
-    page = environment.get_template(Path(template).name).render(facts)
-    with whole(output) as partial:
-        partial.write_text(page, encoding="utf-8")
-
-
 def collect_facts(
     title: str,
     sheet: pd.DataFrame,
@@ -135,7 +113,7 @@ def collect_facts(
     analysed: pd.DataFrame,
     scripts: Sequence[Markup],
 ) -> dict[str, Any]:
-    """Everything that the page says, for `write_report`.
+    """Everything that the page says, for `write_page`.
 
     Parameters
     ----------

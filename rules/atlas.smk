@@ -19,9 +19,15 @@ rule write_atlas:
             beside(f"kernel_atlas/pages/{name}.js")
             for name in ("vendor/echarts.min", "kernels", "wall", "atlas")
         ],
+        licence=beside("kernel_atlas/pages/vendor/echarts.LICENSE.txt"),
         library=library("write_atlas.py"),
     output:
-        atlas="results/atlas.html",
+        atlas=report(
+            "results/atlas.html",
+            caption="captions/atlas.rst",
+            category="Findings",
+            labels={"page": "atlas", "model": "all", "size": "all"},
+        ),
     log:
         "results/logs/write_atlas.log",
     benchmark:

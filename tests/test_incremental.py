@@ -18,7 +18,8 @@ RANDOM = np.random.default_rng(5)
 
 # Of 3x3 and 5x5: spectrum (2), members, codes, tap sums, projection (8), three of shares (6), k-means (of 3x3: 1).
 FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "state_findings": 1, "write_report": 1}
-ONE_SIZE = {**FROM_SHARES, "sample_kernels": 2, "draw_figure": 15}  # all but two of 3x3
+FROM_ASSIGNMENTS = {**FROM_SHARES, "write_atlas": 1}
+ONE_SIZE = {**FROM_ASSIGNMENTS, "sample_kernels": 2, "draw_figure": 15}  # all but two of 3x3
 ASSIGN = {"assign_kernels": 3, "assign_noise": 1}
 BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE, "draw_figure": 16}  # all but k-means
 
@@ -52,18 +53,18 @@ def fetch_again(project):
 
 
 CHANGES = {
-    "the sheet in another order": (lambda project: make_sheet(project, ROWS[::-1]), FROM_SHARES),
+    "the sheet in another order": (lambda project: make_sheet(project, ROWS[::-1]), FROM_ASSIGNMENTS),
     "a threshold": (lambda project: configure(project, "thresholds: {5x5: 0.15}"), {**ASSIGN, **ONE_SIZE}),
     "a label": (label_by_hand, {"name_clusters": 1, **ASSIGN, **ONE_SIZE}),
     "a colour": (
         lambda project: edit(project, "kernel_atlas/canvas.py", "RdBu", "PuOr"),
-        {"draw_figure": 17, "write_report": 1},
+        {"draw_figure": 17, "write_report": 1, "write_atlas": 1},
     ),
     "the style": (
         lambda project: edit(project, "kernel_atlas/atlas.mplstyle", "labelsize: 7.5", "labelsize: 7"),
         {"draw_figure": 17, "write_report": 1},
     ),
-    "the title": (lambda project: configure(project, "title: Another"), {"write_report": 1}),
+    "the title": (lambda project: configure(project, "title: Another"), {"write_report": 1, "write_atlas": 1}),
     "the seed": (
         lambda project: configure(project, "seed: 1"),
         {"train_autoencoder": 2, "cluster_kmeans": 1, **BOTH_SIZES, "draw_figure": 17},
@@ -84,12 +85,13 @@ CHANGES = {
     "a module, touched": (lambda project: (project / "kernel_atlas/merge.py").touch(), {}),
     "an assignment, deleted": (
         lambda project: (project / "results/assignments/chance.parquet").unlink(),
-        {"assign_kernels": 1, **FROM_SHARES},
+        {"assign_kernels": 1, **FROM_ASSIGNMENTS},
     ),
     "a figure, deleted": (
         lambda project: (project / "results/figures/spectrum_5x5.svg").unlink(),
         {"draw_figure": 1, "write_report": 1},
     ),
+    "the atlas, deleted": (lambda project: (project / "results/atlas.html").unlink(), {"write_atlas": 1}),
     "the report, deleted": (lambda project: (project / "results/report.html").unlink(), {"write_report": 1}),
     "the same weights, fetched again": (fetch_again, {}),
 }
@@ -104,7 +106,7 @@ def test_a_change_plans_exactly_what_it_must(project, change):
 
 def test_a_removed_model_leaves_the_tables_and_nothing_is_read_again(project):
     make_sheet(project, ROWS[:2])
-    assert done(snakemake(project).stdout) == {"collect_inventory": 1, **FROM_SHARES}
+    assert done(snakemake(project).stdout) == {"collect_inventory": 1, **FROM_ASSIGNMENTS}
     assert "chance" not in pd.read_csv(project / "results/statistics/models.csv")["model"].tolist()
 
 
@@ -115,7 +117,7 @@ def test_a_deleted_shard_is_noticed_and_its_model_read_again(project):
         "error: model chance: shards are missing in results/kernels/chance; remove the folder and run again"
     )
     shutil.rmtree(project / "results/kernels/chance")
-    expected = {"extract_kernels": 1, "collect_inventory": 1, "assign_kernels": 1, **FROM_SHARES}
+    expected = {"extract_kernels": 1, "collect_inventory": 1, "assign_kernels": 1, **FROM_ASSIGNMENTS}
     assert done(snakemake(project).stdout) == expected
     pd.testing.assert_frame_equal(pd.read_csv(project / "results/statistics/models.csv"), before)
 

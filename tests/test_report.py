@@ -12,7 +12,8 @@ import pytest
 import yaml
 from conftest import ROOT, snakemake
 
-from kernel_atlas.report import collect_facts, describe_parameters, read_figure, read_script, write_report
+from kernel_atlas.page import read_script, write_page
+from kernel_atlas.report import collect_facts, describe_parameters, read_figure
 from kernel_atlas.statistics import count_analysed
 
 NASTY = '<script>alert("x")</script> & co'
@@ -101,7 +102,7 @@ def page(tmp_path, models):
         analysed=count_analysed(sheet.iloc[:2], inventory, [5, 7]),
         scripts=[read_script(script, vendor / "dataTables.LICENSE.txt") for script in scripts],
     )
-    write_report(tmp_path / "report.html", ROOT / "kernel_atlas/pages/report.html", **facts)
+    write_page(tmp_path / "report.html", ROOT / "kernel_atlas/pages/report.html", **facts)
     return (tmp_path / "report.html").read_text()
 
 

@@ -95,7 +95,7 @@ def test_a_changed_threshold_reruns_assignment_only(project):
     assert set(planned(project)[0]) == ASSIGN
 
 
-LAST = {"summarise_assignments", "draw_figure", "state_findings", "write_report"}
+LAST = {"summarise_assignments", "draw_figure", "state_findings", "write_report", "write_atlas"}
 ASSIGN = {"assign_kernels", "assign_noise", "sample_kernels", *LAST}
 # module: the rules that use it with no other user before them, and all that must run, these and what depends on them
 USERS = {
@@ -105,13 +105,19 @@ USERS = {
     "codes": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
     "autoencoder": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
     "assignments": ({"assign_kernels", "assign_noise"}, ASSIGN),
-    "sheet": ({"summarise_assignments", "draw_figure"}, LAST),
-    "statistics": ({"summarise_assignments"}, LAST),
-    "canvas": ({"draw_figure"}, {"draw_figure", "write_report"}),
+    "sheet": ({"summarise_assignments", "draw_figure", "write_atlas"}, LAST),
+    "statistics": ({"summarise_assignments"}, LAST - {"write_atlas"}),
+    "canvas": ({"draw_figure", "write_atlas"}, {"draw_figure", "write_report", "write_atlas"}),
     "draw": ({"draw_figure"}, {"draw_figure", "write_report"}),
     "findings": ({"state_findings"}, {"state_findings", "write_report"}),
-    "words": ({"draw_figure", "state_findings"}, {"draw_figure", "state_findings", "write_report"}),
+    "words": (
+        {"draw_figure", "state_findings", "write_atlas"},
+        {"draw_figure", "state_findings", "write_report", "write_atlas"},
+    ),
     "report": ({"write_report"}, {"write_report"}),
+    "page": ({"write_report", "write_atlas"}, {"write_report", "write_atlas"}),
+    "atlas": ({"write_atlas"}, {"write_atlas"}),
+    "labelling": (set(), set()),
     "zoo": (set(), set()),
 }
 

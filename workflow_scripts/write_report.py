@@ -7,7 +7,8 @@ import yaml
 
 from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import job_log
-from kernel_atlas.report import collect_facts, read_figure, read_script, write_report
+from kernel_atlas.page import read_script, write_page
+from kernel_atlas.report import collect_facts, read_figure
 from kernel_atlas.sheet import read_sheet
 
 with job_log(snakemake.log[0]):
@@ -34,4 +35,4 @@ with job_log(snakemake.log[0]):
         findings=pd.read_csv(given.findings),
         scripts=[read_script(script, given.licence) for script in given.scripts],
     )
-    write_report(snakemake.output.report, given.template, **facts)
+    write_page(snakemake.output.report, given.template, **facts)
