@@ -142,7 +142,7 @@ def draw_similarity(size: str, threshold: float, models: pd.DataFrame, architect
         f"distance is {np.nanmedian(upper):.2f}; {ends}. Networks with few kernels are apart by chance too."
     )
     if missing:
-        caption += f" Crossed out: {missing} pairs whose distance is not known."
+        caption += f" Pairs whose distance is not known are crossed out: {missing}."
     alt = f"Heat map of the distances between the {size} label shares of {len(names)} networks: {ends}."
     data = matrix.rename_axis("model").reset_index()
     return Drawing(figure, data, "Similarity", caption, alt)
