@@ -448,7 +448,13 @@ def draw_offsets(size: str, threshold: float, offsets: pd.DataFrame, padding: pd
             handles[name] = axes.plot(row.dx, row.dy, ls="", **look)[0]
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="taps to the right", ylabel="taps upwards")
         axes.tick_params(length=2)
-        place = {"loc": "upper center", "bbox_to_anchor": (0.47, -0.12), "ncols": 3, "handletextpad": 0.5}
+        place = {
+            "loc": "upper center",
+            "bbox_to_anchor": (0.47, -0.12),
+            "ncols": 3,
+            "handlelength": 1.4,
+            "handletextpad": 0.5,
+        }
         axes.legend(handles.values(), handles, **place, columnspacing=0.7, fontsize=6.5)
         if not (data["panel"] == panel).any():
             axes.text(0, -0.8 * limit, "the table has no squares or centres by padding", ha="center", color=SOFT)
