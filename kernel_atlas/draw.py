@@ -456,7 +456,7 @@ def draw_codes(
         axes.axhline(floor, color=SOFT, lw=0.5)
         middle = top + (row + 0.62) * pitch
         canvas.text(left - 0.1, middle, cut(model, 44), ha="right", va="center", size=7.5)
-        of_model = f"{(rows['model'] == model).sum():,}, top {percent(highest[model])}"
+        of_model = f"{(rows['model'] == model).sum():,}\ntop {percent(highest[model])}"
         canvas.text(WIDTH - 0.9, middle, of_model, va="center", size=6.5, color=SOFT)
     for cluster in clusters.itertuples():
         if cluster.code_low > 0:

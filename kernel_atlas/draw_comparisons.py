@@ -142,7 +142,7 @@ def draw_similarity(size: str, threshold: float, models: pd.DataFrame, architect
         f"distance is {np.nanmedian(upper):.2f}; {ends}. Networks with few kernels are apart by chance too."
     )
     if missing:
-        caption += f" Crossed out: {missing} pairs whose distance is not known."
+        caption += f" Pairs whose distance is not known are crossed out: {missing}."
     alt = f"Heat map of the distances between the {size} label shares of {len(names)} networks: {ends}."
     data = matrix.rename_axis("model").reset_index()
     return Drawing(figure, data, "Similarity", caption, alt)
@@ -448,7 +448,13 @@ def draw_offsets(size: str, threshold: float, offsets: pd.DataFrame, padding: pd
             handles[name] = axes.plot(row.dx, row.dy, ls="", **look)[0]
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="taps to the right", ylabel="taps upwards")
         axes.tick_params(length=2)
-        place = {"loc": "upper center", "bbox_to_anchor": (0.47, -0.12), "ncols": 3, "handletextpad": 0.5}
+        place = {
+            "loc": "upper center",
+            "bbox_to_anchor": (0.47, -0.12),
+            "ncols": 3,
+            "handlelength": 1.4,
+            "handletextpad": 0.5,
+        }
         axes.legend(handles.values(), handles, **place, columnspacing=0.7, fontsize=6.5)
         if not (data["panel"] == panel).any():
             axes.text(0, -0.8 * limit, "the table has no squares or centres by padding", ha="center", color=SOFT)

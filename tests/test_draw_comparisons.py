@@ -138,6 +138,15 @@ def test_networks_without_distances_are_not_alike():
     assert silent not in drawn("similarity", tables).data.to_numpy()
 
 
+def test_a_pair_without_a_distance_is_missing_and_not_equal():
+    tables = make_tables(models=6)
+    here = tables["architectures"].query("size == @SIZE").index[0]
+    tables["architectures"].loc[here, "jensen_shannon"] = np.nan
+    drawing = drawn("similarity", tables)
+    assert drawing.data.drop(columns="model").isna().to_numpy().sum() == 2
+    assert "are crossed out: 1." in drawing.caption and "nan" not in drawing.caption
+
+
 def test_accuracy_has_shares_and_the_images_of_the_data_sets():
     tables = make_tables(models=14)
     drawing = drawn("accuracy", tables)
