@@ -317,7 +317,7 @@ async function show() {
   get("found").textContent = state.search ? `${models.length} of ${all.length} models` : "";
   const scheme = colourOf("--page"), map = String([scheme, state.size, state.search, state.left, state.right]);
   panels[1].box.hidden = !state.right;
-  get("compare").setAttribute("aria-pressed", String(!!state.right));
+  get("compare").textContent = state.right ? "Show one model" : "Compare with another model";
   const found = new Array(facts.labels.length).fill(0);
   for (const panel of panels.filter(({ box }) => !box.hidden)) {
     (await showWall(panel, kernels, models)).forEach((count, label) => { found[label] += count; });
