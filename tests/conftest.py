@@ -148,6 +148,17 @@ def tested(finished, tmp_path_factory) -> Path:
     return project
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A real browser; `downloads` is the folder of what it keeps."""
+    from browser import open_browser
+
+    folder = tmp_path_factory.mktemp("downloads")
+    with open_browser(folder) as driver:
+        driver.downloads = folder
+        yield driver
+
+
 @pytest.fixture
 def project(finished, tmp_path) -> Path:
     """A copy of the finished project that a test may change."""

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from browser import complaints, open_browser, photograph, show
+from browser import complaints, photograph, show
 from conftest import ROOT
 from numpy.testing import assert_allclose
 from PIL import Image
@@ -133,33 +133,25 @@ def test_kernels_without_autoencoder_are_there_and_damaged_ones_are_dead(tmp_pat
 # ---- in a browser
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("downloads")
-    with open_browser(folder) as opened:
-        opened.downloads = folder
-        yield opened
-
-
 @pytest.fixture
-def page(tested, driver):
+def page(tested, browser):
     """The atlas of the run, opened; nothing is asked of the network and nothing is wrong on the console."""
-    visit(driver, tested / "results/atlas.html")
+    visit(browser, tested / "results/atlas.html")
     yield tested
-    assert complaints(driver) == []
+    assert complaints(browser) == []
 
 
-def visit(driver, path, fragment="", **how):
-    show(driver, path, fragment=fragment, **how)
-    settle(driver)
+def visit(browser, path, fragment="", **how):
+    show(browser, path, fragment=fragment, **how)
+    settle(browser)
 
 
-def settle(driver):
+def settle(browser):
     """Wait until what was asked for is shown."""
     marks = "return performance.getEntriesByName('shown').length"
     seen = -1
     for _ in range(100):
-        now = driver.execute_script(marks)
+        now = browser.execute_script(marks)
         if now == seen and now:
             return
         seen = now
@@ -167,19 +159,19 @@ def settle(driver):
     raise AssertionError("the page does not come to rest")
 
 
-def set_range(driver, name, value):
+def set_range(browser, name, value):
     script = "const one = document.getElementById(arguments[0]); one.value = arguments[1]; "
-    driver.execute_script(script + "one.dispatchEvent(new Event('input'))", name, str(value))
-    settle(driver)
+    browser.execute_script(script + "one.dispatchEvent(new Event('input'))", name, str(value))
+    settle(browser)
 
 
-def shown(driver, side="left"):
-    words = driver.find_element(By.CSS_SELECTOR, f"#{side} .count").text
+def shown(browser, side="left"):
+    words = browser.find_element(By.CSS_SELECTOR, f"#{side} .count").text
     return int(words.split(" of ")[0].replace(",", ""))
 
 
-def address(driver):
-    return driver.execute_script("return Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
+def address(browser):
+    return browser.execute_script("return Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
 
 
 def numbers(project, model, side):
@@ -187,128 +179,128 @@ def numbers(project, model, side):
     return table[table["kh"] == side]
 
 
-def chosen(driver):
-    terms = driver.find_elements(By.CSS_SELECTOR, "#facts dt"), driver.find_elements(By.CSS_SELECTOR, "#facts dd")
+def chosen(browser):
+    terms = browser.find_elements(By.CSS_SELECTOR, "#facts dt"), browser.find_elements(By.CSS_SELECTOR, "#facts dd")
     return {name.text: text.text for name, text in zip(*terms, strict=True)}
 
 
-def choose(driver, name, value, side="left"):
-    Select(driver.find_element(By.CSS_SELECTOR, f"#{side} .{name}")).select_by_value(value)
-    settle(driver)
+def choose(browser, name, value, side="left"):
+    Select(browser.find_element(By.CSS_SELECTOR, f"#{side} .{name}")).select_by_value(value)
+    settle(browser)
 
 
-def test_labels_and_dissimilarity_filter_and_the_address_keeps_it(page, driver):
-    Select(driver.find_element(By.ID, "size")).select_by_value("5x5")
-    settle(driver)
-    choose(driver, "model", "beta")
+def test_labels_and_dissimilarity_filter_and_the_address_keeps_it(page, browser):
+    Select(browser.find_element(By.ID, "size")).select_by_value("5x5")
+    settle(browser)
+    choose(browser, "model", "beta")
     table = numbers(page, "beta", 5)
-    assert shown(driver) == len(table)
-    driver.find_element(By.CSS_SELECTOR, "#labels input[value=other]").click()
-    settle(driver)
-    assert shown(driver) == (table["label"] != "other").sum()
-    set_range(driver, "most", 0.1)
+    assert shown(browser) == len(table)
+    browser.find_element(By.CSS_SELECTOR, "#labels input[value=other]").click()
+    settle(browser)
+    assert shown(browser) == (table["label"] != "other").sum()
+    set_range(browser, "most", 0.1)
     left = (table["label"] != "other") & (np.rint(table["dissimilarity"] / 2 * 65534) <= 0.05 * 65534)
-    assert 0 < shown(driver) == left.sum() < (table["label"] != "other").sum()
-    told = address(driver)
+    assert 0 < shown(browser) == left.sum() < (table["label"] != "other").sum()
+    told = address(browser)
     assert told == {"left": "beta", "off": "other", "most": "0.1"}  # 5x5 has most kernels: it is what is shown first
-    visit(driver, page / "results/atlas.html", driver.execute_script("return location.hash"))
-    assert shown(driver) == left.sum() and address(driver) == told
-    driver.find_element(By.ID, "reset").click()
-    settle(driver)
-    assert shown(driver) == len(table)
+    visit(browser, page / "results/atlas.html", browser.execute_script("return location.hash"))
+    assert shown(browser) == left.sum() and address(browser) == told
+    browser.find_element(By.ID, "reset").click()
+    settle(browser)
+    assert shown(browser) == len(table)
 
 
-def test_a_clicked_kernel_is_the_one_of_the_tables(page, driver):
-    Select(driver.find_element(By.ID, "order")).select_by_value("dissimilarity")
-    settle(driver)
-    choose(driver, "model", "alpha")
-    size = driver.find_element(By.ID, "size").get_attribute("value")
+def test_a_clicked_kernel_is_the_one_of_the_tables(page, browser):
+    Select(browser.find_element(By.ID, "order")).select_by_value("dissimilarity")
+    settle(browser)
+    choose(browser, "model", "alpha")
+    size = browser.find_element(By.ID, "size").get_attribute("value")
     table = numbers(page, "alpha", int(size[0])).sort_values("dissimilarity")
-    wall = driver.find_element(By.CSS_SELECTOR, "#left .wall")
+    wall = browser.find_element(By.CSS_SELECTOR, "#left .wall")
     corner = -wall.size["width"] // 2 + 12, -wall.size["height"] // 2 + 12
-    ActionChains(driver).move_to_element_with_offset(wall, *corner).perform()
-    tip = driver.find_element(By.ID, "tip")
+    ActionChains(browser).move_to_element_with_offset(wall, *corner).perform()
+    tip = browser.find_element(By.ID, "tip")
     best = table.iloc[0]
     assert best["label"] in tip.text and len(tip.find_elements(By.CSS_SELECTOR, ".taps td")) == int(size[0]) ** 2
-    ActionChains(driver).click().perform()
-    settle(driver)
-    told = chosen(driver)
+    ActionChains(browser).click().perform()
+    settle(browser)
+    told = chosen(browser)
     assert (told["Model"], told["Label"], told["Channel"]) == ("alpha", best["label"], str(best["channel"]))
     assert abs(float(told["Code"]) - best["code"]) < 1e-3
     assert abs(float(told["Dissimilarity"]) - best["dissimilarity"]) < 1e-3
     assert "cosine" in told["Best template"]
     wall.send_keys(Keys.ARROW_RIGHT)
-    settle(driver)
+    settle(browser)
     second = table.iloc[1]
-    assert address(driver)["kernel"] == f"alpha/{second['layer_index']}/{second['channel']}"
-    link = driver.find_element(By.ID, "permalink").get_attribute("href")
-    visit(driver, page / "results/atlas.html", link[link.index("#") :])
-    assert chosen(driver)["Channel"] == str(second["channel"])
-    canvases = driver.find_elements(By.CSS_SELECTOR, "#kernel canvas")
+    assert address(browser)["kernel"] == f"alpha/{second['layer_index']}/{second['channel']}"
+    link = browser.find_element(By.ID, "permalink").get_attribute("href")
+    visit(browser, page / "results/atlas.html", link[link.index("#") :])
+    assert chosen(browser)["Channel"] == str(second["channel"])
+    canvases = browser.find_elements(By.CSS_SELECTOR, "#kernel canvas")
     assert [canvas.get_attribute("width") for canvas in canvases] == [size[0]] * 3
 
 
-def test_two_models_side_by_side_share_the_filters(page, driver):
-    choose(driver, "model", "alpha")
-    driver.find_element(By.ID, "compare").click()
-    settle(driver)
-    assert address(driver)["right"] == "beta"
-    choose(driver, "layer", "1", "right")
-    assert shown(driver, "right") == 90
-    driver.find_element(By.CSS_SELECTOR, "#labels input[value=other]").click()
-    settle(driver)
-    side = int(driver.find_element(By.ID, "size").get_attribute("value")[0])
+def test_two_models_side_by_side_share_the_filters(page, browser):
+    choose(browser, "model", "alpha")
+    browser.find_element(By.ID, "compare").click()
+    settle(browser)
+    assert address(browser)["right"] == "beta"
+    choose(browser, "layer", "1", "right")
+    assert shown(browser, "right") == 90
+    browser.find_element(By.CSS_SELECTOR, "#labels input[value=other]").click()
+    settle(browser)
+    side = int(browser.find_element(By.ID, "size").get_attribute("value")[0])
     alpha = numbers(page, "alpha", side)
     beta = numbers(page, "beta", side).query("layer_index == 1")
-    assert shown(driver) == (alpha["label"] != "other").sum()
-    assert shown(driver, "right") == (beta["label"] != "other").sum()
-    driver.find_element(By.ID, "compare").click()
-    settle(driver)
-    assert "right" not in address(driver)
+    assert shown(browser) == (alpha["label"] != "other").sum()
+    assert shown(browser, "right") == (beta["label"] != "other").sum()
+    browser.find_element(By.ID, "compare").click()
+    settle(browser)
+    assert "right" not in address(browser)
 
 
-def test_a_click_on_the_map_shows_the_layer(page, driver):
-    box = driver.find_element(By.CSS_SELECTOR, "#map canvas")
-    ActionChains(driver).move_to_element_with_offset(box, 0, -box.size["height"] // 2 + 14).click().perform()
-    settle(driver)
-    model, layer = address(driver)["left"].split("/")
-    assert model == "alpha" and shown(driver) == 90  # the uppermost row is the first model
+def test_a_click_on_the_map_shows_the_layer(page, browser):
+    box = browser.find_element(By.CSS_SELECTOR, "#map canvas")
+    ActionChains(browser).move_to_element_with_offset(box, 0, -box.size["height"] // 2 + 14).click().perform()
+    settle(browser)
+    model, layer = address(browser)["left"].split("/")
+    assert model == "alpha" and shown(browser) == 90  # the uppermost row is the first model
     assert (
-        Select(driver.find_element(By.CSS_SELECTOR, "#left .layer")).first_selected_option.get_attribute("value")
+        Select(browser.find_element(By.CSS_SELECTOR, "#left .layer")).first_selected_option.get_attribute("value")
         == layer
     )
 
 
-def test_search_finds_models(page, driver):
-    choose(driver, "model", "")
-    driver.find_element(By.ID, "search").send_keys("ET")
-    settle(driver)
-    options = [option.text for option in Select(driver.find_element(By.CSS_SELECTOR, "#left .model")).options]
-    assert options[1:] == ["beta"] and "1 of" in driver.find_element(By.ID, "found").text
+def test_search_finds_models(page, browser):
+    choose(browser, "model", "")
+    browser.find_element(By.ID, "search").send_keys("ET")
+    settle(browser)
+    options = [option.text for option in Select(browser.find_element(By.CSS_SELECTOR, "#left .model")).options]
+    assert options[1:] == ["beta"] and "1 of" in browser.find_element(By.ID, "found").text
 
 
-def test_the_code_draws_what_the_decoder_does(page, driver):
+def test_the_code_draws_what_the_decoder_does(page, browser):
     clusters = pd.read_csv(page / "results/autoencoder/5x5/clusters.tsv", sep="\t")
-    visit(driver, page / "results/atlas.html", "#size=5x5")
+    visit(browser, page / "results/atlas.html", "#size=5x5")
     for row in clusters.itertuples():
-        set_range(driver, "code", round((row.code_low + row.code_high) / 2 / 0.005) * 0.005)
-        assert row.label.replace("-", " ") in driver.find_element(By.ID, "decoded-words").text
+        set_range(browser, "code", round((row.code_low + row.code_high) / 2 / 0.005) * 0.005)
+        assert row.label.replace("-", " ") in browser.find_element(By.ID, "decoded-words").text
 
 
-def downloaded(driver, ending):
-    path = WebDriverWait(driver, 10).until(lambda _: next(iter(driver.downloads.glob(f"*.{ending}")), None))
-    WebDriverWait(driver, 10).until(lambda _: path.stat().st_size > 0)
+def downloaded(browser, ending):
+    path = WebDriverWait(browser, 10).until(lambda _: next(iter(browser.downloads.glob(f"*.{ending}")), None))
+    WebDriverWait(browser, 10).until(lambda _: path.stat().st_size > 0)
     return path
 
 
-def test_a_selection_is_kept_as_csv_and_png(page, driver):
-    visit(driver, page / "results/atlas.html", "#size=5x5&left=alpha&off=other")
+def test_a_selection_is_kept_as_csv_and_png(page, browser):
+    visit(browser, page / "results/atlas.html", "#size=5x5&left=alpha&off=other")
     for kind in ("csv", "png"):
-        driver.find_element(By.CSS_SELECTOR, f"#left .{kind}").click()
-    with downloaded(driver, "csv").open() as file:
+        browser.find_element(By.CSS_SELECTOR, f"#left .{kind}").click()
+    with downloaded(browser, "csv").open() as file:
         rows = pd.DataFrame(list(csv.DictReader(file)))
     table = numbers(page, "alpha", 5).query("label != 'other'").sort_values("code")
-    assert len(rows) == len(table) == shown(driver)
+    assert len(rows) == len(table) == shown(browser)
     assert sorted(
         zip(rows["layer_index"].astype(int), rows["channel"].astype(int), rows["label"], strict=True)
     ) == sorted(zip(table["layer_index"], table["channel"], table["label"], strict=True))
@@ -316,25 +308,25 @@ def test_a_selection_is_kept_as_csv_and_png(page, driver):
     for row in rows.head(5).itertuples():
         taps = raw[int(row.layer_index), int(row.channel)]
         assert_allclose(np.array(row.taps.split(), float), taps, atol=0.01 * np.ptp(taps))
-    with Image.open(downloaded(driver, "png")) as image:
+    with Image.open(downloaded(browser, "png")) as image:
         assert min(image.size) > 200
 
 
 @pytest.mark.parametrize("width", [320, 1920])
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_and_can_be_read(tested, driver, width, dark):
-    visit(driver, tested / "results/atlas.html", width=width, dark=dark)
-    photograph(driver, f"atlas_{width}_{'dark' if dark else 'light'}")
-    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
-    for element in driver.find_elements(By.CSS_SELECTOR, "h1, p, legend, label, a, button, select, figcaption"):
+def test_it_fits_and_can_be_read(tested, browser, width, dark):
+    visit(browser, tested / "results/atlas.html", width=width, dark=dark)
+    photograph(browser, f"atlas_{width}_{'dark' if dark else 'light'}")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    for element in browser.find_elements(By.CSS_SELECTOR, "h1, p, legend, label, a, button, select, figcaption"):
         if element.is_displayed():
-            assert contrast(driver, element) >= 4.5, element.text
+            assert contrast(browser, element) >= 4.5, element.text
     unnamed = "return [...document.querySelectorAll('input, select, button')].filter((one) => "
-    assert driver.execute_script(unnamed + "!one.labels?.length && !one.textContent.trim()).length") == 0
-    assert complaints(driver) == []
+    assert browser.execute_script(unnamed + "!one.labels?.length && !one.textContent.trim()).length") == 0
+    assert complaints(browser) == []
 
 
-def contrast(driver, element):
+def contrast(browser, element):
     """WCAG 2: the ratio of the luminances of an element's text and of what lies behind it."""
     script = """let one = arguments[0], behind = "rgba(0, 0, 0, 0)";
     const ink = getComputedStyle(one).color;
@@ -342,15 +334,15 @@ def contrast(driver, element):
       behind = getComputedStyle(one).backgroundColor;
     return [ink, behind]"""
     light = []
-    for colour in driver.execute_script(script, element):
+    for colour in browser.execute_script(script, element):
         parts = np.array(re.findall(r"[\d.]+", colour)[:3], float) / 255
         linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
         light.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
     return max(light) / min(light)
 
 
-def test_names_are_never_code(driver, tmp_path):
-    visit(driver, write_small(tmp_path), "#kernel=net/0/3")
-    assert driver.title.startswith(NASTY) and not driver.find_elements(By.CSS_SELECTOR, "img")
-    assert NASTY in chosen(driver)["Layer"] and chosen(driver)["Code"] == "\N{EN DASH}"
-    assert complaints(driver) == []
+def test_names_are_never_code(browser, tmp_path):
+    visit(browser, write_small(tmp_path), "#kernel=net/0/3")
+    assert browser.title.startswith(NASTY) and not browser.find_elements(By.CSS_SELECTOR, "img")
+    assert NASTY in chosen(browser)["Layer"] and chosen(browser)["Code"] == "\N{EN DASH}"
+    assert complaints(browser) == []

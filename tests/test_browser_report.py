@@ -5,7 +5,7 @@ import time
 
 import pandas as pd
 import pytest
-from browser import complaints, open_browser, show
+from browser import complaints, photograph, show
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -16,14 +16,6 @@ MODELS = "#table-models"
 @pytest.fixture(scope="module")
 def page(tested):
     return tested / "results/report.html"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    downloads = tmp_path_factory.mktemp("downloads")
-    with open_browser(downloads) as driver:
-        driver.downloads = downloads
-        yield driver
 
 
 def first_column(browser, table: str) -> list[str]:
@@ -49,9 +41,11 @@ def test_nothing_is_asked_of_a_network_and_nothing_complained_of(browser, page):
         assert complaints(browser) == []
 
 
+@pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [320, 768, 1920])
-def test_the_page_is_as_wide_as_the_window(browser, page, width):
-    show(browser, page, width=width)
+def test_the_page_is_as_wide_as_the_window(browser, page, width, dark):
+    show(browser, page, width=width, dark=dark)
+    photograph(browser, f"report_{width}_{'dark' if dark else 'light'}")
     browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
     assert browser.execute_script("return document.documentElement.scrollWidth") == width
 
