@@ -2,20 +2,21 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from kernel_atlas.canvas import DOTS, FAMILIES, SOFT, STYLE, TAPS, WIDTH, cut, draw_scale, open_canvas, short, wrapped
+from kernel_atlas.canvas import FAMILIES, SOFT, STYLE, TAPS, WIDTH, cut, draw_scale, open_canvas, short, wrapped
 from kernel_atlas.patterns import family_of
 from kernel_atlas.tables import whole
 
 LAYERS = 24  # at most, so that the sheet stays a page
 ROWS = 2  # of kernels, at most, of each layer
 COLUMNS = 38
+SHARP = 200  # dots per inch
 MARGIN, SIDE = 0.15, 0.2  # inches; of a kernel
 STEP = (WIDTH - 2 * MARGIN) / COLUMNS
 HEAD, FOOT, NAME, GAP = 0.74, 0.62, 0.19, 0.09  # inches: above all, below all, of a layer's name, between layers
@@ -32,10 +33,10 @@ def write_sheet(kernels: pd.DataFrame, title: str, path: str | Path) -> None:
     title : str
     path : path
     """
-    with matplotlib.rc_context(STYLE):
+    with style.context(STYLE):
         figure = draw_sheet(kernels, title)
         with whole(path) as partial:
-            figure.savefig(partial, format="png", dpi=DOTS, metadata={"Software": None})
+            figure.savefig(partial, format="png", dpi=SHARP, metadata={"Software": None})
 
 
 def draw_sheet(kernels: pd.DataFrame, title: str) -> Figure:
