@@ -19,6 +19,7 @@ include: "rules/evidence.smk"
 include: "rules/draw.smk"
 include: "rules/report.smk"
 include: "rules/atlas.smk"
+include: "rules/ablation.smk"
 include: "rules/zoo.smk"
 include: "rules/timm.smk"
 
