@@ -334,7 +334,7 @@ class Part(NamedTuple):
 
 
 def find_parts(kernels: pd.DataFrame) -> list[Part]:
-    """All kernels, those of each size, each label of a size that is not rare, and each layer.
+    """All kernels, those of each size, each label of a size that is not rare, all but `other` (`clustered`), each layer.
 
     Parameters
     ----------
@@ -345,9 +345,11 @@ def find_parts(kernels: pd.DataFrame) -> list[Part]:
     for size, rows in kernels.groupby("size"):
         inside = (kernels["size"] == size).to_numpy()
         parts.append(Part(size, "", None, inside))
-        counts = rows["label"].value_counts()
-        for label in sorted(counts.index[counts >= FEWEST_KERNELS]):
-            parts.append(Part(size, label, None, inside & (kernels["label"] == label).to_numpy()))
+        clustered = inside & (kernels["label"] != "other").to_numpy()
+        labels = {label: inside & (kernels["label"] == label).to_numpy() for label in sorted(set(rows["label"]))}
+        for label, chosen in {**labels, "clustered": clustered}.items():
+            if chosen.sum() >= FEWEST_KERNELS:
+                parts.append(Part(size, label, None, chosen))
         for layer in sorted(rows["layer_index"].unique()):
             parts.append(Part(size, "", int(layer), (kernels["layer_index"] == layer).to_numpy()))
     return parts

@@ -96,7 +96,17 @@ def find_ablation(summary: pd.DataFrame) -> list[str]:
         )
         if again:
             said.append(f"The same with the statistics of batch norm estimated again: {again}.")
-        labels = part[(part["label"] != "all") & (part["replacement"] == "random") & part["beyond_low"].notna()]
+        clustered = part[part["label"] == "clustered"]
+        if len(clustered):
+            rows = [row for _, row in clustered.iterrows()]
+            listed = ", ".join(
+                f"{NAMES[row['replacement']]} {_points(row)}"
+                + (f" (others {_points(row, '', 'others')})" if np.isfinite(row["others"]) else "")
+                for row in rows
+            )
+            said.append(f"With only the clustered {size} kernels replaced, or as many others in their place: {listed}.")
+        single = ~part["label"].isin(["all", "clustered", "other"])
+        labels = part[single & (part["replacement"] == "random") & part["beyond_low"].notna()]
         apart = labels[(labels["beyond_low"] > 0) | (labels["beyond_high"] < 0)]
         if len(apart):
             listed = ", ".join(f"{row.label} {_points(row._asdict(), '', 'beyond')}" for row in apart.itertuples())
@@ -144,7 +154,7 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame) -> Drawing:
     named = [(size, label) for size in sizes for label in sorted(labels.loc[labels["size"] == size, "label"].unique())]
     pitch, head = 0.3, 0.75
     middle = head + pitch * (len(rows) + 0.6 * len(sizes))
-    low_head = middle + 0.95
+    low_head = middle + 1.1
     foot = low_head + pitch * 0.8 * (len(named) + 0.9 * len(sizes)) if named else middle
     figure, canvas = open_canvas(foot + 0.5)
     looks = {"": (BLUE, "o", "batch norm as trained"), "_reestimated": (ORANGE, "s", "batch norm estimated again")}
