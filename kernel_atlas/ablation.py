@@ -334,7 +334,7 @@ class Part(NamedTuple):
 
 
 def find_parts(kernels: pd.DataFrame) -> list[Part]:
-    """All kernels, those of each size, each label of a size that is not rare, all but `other` (`clustered`), each layer.
+    """All kernels; of each size all, those of each label that is not rare, all but `other` (`clustered`); each layer.
 
     Parameters
     ----------
