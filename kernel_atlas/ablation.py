@@ -180,23 +180,22 @@ class Bench:
         batches : int, optional
             The first so many; by default all.
         """
-        kept, reestimated = ([None] * len(self.test[:batches]) for _ in range(2))
+        estimates = bool(self.norms and self.train)
+        kept = [None] * len(self.test[:batches])
+        reestimated = kept.copy()
         with self._given_back():
             for draw, changes in enumerate(draws):
                 self._load(changes)
                 mine = range(draw, len(kept), len(draws))
                 for place in mine:
                     kept[place] = self._right(place, "kept")
-                if self.norms and self.train:
+                if estimates:
                     self._reestimate()
                     for place in mine:
                         reestimated[place] = self._right(place, "reestimated")
                     self._load_statistics()
             self._load({})
-        has = bool(self.norms and self.train)
-        return Answers(
-            *(torch.cat(part).cpu().numpy() if part is kept or has else None for part in (kept, reestimated))
-        )
+        return Answers(torch.cat(kept).cpu().numpy(), torch.cat(reestimated).cpu().numpy() if estimates else None)
 
     def draws_of(self, draws: int, batches: int | None = None) -> np.ndarray:
         """Which of so many draws answers each image, int [images]."""
@@ -461,22 +460,17 @@ def ablate(
     table = []
     for row, (name, part, others) in enumerate(rows):
         batches = None if part.is_whole else part_batches
-        chosen, other = found[row, "chosen"], found.get((row, "others"))
-        of_draw = bench.draws_of(draws if other else len(made[name]), batches)
+        chosen, other = found[row, "chosen"], found.get((row, "others"), (None, None))
         about = {"replacement": name, "size": part.size, "label": part.label, "layer_index": part.layer_index}
-        same = np.nan if others is None else _in_layers(kernels, part.chosen, others)
-        about |= {"kernels": int(part.chosen.sum()), "draws": len(made[name]), "images": len(of_draw)}
-        about |= {"others_in_layers": same}
-        baseline = whole if part.is_whole else parts
-        compared = zip(Answers._fields, baseline, chosen, other or (None, None), strict=True)
-        for kind, before, after, instead in compared:
+        about |= {"kernels": int(part.chosen.sum()), "draws": len(made[name]), "images": len(chosen.kept)}
+        about |= {"others_in_layers": np.nan if others is None else _in_layers(kernels, part.chosen, others)}
+        numbers = [bench.draws_of(many, batches) for many in (len(made[name]), draws)]
+        compared = zip(Answers._fields, whole if part.is_whole else parts, chosen, other, strict=True)
+        for kind, *answers in compared:
             end = "" if kind == "kept" else f"_{kind}"
-            about |= {
-                f"{key}{end}": value for key, value in _compare(before, after, instead, of_draw, seed + row).items()
-            }
+            about |= {f"{key}{end}": value for key, value in _compare(*answers, *numbers, seed + row).items()}
         table.append(about | {"images_reestimated": sum(map(len, bench.train)) if bench.norms else 0})
-    frame = pd.DataFrame(table)
-    return frame.astype({"layer_index": "Int64"})
+    return pd.DataFrame(table).astype({"layer_index": "Int64"})
 
 
 def find_kernels(
@@ -540,7 +534,9 @@ def make_tools(
     return tools
 
 
-def set_up(net: nn.Module, convolutions: Mapping[str, nn.Conv2d], images: Images, parts: int, draws: int, device: str):
+def set_up(
+    net: nn.Module, convolutions: Mapping[str, nn.Conv2d], images: Images, parts: int, draws: int, device: str
+) -> tuple[Bench, int]:
     """A `Bench` on a device, and how many of its batches are for single labels and layers.
 
     Parameters
@@ -604,21 +600,30 @@ def _in_layers(kernels: pd.DataFrame, chosen: np.ndarray, others: np.ndarray) ->
 
 
 def _compare(
-    before: np.ndarray | None, after: np.ndarray | None, instead: np.ndarray | None, draws: np.ndarray, seed: int
+    before: np.ndarray | None,
+    after: np.ndarray | None,
+    instead: np.ndarray | None,
+    own_draws: np.ndarray,
+    draws: np.ndarray,
+    seed: int,
 ) -> dict[str, float]:
-    """Accuracies in percent, and differences in points with intervals, of answers bool [images]."""
+    """Accuracies in percent, and differences in points with intervals, of answers bool [images].
+
+    `own_draws` are those of the replacement, int [images]; `draws` those of the other kernels, and so of what is
+    compared with them.
+    """
     cells = dict.fromkeys(["top1", "baseline_top1", "difference", "low", "high"], np.nan)
     cells |= dict.fromkeys(["others", "others_low", "others_high", "beyond", "beyond_low", "beyond_high"], np.nan)
     if after is None:
         return cells
     cells |= {"top1": 100 * after.mean(), "baseline_top1": 100 * before.mean()}
-    pairs = {("difference", "low", "high"): (before, after)}
+    pairs = {("difference", "low", "high"): (before, after, own_draws)}
     if instead is not None:
-        pairs |= {("others", "others_low", "others_high"): (before, instead)}
-        pairs |= {("beyond", "beyond_low", "beyond_high"): (instead, after)}
-    for names, (one, two) in pairs.items():
+        pairs |= {("others", "others_low", "others_high"): (before, instead, draws)}
+        pairs |= {("beyond", "beyond_low", "beyond_high"): (instead, after, draws)}
+    for names, (one, two, number) in pairs.items():
         change = two.astype(int) - one
-        cells |= dict(zip(names, (100 * change.mean(), *paired_interval(change, draws, seed)), strict=True))
+        cells |= dict(zip(names, (100 * change.mean(), *paired_interval(change, number, seed)), strict=True))
     return cells
 
 
