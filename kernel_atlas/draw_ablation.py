@@ -112,7 +112,7 @@ def find_ablation(summary: pd.DataFrame) -> list[str]:
             listed = ", ".join(f"{row.label} {_points(row._asdict(), '', 'beyond')}" for row in apart.itertuples())
             said.append(
                 "Random kernels in place of one label cost more (below 0) or less than in place of as many other "
-                f"{size} kernels: {listed}."
+                f"{size} kernels: {listed} (each at 95 %, so one label in twenty comes by chance)."
             )
         elif len(labels):
             said.append(
@@ -210,7 +210,7 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame) -> Drawing:
         "Change of top-1 accuracy on test images when depthwise kernels are replaced, each by something with its mean "
         "and norm (zero has neither). Small marks are networks, large ones their mean, lines 95 % intervals over "
         "networks (none below five). The other kernels that a label is compared with are drawn at random from the same "
-        f"layers as far as there are enough. {told}"
+        "layers as far as there are enough."
     )
     alt = f"Dot plots of the change of accuracy by replacement and by label. {told}"
     return Drawing(figure, data, "Accuracy with kernels replaced", caption, alt)
