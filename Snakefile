@@ -20,6 +20,7 @@ include: "rules/draw.smk"
 include: "rules/report.smk"
 include: "rules/atlas.smk"
 include: "rules/release.smk"
+include: "rules/ablation.smk"
 include: "rules/zoo.smk"
 include: "rules/timm.smk"
 

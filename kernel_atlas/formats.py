@@ -13,7 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from kernel_atlas import safetensors_header
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.layers import Checkpoint, Choice, Form, Layer
 from kernel_atlas.safetensors_header import Tensor
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_REPEATED = 2**26  # values of a tensor larger than its file: with strides of 0 a single value has any shape
 MAX_PICKLE_BYTES = 16_000_000  # of a refused pickle, searched for the reason; names and shapes take a tenth of it
@@ -81,8 +84,31 @@ _WRAPPERS = (
 )
 
 
-def _read_torch(path: Path, choose: Choice) -> Checkpoint:
-    """A state dict from `torch.save`, of the zip or of the older format, loaded without running code."""
+def read_state(path: Path) -> "dict[str, torch.Tensor]":
+    """All tensors of a checkpoint of safetensors or PyTorch by name, for a network to load; no code is run.
+
+    Raises
+    ------
+    AtlasError
+        It is damaged, holds no state dict or would run code.
+    """
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    with path.open("rb") as file:
+        reader = file_reader(file.read(512))
+    if reader is _read_torch:
+        return _load_torch(path)[0]
+    if reader is not _read_safetensors:
+        raise AtlasError("not a state dict; save the network's state_dict() as safetensors")
+    try:
+        return safetensors.torch.load_file(path)
+    except SafetensorError as error:
+        raise AtlasError(f"damaged ({error}); fetch the file again") from error
+
+
+def _load_torch(path: Path) -> "tuple[dict[str, torch.Tensor], int, str]":
+    """The tensors of a state dict from `torch.save`, the bytes of the file and its hash."""
     import torch  # here: 3 s and 250 MB that only these files pay for
 
     with path.open("rb") as file:
@@ -113,6 +139,14 @@ def _read_torch(path: Path, choose: Choice) -> Checkpoint:
     tensors = {
         str(name).removeprefix("module."): tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)
     }
+    return tensors, file_bytes, sha256
+
+
+def _read_torch(path: Path, choose: Choice) -> Checkpoint:
+    """A state dict from `torch.save`, of the zip or of the older format, loaded without running code."""
+    import torch
+
+    tensors, file_bytes, sha256 = _load_torch(path)
     chosen = choose({name: Form(tuple(tensor.shape)) for name, tensor in tensors.items()})
 
     def layers() -> Iterator[Layer]:

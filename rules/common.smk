@@ -209,6 +209,21 @@ def figure_files(extension):
     ]
 
 
+def of_model(column):
+    """A cell of the sheet for the model of a job, None where it is empty."""
+    return lambda wildcards: MODELS.at[wildcards.model, column]
+
+
+def ablated(pattern):
+    """A file of each model whose kernels are to be replaced: by default those of the zoo that train."""
+    zoo = MODELS["architecture"].fillna("").str.startswith("zoonet_")
+    chosen = config["ablation"]["models"] or models_of("train")
+    return expand(
+        pattern,
+        model=[m for m in chosen if config["ablation"]["models"] or zoo[m]],
+    )
+
+
 def of_net(column):
     """A column of config/zoo.tsv for the net of a job, trained or not."""
     return lambda wildcards: NETS.at[wildcards.net.removesuffix("_init"), column]
@@ -255,6 +270,11 @@ try:
             )
     for path in config["clusters"].values():
         read_clusters(find_file(path))
+    for model in config["ablation"]["models"]:
+        if model not in MODELS.index:
+            raise AtlasError(
+                f"configuration: ablation: models: {model} is not in {SHEET}; add it there"
+            )
     check_schema("results/inventory.parquet")
     # Snakemake does not look into folders. Its jobs on a cluster need not look again.
     for model in MODELS.index if workflow.is_main_process else []:

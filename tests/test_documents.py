@@ -7,7 +7,11 @@ import sys
 import yaml
 from conftest import ROOT
 
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md"), ROOT / "resources/zoo/README.md"]
+DOCUMENTS = [
+    path
+    for folder in (".", "docs", "config", "resources/zoo", "resources/experiments")
+    for path in (ROOT / folder).glob("*.md")
+]
 
 
 def reachable(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:

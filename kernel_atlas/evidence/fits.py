@@ -432,6 +432,29 @@ def fit_kernels(kernels: np.ndarray, device: str = "cpu") -> pd.DataFrame:
     return table
 
 
+def draw_fits(kernels: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """What the best family of `fit_kernels` draws of each kernel.
+
+    Parameters
+    ----------
+    kernels : float32 array [n, taps]
+        Centred unit kernels.
+    device : str
+
+    Returns
+    -------
+    float32 array [n, taps]
+        Centred unit kernels.
+    """
+    fits, signed = _fit_all(torch.from_numpy(np.ascontiguousarray(kernels, np.float32)).to(device))
+    best, drawn = np.abs(signed).argmax(axis=0), np.zeros(kernels.shape, np.float32)
+    axes = coordinates(round(kernels.shape[1] ** 0.5), torch.zeros(0).double())
+    for row, family in enumerate(FAMILIES.values()):
+        taps = evaluate(family, torch.from_numpy(fits[row][best == row]), *axes)[0].numpy()
+        drawn[best == row] = centre_and_normalise(np.sign(signed[row][best == row])[:, None] * taps)
+    return drawn
+
+
 def _fit_all(kernels: Tensor) -> tuple[list[np.ndarray], np.ndarray]:
     """Parameters [n, parameters] of each family, and cosines [families, n] with their sign.
 

@@ -1,0 +1,72 @@
+"""Measure accuracy with kernels replaced: `snakemake ablation --cores N --config images=FOLDER`, not part of the main job.
+
+Inputs: the shards and assignments of a model, the encoders, clusters and spectra, the published master keys, its
+checkpoint, and images: the zoo's in the folder that the configuration names, others as `ablation: images` says.
+Outputs: results/ablation/models/MODEL.csv, all of them as results/ablation/ablation.csv; summary.csv, means over models;
+drop.svg and .pdf, a figure of it, with its data as .csv and its words as .json.
+"""
+
+
+rule ablate_model:
+    input:
+        shards="results/kernels/{model}",
+        assignments="results/assignments/{model}.parquet",
+        encoders=atlas_files("encoder.safetensors"),
+        clusters=atlas_files("clusters.tsv"),
+        spectra=atlas_files("spectrum.parquet"),
+        filters=beside("resources/master_key_filters.csv"),
+        checkpoint=checkpoint_file,
+        library=library("ablate_model.py"),
+    output:
+        table="results/ablation/models/{model}.csv",
+    log:
+        "results/logs/ablate_model/{model}.log",
+    benchmark:
+        "results/benchmarks/ablate_model/{model}.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(8000),
+        runtime=720,
+        gpu=1,
+    params:
+        source=of_model("source"),
+        architecture=of_model("architecture"),
+        folder=os.path.dirname(SHEET),
+        images=config["images"],
+        thresholds=config["thresholds"],
+        options=config["ablation"],
+        seed=config["seed"],
+    message:
+        "Replacing kernels of {wildcards.model}"
+    script:
+        "../workflow_scripts/ablate_model.py"
+
+
+rule ablation:
+    input:
+        models=ablated("results/ablation/models/{model}.csv"),
+        style=beside("kernel_atlas/atlas.mplstyle"),
+        library=library("ablation.py"),
+    output:
+        table="results/ablation/ablation.csv",
+        summary="results/ablation/summary.csv",
+        figure="results/ablation/drop.svg",
+        pdf="results/ablation/drop.pdf",
+        data="results/ablation/drop.csv",
+        words="results/ablation/drop.json",
+    log:
+        "results/logs/ablation.log",
+    benchmark:
+        "results/benchmarks/ablation.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    params:
+        seed=config["seed"],
+    message:
+        "Summing up the accuracy with kernels replaced"
+    script:
+        "../workflow_scripts/ablation.py"

@@ -1,0 +1,25 @@
+"""One model: its kernels, their replacements and images -> accuracies."""
+
+from pathlib import Path
+
+import torch
+
+from kernel_atlas.ablation import ablate, find_kernels, make_tools, set_up
+from kernel_atlas.autoencoder import choose_device
+from kernel_atlas.errors import job_log
+from kernel_atlas.networks import load_images, load_network
+from kernel_atlas.tables import write_csv
+
+with job_log(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    given, params, options = snakemake.input, snakemake.params, snakemake.params.options
+    tools = make_tools(given.encoders, given.clusters, given.spectra, given.filters, params.thresholds)
+    network = load_network(params.source, Path(params.folder), params.architecture)
+    convolutions, kernels, taps = find_kernels(given.shards, given.assignments, network.net)
+    numbers = options["test_images"], options["train_images"]
+    images = load_images(network, Path(params.images), options["images"], *numbers, params.seed)
+    device, draws = choose_device(snakemake.resources.get("gpu", 0)), options["draws"]
+    bench, batches = set_up(network.net, convolutions, images, options["part_images"], draws, device)
+    table = ablate(bench, kernels, taps, tools, draws, batches, params.seed)
+    table.insert(0, "model", snakemake.wildcards.model)
+    write_csv(table, snakemake.output.table, float_format="%.6g")
