@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from conftest import PATTERNS, ROOT, SMALL, copy_project, snakemake
+from matplotlib import style
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from test_draw import texts_of
@@ -505,10 +506,8 @@ def test_numbers_of_the_findings_are_cells(models):
 
 @pytest.mark.parametrize("models", [1, 6])
 def test_words_stay_inside_and_apart(models):
-    import matplotlib
-
     table = make_table(models)
-    with matplotlib.rc_context(STYLE):
+    with style.context(STYLE):
         drawing = draw_ablation(table, summarise_ablation(table, 0))
     page, boxes = drawing.figure.bbox, texts_of(drawing)
     for text, box in boxes.items():
