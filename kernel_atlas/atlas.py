@@ -197,11 +197,12 @@ def _columns(
         cosines = centre_and_normalise(raw.astype(np.float32)) @ templates(round(raw.shape[1] ** 0.5)).taps.T
         template, cosine = cosines.argmax(axis=1).astype(np.uint16), cosines.max(axis=1)
     channels = shard["channel"].to_numpy()
-    fit, fit_cosine = np.zeros(count, np.uint16), np.full(count, np.nan)
+    fit, fit_cosine, explained = np.zeros(count, np.uint16), np.full(count, np.nan), np.zeros(count, np.uint8)
     if fits is not None:
         rows = np.searchsorted(channels, fits["channel"])
         fit_cosine[rows] = fits["cosine"]
         fit[rows] = fits["label"].map(places)
+        explained[rows] = fits["explained"]
     return {
         "low": low,
         "step": step,
@@ -213,6 +214,7 @@ def _columns(
         "fit": fit,
         "cosine": _steps(cosine, COARSE, np.uint8),
         "fit_cosine": _steps(fit_cosine, COARSE, np.uint8),
+        "explained": explained,
         "taps": taps,
     }
 

@@ -81,7 +81,7 @@ def draw(name: str, size: str, threshold: float, tables: Mapping[str, pd.DataFra
 
 
 def write(drawing: Drawing, svg: str | Path, pdf: str | Path, data: str | Path, words: str | Path) -> None:
-    """Write the figure as SVG and PDF, the data as CSV and the words as JSON; equal drawings give equal bytes."""
+    """Write the figure as SVG and PDF, the data as CSV and the words as JSON; of equal bytes each time, but for PDF."""
     # ids start from the name of the file: they repeat from run to run, and differ between figures on one page
     with style.context([STYLE, {"svg.hashsalt": Path(svg).stem}]):
         picture = io.StringIO()
@@ -89,8 +89,10 @@ def write(drawing: Drawing, svg: str | Path, pdf: str | Path, data: str | Path, 
         with whole(svg) as partial:
             partial.write_text(lighten(picture.getvalue()), encoding="utf-8")
         undated = {"CreationDate": None, "Creator": None, "Producer": None}
+        paper = io.BytesIO()  # as what is wrong with the disk is then what the error says
+        drawing.figure.savefig(paper, format="pdf", dpi=DOTS["pdf"], metadata=undated)
         with whole(pdf) as partial:
-            drawing.figure.savefig(partial, format="pdf", dpi=DOTS["pdf"], metadata=undated)
+            partial.write_bytes(paper.getvalue())
     write_csv(drawing.data, data, float_format="%.6g")
     text = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
     with whole(words) as partial:

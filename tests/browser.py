@@ -32,7 +32,8 @@ def open_browser(downloads: Path) -> Iterator[webdriver.Chrome]:
     options.binary_location = shutil.which("chromium")
     for argument in QUIET:
         options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    several = {"profile.default_content_setting_values.automatic_downloads": 1}  # of one page, without asking
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads), **several})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     try:

@@ -95,6 +95,7 @@ def test_fits_are_those_of_the_evidence(tested):
                 fit = fits.loc[model["model"], index[row], columns["channel"][row]]
                 assert facts["labels"][columns["fit"][row]]["label"] == fit["label"]
                 assert abs(columns["fit_cosine"][row] / 254 - fit["cosine"]) < 0.003
+                assert columns["explained"][row] == fit["explained"]
                 named += 1
     assert named == len(fits) > 0
 
@@ -205,9 +206,24 @@ def test_labels_and_dissimilarity_filter_and_the_address_keeps_it(page, browser)
     assert told == {"left": "beta", "off": "other", "most": "0.1"}  # 5x5 has most kernels: it is what is shown first
     visit(browser, page / "results/atlas.html", browser.execute_script("return location.hash"))
     assert shown(browser) == left.sum() and address(browser) == told
+    browser.find_element(By.ID, "hide").click()
+    settle(browser)
+    assert shown(browser) == 0
+    box = browser.find_element(By.CSS_SELECTOR, "#labels input[value=other]")
+    box.send_keys(Keys.SPACE)
+    settle(browser)
+    assert browser.switch_to.active_element == box
     browser.find_element(By.ID, "reset").click()
     settle(browser)
     assert shown(browser) == len(table)
+
+
+def test_an_address_that_is_wrong_shows_what_it_can(page, browser):
+    visit(browser, page / "results/atlas.html", "#left=nope&most=abc&order=foo&size=99x99")
+    words = browser.find_element(By.CSS_SELECTOR, "#left .count").text
+    assert words == "no 5x5 kernels in nope: choose another model"
+    visit(browser, page / "results/atlas.html", "#left=alpha&most=abc&order=foo&size=99x99")
+    assert shown(browser) == len(numbers(page, "alpha", 5))
 
 
 def test_a_clicked_kernel_is_the_one_of_the_tables(page, browser):
@@ -284,7 +300,7 @@ def test_the_code_draws_what_the_decoder_does(page, browser):
     visit(browser, page / "results/atlas.html", "#size=5x5")
     for row in clusters.itertuples():
         set_range(browser, "code", round((row.code_low + row.code_high) / 2 / 0.005) * 0.005)
-        assert row.label.replace("-", " ") in browser.find_element(By.ID, "decoded-words").text
+        assert row.label in browser.find_element(By.ID, "decoded-words").text
 
 
 def downloaded(browser, ending):
@@ -307,7 +323,7 @@ def test_a_selection_is_kept_as_csv_and_png(page, browser):
     raw = shards(page, "alpha").query("kh == 5").set_index(["layer_index", "channel"])["weight"]
     for row in rows.head(5).itertuples():
         taps = raw[int(row.layer_index), int(row.channel)]
-        assert_allclose(np.array(row.taps.split(), float), taps, atol=0.01 * np.ptp(taps))
+        assert_allclose(np.array(row.taps_8bit.split(), float), taps, atol=0.01 * np.ptp(taps))
     with Image.open(downloaded(browser, "png")) as image:
         assert min(image.size) > 200
 

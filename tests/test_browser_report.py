@@ -1,7 +1,6 @@
 """The report in a real browser, from disk: no request, tables that sort, wide and narrow, light, dark and on paper."""
 
 import base64
-import time
 
 import pandas as pd
 import pytest
@@ -28,11 +27,7 @@ def sorted_as(browser, table: str, names: list[str]) -> bool:
 
 
 def downloaded(browser, name: str) -> pd.DataFrame:
-    path = browser.downloads / name
-    deadline = time.time() + 20
-    while not path.exists() and time.time() < deadline:
-        time.sleep(0.1)
-    return pd.read_csv(path)
+    return pd.read_csv(browser.downloads / name)
 
 
 def test_nothing_is_asked_of_a_network_and_nothing_complained_of(browser, page):
@@ -73,6 +68,9 @@ def test_a_download_has_the_numbers_of_the_results(browser, page):
         button = browser.find_element(By.XPATH, f"//button[@aria-controls='table-{table}']")
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
         button.click()
+        WebDriverWait(browser, 20).until(
+            lambda _, table=table: (browser.downloads / f"kernel-atlas-{table}.csv").exists()
+        )
     models = pd.read_csv(page.parent / "statistics/models.csv").query("size == '5x5'").set_index("model")
     found = downloaded(browser, "kernel-atlas-models.csv").set_index("model").loc[models.index]
     for name, values in {

@@ -19,9 +19,11 @@ function readAddress() {
   const told = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   state = { ...START, ...told };
   if (!sizes.has(state.size)) state.size = START.size;
-  state.most = Math.min(2, Math.max(0, Number(state.most) || 0));
-  state.side = Math.min(96, Math.max(8, Number(state.side) || START.side));
+  const within = (name, low, high) => (isNaN(state[name]) ? START[name] : Math.min(high, Math.max(low, Number(state[name]))));
+  state.most = within("most", 0, 2);
+  state.side = within("side", 8, 96);
   state.dead = String(state.dead) !== "false";
+  if (![...get("order").options].some((one) => one.value === state.order)) state.order = START.order;
   if (!("left" in told)) state.left = now().layers[0]?.model ?? "";
 }
 
@@ -46,7 +48,6 @@ const placeOf = (text) => {
 
 const fixed = (value, digits = 3) => (value === null ? "–" : value.toFixed(digits));
 const counted = (value) => value.toLocaleString("en");
-const compass = (label) => label.replaceAll("-", " ");
 
 function describe(one) { // pairs of a name and a text
   return [
@@ -57,7 +58,7 @@ function describe(one) { // pairs of a name and a text
     ["Code", fixed(one.code)],
     ["Dissimilarity", fixed(one.dissimilarity)],
     ["Best template", one.template ? `${one.template} (cosine ${fixed(one.template_cosine, 2)})` : "–"],
-    ["Fit", one.fit ? `${one.fit} (cosine ${fixed(one.fit_cosine, 2)})` : "not fitted"],
+    ["Fit", one.fit ? `${one.fit} (cosine ${fixed(one.fit_cosine, 2)}${one.explained ? "" : ", no more than noise"})` : "not fitted"],
   ];
 }
 
@@ -95,8 +96,8 @@ const panels = ["left", "right"].map((side) => {
   panel.wall = new Wall(part(".wall"), palette, { hover: tell, pick });
   panel.model.addEventListener("change", () => change({ [side]: panel.model.value }));
   panel.layer.addEventListener("change", () => change({ [side]: `${panel.model.value}/${panel.layer.value}` }));
-  part(".csv").addEventListener("click", () => keep(tableText(panel), "text/csv", "csv"));
-  part(".png").addEventListener("click", async () => keep(await panel.wall.picture(PICTURE), "image/png", "png"));
+  part(".csv").addEventListener("click", () => keep(tableText(panel), panel, "csv"));
+  part(".png").addEventListener("click", async () => keep(await panel.wall.picture(PICTURE), panel, "png"));
   return panel;
 });
 
@@ -131,7 +132,8 @@ async function showWall(panel, kernels, models) {
   await kernels.load(begin, end);
   const hidden = new Set(state.off.split(",").filter(Boolean));
   const { kernels: shown, found } = kernels.select(begin, end, { ...state, hidden });
-  panel.count.textContent = `${counted(shown.length)} of ${counted(end - begin)} kernels`;
+  panel.count.textContent = end > begin ? `${counted(shown.length)} of ${counted(end - begin)} kernels`
+    : `no ${state.size} kernels in ${state[panel.side]}: choose another model`;
   const same = String(shown.length && [state.size, state[panel.side], state.off, state.most, state.dead, state.order, state.side]);
   if (panel.same !== same) panel.wall.show(kernels, shown, state.side); // or else a click would scroll to the top
   panel.same = same;
@@ -140,7 +142,7 @@ async function showWall(panel, kernels, models) {
 
 function tableText(panel) {
   const names = ["model", "layer_index", "layer", "channel", "size", "label", "code", "dissimilarity", "template",
-    "template_cosine", "fit", "fit_cosine"];
+    "template_cosine", "fit", "fit_cosine", "explained"];
   const quoted = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
   const lines = Array.from(panel.wall.shown, (kernel) => {
     const one = now().facts(kernel);
@@ -148,11 +150,12 @@ function tableText(panel) {
       ? one[name].toFixed(5) : String(one[name] ?? "")));
     return [...cells, now().values(kernel).map((value) => value.toPrecision(4)).join(" ")].join(",");
   });
-  return new Blob([[...names, "taps"].join(","), "\n", lines.join("\n"), "\n"]);
+  return new Blob([[...names, "taps_8bit"].join(","), "\n", lines.join("\n"), "\n"]);
 }
 
-function keep(data, type, ending) {
-  const link = element("a", undefined, { href: URL.createObjectURL(data), download: `kernels_${state.size}.${ending}` });
+function keep(data, panel, ending) {
+  const name = ["kernels", state.size, ...state[panel.side].split("/")].filter(Boolean).join("_");
+  const link = element("a", undefined, { href: URL.createObjectURL(data), download: `${name}.${ending}` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
@@ -161,20 +164,27 @@ function keep(data, type, ending) {
 
 function showLabels(found) {
   const off = new Set(state.off.split(",").filter(Boolean));
-  const box = get("labels");
-  const there = facts.labels.map((one, place) => ({ ...one, count: found[place] })).filter((one) => one.count || off.has(one.label));
-  box.replaceChildren(box.querySelector("legend"), ...there.map((one) => {
-    const label = element("label"), input = element("input", undefined, { type: "checkbox", checked: !off.has(one.label), value: one.label });
-    const swatch = element("span", undefined, { className: "swatch" });
-    swatch.style.background = one.off ? `repeating-linear-gradient(90deg, ${one.colour} 0 2px, #fff 2px 4px)` : one.colour;
-    input.addEventListener("change", () => {
-      off[input.checked ? "delete" : "add"](one.label);
-      change({ off: [...off].sort().join(",") });
-    });
-    label.append(input, " ", swatch, ` ${compass(one.label)} (${counted(one.count)})`);
-    return label;
-  }));
+  facts.labels.forEach(({ label }, place) => {
+    const { box, input, words } = boxes[place];
+    box.hidden = !found[place] && !off.has(label);
+    input.checked = !off.has(label);
+    words.textContent = ` ${label} (${counted(found[place])})`;
+  });
 }
+
+const boxes = facts.labels.map((one) => { // made once: a box that is ticked keeps the focus
+  const box = element("label"), input = element("input", undefined, { type: "checkbox", value: one.label });
+  const swatch = element("span", undefined, { className: "swatch" }), words = element("span");
+  swatch.style.background = one.off ? `repeating-linear-gradient(90deg, ${one.colour} 0 2px, #fff 2px 4px)` : one.colour;
+  input.addEventListener("change", () => {
+    const off = new Set(state.off.split(",").filter(Boolean));
+    off[input.checked ? "delete" : "add"](one.label);
+    change({ off: [...off].sort().join(",") });
+  });
+  box.append(input, " ", swatch, words);
+  get("labels").append(box);
+  return { box, input, words };
+});
 
 // ---- the map and the code, drawn by ECharts
 
@@ -189,7 +199,7 @@ function showMap(kernels, models) {
   kernels.layers.forEach((one) => {
     const column = before.get(one.model) ?? 0;
     before.set(one.model, column + 1);
-    if (place.has(one.model)) cells.push({ value: [column, place.get(one.model), one.share ?? "-"], one });
+    if (place.has(one.model)) cells.push({ value: [column, place.get(one.model), one.share ?? -1], one });
   });
   const chosen = panels.map((panel) => placeOf(state[panel.side]));
   const columns = Math.max(1, ...[...before.values()]), seen = Math.min(rows.length, ROWS);
@@ -253,7 +263,7 @@ function showCode(kernels) {
 function decode(kernels) {
   const code = Number(get("code").value), { taps, stretch, kernels: count } = kernels.decoded(Math.min(code, 0.9999));
   drawKernel(get("decoded"), kernels, taps, palette);
-  get("decoded-words").textContent = `Code ${code.toFixed(3)}: ${compass(stretch.label)}, cluster ${stretch.cluster} ` +
+  get("decoded-words").textContent = `Code ${code.toFixed(3)}: ${stretch.label}, cluster ${stretch.cluster} ` +
     `(${stretch.code_low.toFixed(3)} to ${stretch.code_high.toFixed(3)}); ${counted(count)} training kernels here`;
 }
 
@@ -282,7 +292,11 @@ async function showKernel(kernels) {
   }
   get("none").hidden = kernel !== null;
   get("kernel").hidden = kernel === null;
-  panels.forEach(({ wall, box }) => !box.hidden && wall.kernels && wall.mark(kernel));
+  panels.forEach(({ wall, box }) => {
+    if (box.hidden || !wall.kernels) return;
+    if (kernel !== wall.picked && wall.shown.includes(kernel)) wall.reveal(wall.shown.indexOf(kernel));
+    wall.mark(kernel);
+  });
   if (kernel === null) return;
   const part = (name) => get("kernel").querySelector(name), one = kernels.facts(kernel);
   drawKernel(part(".own"), kernels, kernels.values(kernel), palette);
@@ -293,7 +307,7 @@ async function showKernel(kernels) {
     drawKernel(part(".reconstruction"), kernels, kernels.decoded(one.code).taps, palette);
     drawKernel(part(".prototype"), kernels, nearest.taps, palette);
     part(".prototype-words").textContent =
-      `Its nearest prototype: ${compass(nearest.label)}, cluster ${nearest.cluster} (cosine ${fixed(nearest.cosine, 2)})`;
+      `Its nearest prototype: ${nearest.label}, cluster ${nearest.cluster} (cosine ${fixed(nearest.cosine, 2)})`;
   }
   get("facts").replaceChildren(...listOf(describe(one)));
   get("taps").replaceChildren(tableOf(kernels, kernel));
@@ -310,7 +324,6 @@ async function show() {
   for (const name of ["size", "order", "side", "most"]) get(name).value = state[name];
   get("search").value = state.search;
   get("dead").checked = state.dead;
-  document.querySelector("output[for=side]").textContent = `${state.side} px`;
   document.querySelector("output[for=most]").textContent = state.most >= 2 ? "any" : Number(state.most).toFixed(2);
   const all = [...new Set(kernels.layers.map((one) => one.model))];
   const models = all.filter((name) => name.toLowerCase().includes(state.search.toLowerCase()));
@@ -323,6 +336,8 @@ async function show() {
     (await showWall(panel, kernels, models)).forEach((count, label) => { found[label] += count; });
     if (mine !== turn) return; // something newer is being shown
   }
+  const [{ wall }] = panels;
+  document.querySelector("output[for=side]").textContent = `${wall.scale * wall.fine * kernels.width} px`;
   showLabels(found);
   await showKernel(kernels);
   if (drawn.code !== scheme + state.size) showCode(kernels);
@@ -344,6 +359,7 @@ changed("most", "input", (one) => Number(one.value));
 changed("dead", "change", (one) => one.checked);
 changed("search", "input", (one) => one.value);
 get("reset").addEventListener("click", () => change({ off: "", most: START.most, dead: true, search: "" }));
+get("hide").addEventListener("click", () => change({ off: facts.labels.map(({ label }) => label).sort().join(",") }));
 get("compare").addEventListener("click", () => {
   const others = [...new Set(now().layers.map((one) => one.model))].filter((name) => name !== placeOf(state.left).model);
   change({ right: state.right ? "" : others[0] ?? placeOf(state.left).model });

@@ -5,7 +5,8 @@
 const COLUMNS = [ // as pack_block orders them, wide types first
   ["low", Float32Array], ["step", Float32Array], ["channel", Uint32Array], ["code", Uint16Array],
   ["dissimilarity", Uint16Array], ["template", Uint16Array], ["label", Uint16Array], ["fit", Uint16Array],
-  ["cosine", Uint8Array], ["fit_cosine", Uint8Array], ["taps", Uint8Array],
+  ["cosine", Uint8Array], ["fit_cosine", Uint8Array], ["explained", Uint8Array],
+  ["taps", Uint8Array],
 ];
 const FINE = 65534, COARSE = 254; // steps; one more is: there is none
 
@@ -90,7 +91,7 @@ class Kernels { // of one size
   }
 
   facts(kernel) {
-    const { channel, code, dissimilarity, template, label, cosine, fit, fit_cosine: fitCosine } = this.columns;
+    const { channel, code, dissimilarity, template, label, cosine, fit, fit_cosine: fitCosine, explained } = this.columns;
     const layer = this.layerOf(kernel);
     const part = (value, steps, most = 1) => (value > steps ? null : (value / steps) * most);
     const there = this.templates.length && cosine[kernel] <= COARSE;
@@ -107,6 +108,7 @@ class Kernels { // of one size
       template_cosine: there ? part(cosine[kernel], COARSE) : null,
       fit: fitCosine[kernel] > COARSE ? null : this.labels[fit[kernel]].label,
       fit_cosine: part(fitCosine[kernel], COARSE),
+      explained: fitCosine[kernel] > COARSE ? null : !!explained[kernel],
     };
   }
 
