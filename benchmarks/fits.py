@@ -16,7 +16,7 @@ import torch
 from scipy.optimize import least_squares
 
 from kernel_atlas.autoencoder import choose_device
-from kernel_atlas.evidence import fits
+from kernel_atlas.evidence import explained, families, fits
 from kernel_atlas.kernels import centre_and_normalise, is_dead, taps_array
 from kernel_atlas.tables import read_table
 
@@ -25,7 +25,7 @@ SAME = 1e-3
 
 
 def pattern(name: str, parameters: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The formula of a family, written once more: taps of one set of parameters as `fits.evaluate` takes them."""
+    """The formula of a family, written once more: taps of one set of parameters as `families.evaluate` takes them."""
     x0, y0, angle, log_sigma, log_aspect, *shape = parameters
     sigma, root = np.exp(log_sigma), np.exp(log_aspect / 2)
     u = (np.cos(angle) * (x - x0) + np.sin(angle) * (y - y0)) / (sigma / root)
@@ -46,8 +46,8 @@ def pattern(name: str, parameters: np.ndarray, x: np.ndarray, y: np.ndarray) -> 
 def fit_with_scipy(name: str, kernel: np.ndarray, starts: np.ndarray) -> float:
     """The |cosine| that scipy's bounded least squares reach for one kernel and family, the best from all starts."""
     side = round(len(kernel) ** 0.5)
-    x, y = (axis.numpy() for axis in fits.coordinates(side, torch.zeros(0).double()))
-    low, high = (np.array(bound) for bound in fits.bounds(fits.FAMILIES[name], side))
+    x, y = (axis.numpy() for axis in families.coordinates(side, torch.zeros(0).double()))
+    low, high = (np.array(bound) for bound in families.bounds(families.FAMILIES[name], side))
     free = low < high
 
     def residual(moved: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -67,14 +67,14 @@ def fit_with_scipy(name: str, kernel: np.ndarray, starts: np.ndarray) -> float:
 def best_starts(kernels: np.ndarray) -> dict[str, np.ndarray]:
     """Where the fits of each family begin, float64 [n, starts, parameters]."""
     units = torch.from_numpy(kernels)
-    return {name: fits.best_templates(units, family).double().numpy() for name, family in fits.FAMILIES.items()}
+    return {name: fits.best_templates(units, family).double().numpy() for name, family in families.FAMILIES.items()}
 
 
 def read_kernels(path: str | None, count: int) -> np.ndarray:
     """Centred unit kernels in random order."""
     random = np.random.default_rng(0)
     if path is None:
-        patterns = fits.synthetic_kernels(SIDE, count // (2 * len(fits.FAMILIES)), 10, 0)[0]
+        patterns = explained.synthetic_kernels(SIDE, count // (2 * len(families.FAMILIES)), 10, 0)[0]
         kernels = np.concatenate([patterns, random.standard_normal((count // 2, SIDE**2), np.float32)])
     else:
         kernels = taps_array(read_table(path, ["weight"])["weight"])
@@ -95,7 +95,7 @@ def main() -> None:
     kernels = read_kernels(options.kernels, options.count)
     starts = best_starts(kernels[: options.rounds * options.sample])
     fits.fit_kernels(kernels[:100], device)  # warm-up
-    columns = [f"cosine_{name}" for name in fits.FAMILIES]
+    columns = [f"cosine_{name}" for name in families.FAMILIES]
     speeds, ours, theirs = [], [], []
     for one in range(options.rounds):
         begin = time.perf_counter()
@@ -104,7 +104,7 @@ def main() -> None:
         sample = range(one * options.sample, min((one + 1) * options.sample, len(kernels)))
         for n in sample:
             unit = kernels[n].astype(np.float64)
-            theirs.append([fit_with_scipy(name, unit, starts[name][n]) for name in fits.FAMILIES])
+            theirs.append([fit_with_scipy(name, unit, starts[name][n]) for name in families.FAMILIES])
         speeds.append((len(kernels) / (middle - begin), len(sample) / (time.perf_counter() - middle)))
         ours.append(table[columns].to_numpy()[sample])
     ours, theirs = np.concatenate(ours), np.array(theirs)
@@ -114,7 +114,10 @@ def main() -> None:
         f"device {device}, {options.threads} threads, {len(kernels)} kernels of {SIDE}x{SIDE}, {options.rounds} rounds"
     )
     print(f"all families: {mine:.0f} kernels/s; scipy.optimize {scipy:.1f} kernels/s; ratio {ratio:.0f}")
-    for name, a, b in [("best family", ours.max(1), theirs.max(1)), *zip(fits.FAMILIES, ours.T, theirs.T, strict=True)]:
+    for name, a, b in [
+        ("best family", ours.max(1), theirs.max(1)),
+        *zip(families.FAMILIES, ours.T, theirs.T, strict=True),
+    ]:
         print(
             f"{name}: of {len(a)} kernels {np.mean(np.abs(a - b) < SAME):.3f} within {SAME} of scipy's cosine, "
             f"{np.mean(a > b - SAME):.3f} as good or better, {np.mean(a < b - SAME):.3f} worse"

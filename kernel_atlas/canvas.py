@@ -1,5 +1,8 @@
-"""How figures look: style, colours of label families, kernels as images, rows, legends, and words of a caption."""
+"""How figures look, and how they are written: style, colours of families, kernels as images, rows, legends, words."""
 
+import base64
+import io
+import json
 import re
 import textwrap
 from collections.abc import Iterable
@@ -9,11 +12,15 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
+from PIL import Image
+
+from kernel_atlas.tables import whole, write_csv
 
 WIDTH = 9.0  # inches: 864 pixels of a page, where text keeps its size
 DOTS = {"svg": 200, "pdf": 300}  # per inch, of what is drawn as an image: pages show 96, paper more
@@ -168,3 +175,45 @@ def networks(shown: int, there: int) -> str:
     if shown < there:
         return f"The {shown} of {there} independent networks with most kernels"
     return f"All {there} independent networks" if there > 1 else "The one independent network"
+
+
+def write_drawing(drawing: Drawing, svg: str | Path, pdf: str | Path, data: str | Path, words: str | Path) -> None:
+    """Write the figure as SVG and PDF, the data as CSV and the words as JSON; of equal bytes each time, but for PDF."""
+    # ids start from the name of the file: they repeat from run to run, and differ between figures on one page
+    with style.context([STYLE, {"svg.hashsalt": Path(svg).stem}]):
+        picture = io.StringIO()
+        drawing.figure.savefig(picture, format="svg", dpi=DOTS["svg"], metadata={"Date": None, "Creator": None})
+        with whole(svg) as partial:
+            partial.write_text(lighten(picture.getvalue()), encoding="utf-8")
+        undated = {"CreationDate": None, "Creator": None, "Producer": None}
+        paper = io.BytesIO()  # as what is wrong with the disk is then what the error says
+        drawing.figure.savefig(paper, format="pdf", dpi=DOTS["pdf"], metadata=undated)
+        with whole(pdf) as partial:
+            partial.write_bytes(paper.getvalue())
+    write_csv(drawing.data, data, float_format="%.6g")
+    text = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
+    with whole(words) as partial:
+        partial.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def lighten(svg: str) -> str:
+    """The same drawing in fewer bytes: places to a hundredth of a point, images packed as tightly as PNG can."""
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"-?\d+\.\d{3,}", _hundredths, tag[0]), svg)
+    svg = re.sub(r' transform="rotate\(-0 [^)]*\)"|(?<=\n) +', "", svg)
+    return re.sub(r"(?<=data:image/png;base64,)[^\"]+", lambda image: _packed(image[0]), svg)
+
+
+def _hundredths(number: re.Match) -> str:
+    return f"{float(number[0]):z.2f}".rstrip("0").rstrip(".")
+
+
+def _packed(image: str) -> str:
+    """An image of at most 256 colours with a palette; base64 in, base64 out, the same pixels."""
+    pixels = Image.open(io.BytesIO(base64.b64decode(image))).convert("RGBA")
+    colours, places = np.unique(np.asarray(pixels).reshape(-1, 4), axis=0, return_inverse=True)
+    if len(colours) <= 256:
+        pixels = Image.frombytes("P", pixels.size, places.astype(np.uint8).tobytes())
+        pixels.putpalette(colours.tobytes(), "RGBA")
+    packed = io.BytesIO()
+    pixels.save(packed, "png", optimize=True)
+    return base64.b64encode(packed.getvalue()).decode()

@@ -1,16 +1,11 @@
 """Draw the figures: tables in; the figure, the data drawn and the words beside it out.
 
-To add a figure, write its function here (of the evidence, in `draw_evidence` or `draw_comparisons`), list it in
-`FIGURES` and name its tables in rules/draw.smk. A function gets the size, the threshold and its tables; its caption
+To add a figure, write its function here (of the evidence, in `draw_evidence`, `draw_fits` or `draw_comparisons`), list
+it in `FIGURES` and name its tables in rules/draw.smk. A function gets the size, the threshold and its tables; a caption
 says how the figure was made and what to see, with numbers taken from the data drawn.
 """
 
-import base64
-import io
-import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,12 +13,10 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
-from PIL import Image
 
-from kernel_atlas import draw_comparisons, draw_evidence
+from kernel_atlas import draw_comparisons, draw_evidence, draw_fits
 from kernel_atlas.canvas import (
     BOX,
-    DOTS,
     FAMILIES,
     HALO,
     INK,
@@ -50,7 +43,6 @@ from kernel_atlas.clusters import cluster_of
 from kernel_atlas.kernels import centre_and_normalise
 from kernel_atlas.patterns import family_of
 from kernel_atlas.sheet import one_per_group
-from kernel_atlas.tables import whole, write_csv
 from kernel_atlas.words import percent
 
 STRIP = 42  # kernels drawn evenly along the code
@@ -78,48 +70,6 @@ def draw(name: str, size: str, threshold: float, tables: Mapping[str, pd.DataFra
     """
     with style.context(STYLE):
         return FIGURES[name](size, threshold, **tables)
-
-
-def write(drawing: Drawing, svg: str | Path, pdf: str | Path, data: str | Path, words: str | Path) -> None:
-    """Write the figure as SVG and PDF, the data as CSV and the words as JSON; of equal bytes each time, but for PDF."""
-    # ids start from the name of the file: they repeat from run to run, and differ between figures on one page
-    with style.context([STYLE, {"svg.hashsalt": Path(svg).stem}]):
-        picture = io.StringIO()
-        drawing.figure.savefig(picture, format="svg", dpi=DOTS["svg"], metadata={"Date": None, "Creator": None})
-        with whole(svg) as partial:
-            partial.write_text(lighten(picture.getvalue()), encoding="utf-8")
-        undated = {"CreationDate": None, "Creator": None, "Producer": None}
-        paper = io.BytesIO()  # as what is wrong with the disk is then what the error says
-        drawing.figure.savefig(paper, format="pdf", dpi=DOTS["pdf"], metadata=undated)
-        with whole(pdf) as partial:
-            partial.write_bytes(paper.getvalue())
-    write_csv(drawing.data, data, float_format="%.6g")
-    text = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
-    with whole(words) as partial:
-        partial.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def lighten(svg: str) -> str:
-    """The same drawing in fewer bytes: places to a hundredth of a point, images packed as tightly as PNG can."""
-    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"-?\d+\.\d{3,}", _hundredths, tag[0]), svg)
-    svg = re.sub(r' transform="rotate\(-0 [^)]*\)"|(?<=\n) +', "", svg)
-    return re.sub(r"(?<=data:image/png;base64,)[^\"]+", lambda image: _packed(image[0]), svg)
-
-
-def _hundredths(number: re.Match) -> str:
-    return f"{float(number[0]):z.2f}".rstrip("0").rstrip(".")
-
-
-def _packed(image: str) -> str:
-    """An image of at most 256 colours with a palette; base64 in, base64 out, the same pixels."""
-    pixels = Image.open(io.BytesIO(base64.b64decode(image))).convert("RGBA")
-    colours, places = np.unique(np.asarray(pixels).reshape(-1, 4), axis=0, return_inverse=True)
-    if len(colours) <= 256:
-        pixels = Image.frombytes("P", pixels.size, places.astype(np.uint8).tobytes())
-        pixels.putpalette(colours.tobytes(), "RGBA")
-    packed = io.BytesIO()
-    pixels.save(packed, "png", optimize=True)
-    return base64.b64encode(packed.getvalue()).decode()
 
 
 # The figures
@@ -635,6 +585,7 @@ FIGURES = {
     "thresholds": draw_thresholds,
     "kmeans": draw_kmeans,
     **draw_evidence.FIGURES,
+    **draw_fits.FIGURES,
     **draw_comparisons.FIGURES,
 }
 

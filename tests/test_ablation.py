@@ -23,6 +23,7 @@ from torch import nn
 from kernel_atlas import ablation, networks, zoo
 from kernel_atlas.architectures import find_layers
 from kernel_atlas.assignments import Atlas
+from kernel_atlas.bench import Bench
 from kernel_atlas.canvas import STYLE
 from kernel_atlas.draw_ablation import NAMES, draw_ablation, find_ablation, summarise_ablation
 from kernel_atlas.errors import AtlasError
@@ -134,7 +135,7 @@ def gratings(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return images, truth
 
 
-def planted(draws: int = 4) -> tuple[ablation.Bench, int, pd.DataFrame, list[np.ndarray]]:
+def planted(draws: int = 4) -> tuple[Bench, int, pd.DataFrame, list[np.ndarray]]:
     net = Planted()
     images = Images(*gratings(160, 0), gratings(32, 1)[0])
     net.train()
@@ -209,7 +210,7 @@ def test_starting_late_answers_the_same(kind):
     with torch.no_grad():
         images = images._replace(truth=net.eval()(images.test).argmax(1))
     convolutions = {layer.name: module for layer, module in find_layers(net, is_depthwise)}
-    bench = ablation.Bench(net, convolutions, images, 4)
+    bench = Bench(net, convolutions, images, 4)
     random = np.random.default_rng(0)
     for name in list(convolutions)[1::2]:
         new = random.normal(size=bench.weights[name].flatten(1).shape).astype(np.float32)
@@ -225,7 +226,7 @@ def test_starting_late_answers_the_same(kind):
 def test_without_batch_norm_or_training_images_nothing_is_estimated():
     bench, *_ = planted()
     none = Images(torch.cat(bench.test), torch.cat(bench.truth), torch.cat(bench.test)[:0])
-    assert ablation.Bench(bench.net, bench.convolutions, none, 16).answer([{}]).reestimated is None
+    assert Bench(bench.net, bench.convolutions, none, 16).answer([{}]).reestimated is None
 
 
 def test_others_are_as_many_of_the_same_size_and_layers():
@@ -414,7 +415,7 @@ def test_a_run_makes_what_the_schemas_say(ablated):
             assert pd.read_csv(path).columns.tolist() == list(schema[pattern]["columns"]), path
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     tables = {"ablation.csv", "summary.csv", "models/tiny.csv", "models/mobile.csv"}
-    assert written == tables | {"drop.svg", "drop.csv", "drop.json"}
+    assert written == tables | {"drop.svg", "drop.pdf", "drop.csv", "drop.json"}
     table = pd.read_csv(folder / "ablation.csv")
     assert set(table["model"]) == {"tiny", "mobile"} and set(table["replacement"]) == set(NAMES) - {"master_key"}
     whole = table[table["size"].isna()].set_index(["model", "replacement"])

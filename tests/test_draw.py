@@ -15,7 +15,8 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 
-from kernel_atlas import canvas, draw, draw_comparisons, draw_evidence
+from kernel_atlas import canvas, draw, draw_comparisons, draw_evidence, draw_fits
+from kernel_atlas.canvas import lighten, write_drawing
 from kernel_atlas.kernels import centre_and_normalise
 from kernel_atlas.patterns import FAMILIES, family_of, templates
 
@@ -101,7 +102,8 @@ def texts_of(drawing: draw.Drawing) -> dict[Text, object]:
 
 
 def test_used_tables_are_those_of_the_workflow():
-    assert USED.keys() == draw.FIGURES.keys() - draw_evidence.FIGURES.keys() - draw_comparisons.FIGURES.keys()
+    elsewhere = draw_evidence.FIGURES | draw_fits.FIGURES | draw_comparisons.FIGURES
+    assert USED.keys() == draw.FIGURES.keys() - elsewhere.keys()
 
 
 @pytest.mark.parametrize("name", USED)
@@ -126,7 +128,7 @@ def test_files_are_small_valid_and_repeat(name, tmp_path):
     for run in "ab":
         folder = tmp_path / run
         folder.mkdir()
-        draw.write(drawn(name, tables), *(folder / f"{name}_{SIZE}.{end}" for end in ("svg", "pdf", "csv", "json")))
+        write_drawing(drawn(name, tables), *(folder / f"{name}_{SIZE}.{end}" for end in ("svg", "pdf", "csv", "json")))
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
     svg = (tmp_path / f"a/{name}_{SIZE}.svg").read_text()
@@ -152,7 +154,7 @@ def test_a_lighter_drawing_shows_the_same():
     colours = random.integers(0, 256, (200, 4), np.uint8)
     few, many = colours[random.integers(0, 200, (40, 50))], random.integers(0, 256, (40, 50, 4), np.uint8)
     svg = '<path d="M 0.004 -1.23456 L 12.0000001 3.5"/><text x="0.123456" transform="rotate(-0 1 2)">0.123456</text>'
-    lighter = draw.lighten(
+    lighter = lighten(
         svg + "".join(f'<image xlink:href="data:image/png;base64,\n{encoded(image)}"/>' for image in (few, many))
     )
     assert '<path d="M 0 -1.23 L 12 3.5"/><text x="0.12">0.123456</text>' in lighter

@@ -8,15 +8,17 @@ import pytest
 from matplotlib import style
 from test_draw import texts_of
 
-from kernel_atlas import draw
-from kernel_atlas.canvas import STYLE, Drawing
-from kernel_atlas.draw_evidence import FIGURES, FITTED, RULE
+from kernel_atlas import draw, draw_evidence, draw_fits
+from kernel_atlas.canvas import STYLE, Drawing, write_drawing
+from kernel_atlas.draw_evidence import RULE
+from kernel_atlas.draw_fits import FITTED
 from kernel_atlas.evidence import stability
-from kernel_atlas.evidence.fits import FAMILIES
+from kernel_atlas.evidence.families import FAMILIES
 from kernel_atlas.kernels import centre_and_normalise
 from kernel_atlas.patterns import templates
 from kernel_atlas.words import KINDS
 
+FIGURES = draw_evidence.FIGURES | draw_fits.FIGURES
 SIZE, SIDE, SAMPLES = "5x5", 5, 200
 USED = {
     "controls": ["controls", "examples"],
@@ -185,7 +187,7 @@ def test_a_table_of_detail_may_be_empty(name, tables):
 def test_files_repeat(name, tables, tmp_path):
     for run in "ab":
         (tmp_path / run).mkdir()
-        draw.write(drawn(name, tables), *(tmp_path / run / f"{name}.{end}" for end in ("svg", "pdf", "csv", "json")))
+        write_drawing(drawn(name, tables), *(tmp_path / run / f"{name}.{end}" for end in ("svg", "pdf", "csv", "json")))
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
     assert (tmp_path / f"a/{name}.svg").stat().st_size < 1_000_000

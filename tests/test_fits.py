@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from benchmarks.fits import best_starts, fit_with_scipy, pattern
-from kernel_atlas.evidence import fits
+from kernel_atlas.evidence import explained, families, fits
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.findings import find_fits
 from kernel_atlas.kernels import centre_and_normalise, taps_column
@@ -26,29 +26,29 @@ def some_parameters(name, count=5):
     return torch.from_numpy(middle + random.uniform(-0.2, 0.2, (count, len(middle))))
 
 
-@pytest.mark.parametrize("name", fits.FAMILIES)
+@pytest.mark.parametrize("name", families.FAMILIES)
 def test_the_derivatives_are_those_of_the_formula(name):
     """Against automatic differentiation, and the formula against one that is written independently."""
-    family, parameters = fits.FAMILIES[name], some_parameters(name)
-    x, y = fits.coordinates(7, parameters)
-    value, partials = fits.evaluate(family, parameters, x, y)
+    family, parameters = families.FAMILIES[name], some_parameters(name)
+    x, y = families.coordinates(7, parameters)
+    value, partials = families.evaluate(family, parameters, x, y)
     for n, one in enumerate(parameters):
         assert_allclose(value[n], pattern(name, one.numpy(), x.numpy(), y.numpy()), atol=1e-12)
-    jacobian = torch.func.jacrev(lambda p: fits.evaluate(family, p, x, y)[0].sum(0))(parameters)
+    jacobian = torch.func.jacrev(lambda p: families.evaluate(family, p, x, y)[0].sum(0))(parameters)
     assert_allclose(torch.stack(partials, 2), jacobian.permute(1, 0, 2), atol=1e-10)
 
 
-@pytest.mark.parametrize("name", fits.FAMILIES)
+@pytest.mark.parametrize("name", families.FAMILIES)
 def test_gradient_and_metric_are_those_of_the_cosine(name):
     """The gradient against that of log |cos|, the metric against the Jacobian of the unit pattern."""
-    family, parameters = fits.FAMILIES[name], some_parameters(name, 3)
+    family, parameters = families.FAMILIES[name], some_parameters(name, 3)
     kernels = torch.from_numpy(noise(3)).double()
-    x, y = fits.coordinates(7, parameters)
+    x, y = families.coordinates(7, parameters)
     free = list(range(parameters.shape[1]))
     state = fits._look(family, kernels, parameters, free, x, y)
 
     def unit(p):
-        taps = fits.evaluate(family, p[None], x, y)[0][0]
+        taps = families.evaluate(family, p[None], x, y)[0][0]
         return torch.nn.functional.normalize(taps - taps.mean(), dim=0)
 
     for n, one in enumerate(parameters):
@@ -87,27 +87,27 @@ def test_angles_point_to_the_bright_side_and_sign_is_absorbed():
 
 def test_fits_stay_within_their_bounds_and_never_fall_below_their_start():
     kernels = torch.from_numpy(noise(100))
-    for family in fits.FAMILIES.values():
-        low, high = (torch.tensor(bound) for bound in fits.bounds(family, 7))
+    for family in families.FAMILIES.values():
+        low, high = (torch.tensor(bound) for bound in families.bounds(family, 7))
         starts = fits.best_templates(kernels, family)
         parameters, cosine = fits.fit_family(kernels, family, starts=starts)
         assert ((parameters >= low - 1e-6) & (parameters <= high + 1e-6)).all()
-        x, y = fits.coordinates(7, kernels)
+        x, y = families.coordinates(7, kernels)
         first = fits._look(family, kernels, starts[:, 0], [0], x, y).cosine.abs()
         assert (cosine.abs() >= first - 1e-5).all()
 
 
 def test_a_fixed_centre_weight_is_kept_and_fits_no_better():
-    kernels = torch.from_numpy(fits.synthetic_kernels(7, 20, 10, 0)[0][-20:])
-    _, free = fits.fit_family(kernels, fits.FAMILIES["cross"])
-    parameters, fixed = fits.fit_family(kernels, fits.FAMILIES["cross"], {"centre_weight": 0.0})
+    kernels = torch.from_numpy(explained.synthetic_kernels(7, 20, 10, 0)[0][-20:])
+    _, free = fits.fit_family(kernels, families.FAMILIES["cross"])
+    parameters, fixed = fits.fit_family(kernels, families.FAMILIES["cross"], {"centre_weight": 0.0})
     assert (parameters[:, -1] == 0).all()
     assert (fixed.abs() <= free.abs() + 1e-3).all()
 
 
 def test_scipy_finds_the_same_optimum():
     """From the same starts, within the same bounds: patterns with noise at 10 dB, as trained kernels are."""
-    kernels = fits.synthetic_kernels(7, 13, 10, 0)[0]
+    kernels = explained.synthetic_kernels(7, 13, 10, 0)[0]
     table, starts = fits.fit_kernels(kernels), best_starts(kernels)
     ours = table["cosine"].to_numpy()
     family = table["family"]
@@ -119,7 +119,7 @@ def test_scipy_finds_the_same_optimum():
 
 @pytest.fixture(scope="module")
 def truth():
-    return fits.synthetic_truth(7, 200, 10, 0)
+    return explained.synthetic_truth(7, 200, 10, 0)
 
 
 def test_labels_of_synthetic_kernels_are_right(truth):
@@ -156,7 +156,7 @@ def test_parameters_of_synthetic_kernels_are_recovered(truth):
 
 def picked(real=240, side=7):
     """Patterns with noise as real kernels, noise as untrained ones."""
-    kernels = np.concatenate([fits.synthetic_kernels(side, real // 4, 10, 3)[0], noise(100, side, 5)])
+    kernels = np.concatenate([explained.synthetic_kernels(side, real // 4, 10, 3)[0], noise(100, side, 5)])
     random = np.random.default_rng(0)
     n = len(kernels)
     subject = np.array(["real"] * (n - 100) + ["untrained"] * 100)
@@ -179,17 +179,17 @@ def picked(real=240, side=7):
 
 @pytest.fixture(scope="module")
 def tables():
-    return fits.tables_of("7x7", picked(), 400, 0)
+    return explained.tables_of("7x7", picked(), 400, 0)
 
 
 def test_structure_is_explained_and_controls_are_not(tables):
-    explained = tables["fit_explained"].set_index(["subject", "family"])["explained_share"]
-    assert explained["real", "all"] > 0.95
-    assert explained["gaussian", "all"] < 0.04  # 1 % of 240 and of another 400 that set the threshold
-    assert explained["untrained", "all"] < 0.05
+    shares = tables["fit_explained"].set_index(["subject", "family"])["explained_share"]
+    assert shares["real", "all"] > 0.95
+    assert shares["gaussian", "all"] < 0.04  # 1 % of 240 and of another 400 that set the threshold
+    assert shares["untrained", "all"] < 0.05
     # a strong tap is left alone by shuffling and may still be a spot, but hardly anything else
-    assert explained["shuffled", "all"] < 0.25
-    assert explained["shuffled", "centre"] > 0.5 * explained["shuffled", "all"]
+    assert shares["shuffled", "all"] < 0.25
+    assert shares["shuffled", "centre"] > 0.5 * shares["shuffled", "all"]
     for _, part in tables["fit_explained"].groupby("subject"):
         rows = part.set_index("family")
         assert rows["kernels"].drop("all").sum() == rows.loc["all", "kernels"]
@@ -203,14 +203,14 @@ def test_tables_fit_together(tables):
     table = tables["fits"]
     assert set(table["subject"]) == {"real", "untrained"} and len(table) == 340
     assert (table["size"] == "7x7").all()
-    explained = table[(table["subject"] == "real") & table["explained"]]
-    assert tables["fit_scales"]["kernels"].sum() == len(explained)
+    fitted = table[(table["subject"] == "real") & table["explained"]]
+    assert tables["fit_scales"]["kernels"].sum() == len(fitted)
     orientations = tables["fit_orientations"].groupby("family")["kernels"].sum()
-    for family in fits.TURN:
-        assert orientations[family] == (explained["family"] == family).sum()
+    for family in explained.TURN:
+        assert orientations[family] == (fitted["family"] == family).sum()
     assert_allclose(tables["fit_cosines"].groupby("subject")["share"].sum(), 1)
     crosses = tables["fit_crosses"].set_index("weight")
-    assert crosses.loc["free", "kernels"] == (explained["family"] == "cross").sum()
+    assert crosses.loc["free", "kernels"] == (fitted["family"] == "cross").sum()
     assert crosses.loc["free", "error_median"] <= crosses.loc["0", "error_median"]
 
 
@@ -223,20 +223,20 @@ def test_findings_use_numbers_of_the_tables(tables):
 def test_without_real_kernels_tables_are_empty_and_findings_silent():
     table = picked()
     only = table.filter(pa.array(table["subject"].to_numpy() == "untrained"))
-    tables = fits.tables_of("7x7", only, 50, 0)
+    tables = explained.tables_of("7x7", only, 50, 0)
     assert set(tables["fit_explained"]["subject"]) == {"untrained"}
     assert tables["fit_crosses"].empty and tables["fit_labels"].empty and tables["fit_scales"].empty
     assert find_fits(tables["fit_explained"], tables["fit_crosses"], tables["fit_cardinal"]) == []
 
 
 def test_the_same_seed_gives_the_same_tables():
-    one, again = (fits.tables_of("5x5", picked(40, 5), 40, 0) for _ in range(2))
+    one, again = (explained.tables_of("5x5", picked(40, 5), 40, 0) for _ in range(2))
     for name, table in one.items():
         pd.testing.assert_frame_equal(table, again[name])
 
 
 def test_shuffled_patterns_lose_their_structure():
-    kernels = fits.synthetic_kernels(7, 25, 10, 0)[0]
+    kernels = explained.synthetic_kernels(7, 25, 10, 0)[0]
     cosine = fits.fit_kernels(centre_and_normalise(make_control("shuffled", kernels, 0)))["cosine"]
     assert np.median(cosine) < fits.fit_kernels(noise(200))["cosine"].quantile(0.99)
 

@@ -3,8 +3,7 @@
 import pandas as pd
 from matplotlib import style
 
-from kernel_atlas import draw
-from kernel_atlas.canvas import STYLE
+from kernel_atlas.canvas import STYLE, write_drawing
 from kernel_atlas.draw_ablation import draw_ablation, summarise_ablation
 from kernel_atlas.errors import AtlasError, job_log
 from kernel_atlas.tables import write_csv
@@ -19,4 +18,4 @@ with job_log(snakemake.log[0]):
     write_csv(summary, output.summary, float_format="%.6g")
     with style.context(STYLE):
         drawing = draw_ablation(table, summary)
-    draw.write(drawing, output.figure, output.pdf, output.data, output.words)
+    write_drawing(drawing, output.figure, output.pdf, output.data, output.words)

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from kernel_atlas import draw
+from kernel_atlas.canvas import write_drawing
 from kernel_atlas.errors import job_log
 from kernel_atlas.tables import read_table
 
@@ -17,4 +18,4 @@ with job_log(snakemake.log[0]):
     tables = {name: read(path) for name, path in snakemake.input.items() if name not in ("library", "style")}
     drawing = draw.draw(snakemake.wildcards.figure, snakemake.wildcards.size, snakemake.params.threshold, tables)
     written = snakemake.output
-    draw.write(drawing, written.figure, written.pdf, written.data, written.words)
+    write_drawing(drawing, written.figure, written.pdf, written.data, written.words)

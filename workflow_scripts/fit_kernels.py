@@ -4,7 +4,7 @@ import torch
 
 from kernel_atlas.autoencoder import choose_device
 from kernel_atlas.errors import job_log
-from kernel_atlas.evidence.fits import synthetic_truth, tables_of
+from kernel_atlas.evidence.explained import synthetic_truth, tables_of
 from kernel_atlas.tables import read_table, write_csv
 
 with job_log(snakemake.log[0]):
