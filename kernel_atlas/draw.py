@@ -484,7 +484,7 @@ def draw_tap_sums(size: str, threshold: float, clusters: pd.DataFrame, sample: p
         "norm allows, so that layers compare; boxes hold the middle half of a cluster, lines the middle 90 %. "
     )
     for family, words in (
-        ("First-Derivative", "First derivatives should balance, as in the paper"),
+        ("First-Derivative", "First derivatives, which the paper found balanced"),
         ("On-Centre", "On-Centre"),
         ("Off-Centre", "Off-Centre"),
     ):

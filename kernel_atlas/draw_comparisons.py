@@ -35,7 +35,7 @@ from kernel_atlas.canvas import (
 )
 from kernel_atlas.patterns import COMPASS, family_of
 from kernel_atlas.sheet import images_of, one_per_group
-from kernel_atlas.words import KINDS, interval, percent
+from kernel_atlas.words import KINDS, interval, percent, points
 
 NETWORKS = 36  # of the heat map; with more the names cannot be read
 PAIRS = 60  # of the contrasts, about a page
@@ -288,7 +288,7 @@ def draw_accuracy(
 
 
 def draw_contrasts(size: str, threshold: float, contrasts: pd.DataFrame, contrast_kinds: pd.DataFrame) -> Drawing:
-    """Pairs of networks that differ in one thing: what it does to the share clustered and to the labels."""
+    """Pairs of networks that are listed for one difference: what it does to the share clustered and to the labels."""
     there = contrasts[contrasts["size"] == size].sort_values(["contrast", "difference"], kind="stable")
     if there.empty:
         return draw_nothing(size, "Contrasts", "no pair of the table of contrasts is in the sheet")
@@ -309,7 +309,7 @@ def draw_contrasts(size: str, threshold: float, contrasts: pd.DataFrame, contras
         canvas.hlines(top + row * pitch, 0.1, WIDTH - 0.15, color="#dddddd", lw=0.5)
         if contrast in kinds.index:
             kind = kinds.loc[contrast]
-            mean = percent(kind["difference"], kind["low"], kind["high"])
+            mean = points(kind["difference"], kind["low"], kind["high"])
             number = f"{kind['pairs']} pair{'s' if kind['pairs'] > 1 else ''}"
             told.append(f"{contrast} {mean} ({number}, labels beyond chance in {kind['beyond']})")
             canvas.text(left - 0.1, middle, f"mean of {number}: {mean}", ha="right", va="center", size=7)
@@ -344,7 +344,8 @@ def draw_contrasts(size: str, threshold: float, contrasts: pd.DataFrame, contras
     if most < counts.max():
         shown = f", {len(data)} of {len(there)} pairs evenly over the order of their differences"
     caption = (
-        f"Pairs of networks that differ in one thing (config/contrasts.tsv){shown}: difference of "
+        f"Pairs of networks, listed in config/contrasts.tsv for one difference (which may not be the only one){shown}: "
+        f"difference of "
         f"the share of {size} kernels clustered, with its 95 % interval over layers where there are five, and "
         "Jensen-Shannon distance of the label shares; grey reaches to the 95 % quantile of what two random parts of "
         f"the same kernels would show. Mean differences, with intervals over five pairs or more: {'; '.join(told)}."
@@ -457,7 +458,14 @@ def draw_offsets(size: str, threshold: float, offsets: pd.DataFrame, padding: pd
         }
         axes.legend(handles.values(), handles, **place, columnspacing=0.7, fontsize=6.5)
         if not (data["panel"] == panel).any():
-            axes.text(0, -0.8 * limit, "the table has no squares or centres by padding", ha="center", color=SOFT)
+            axes.text(
+                0,
+                0,
+                "no network here has a known padding\nand squares or centres",
+                ha="center",
+                va="center",
+                color=SOFT,
+            )
     far = labels[labels["label"] != "all"].assign(length=np.hypot(labels["dx"], labels["dy"])).nlargest(3, "length")
     told = [
         f"{short(row.label)} ({interval(row.dx, row.dx_low, row.dx_high)}, {interval(row.dy, row.dy_low, row.dy_high)})"

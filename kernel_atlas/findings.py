@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.words import KINDS, interval, number, percent
+from kernel_atlas.words import KINDS, interval, number, percent, points
 
 MANY = 10  # networks below which a correlation is no finding
 FEW = 4  # independent networks below which an interval over networks says little
@@ -80,7 +80,10 @@ def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
     end, surest = ("lower end of the interval", low) if np.isfinite(low) else ("share", share)
     highest = max(shares.values())
     verdict = "more than twice" if surest > 2 * highest > 0 else "above" if surest > highest else "not above"
-    found.append(f"Controls: {listed}; the {end} is {verdict} the highest of them.")
+    found.append(
+        f"Noise and control networks: {listed}; the {end} is {verdict} the highest of them. Controls that are made of "
+        "these kernels may have more: they are a finding of their own."
+    )
     common = live.drop(index=["other", "clustered"], errors="ignore").nlargest(3, "share")
     named = (f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows())
     found.append(f"Most common: {', '.join(named)}.")
@@ -127,7 +130,7 @@ def find_controls(controls: pd.DataFrame) -> list[str]:
             unseen = " of layers that it did not see" if encoder == "own" else ""
             said.append(
                 f"Through {through}, {percent(*_interval(real))} of real kernels{unseen} are clustered "
-                f"({percent(real['above_chance'])} above Gaussian noise), against {listed}."
+                f"({points(real['above_chance'])} above Gaussian noise), against {listed}."
             )
     return said
 
@@ -367,13 +370,13 @@ def find_comparisons(correlations: pd.DataFrame) -> list[str]:
 
 
 def find_contrasts(contrast_kinds: pd.DataFrame) -> list[str]:
-    """What a single change of a network does."""
+    """How far networks are apart that are listed for one difference, which may not be the only one."""
     words = []
     for row in contrast_kinds.itertuples():
         pairs = f"{row.pairs} pair{'s' if row.pairs > 1 else ''}"
-        change = percent(row.difference, row.low, row.high)
+        change = points(row.difference, row.low, row.high)
         if row.contrast == "seed":
-            change = f"{percent(row.absolute_difference)} in either direction"
+            change = f"{points(row.absolute_difference)} in either direction"
         words.append(
             f"{row.contrast.capitalize()} ({pairs}): the second network's share clustered less the first's is {change} "
             f"on average; their label shares are {row.jensen_shannon:.3f} apart (Jensen-Shannon distance; by chance "

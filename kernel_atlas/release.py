@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
         for field in shard_schema(1).remove_metadata()
     ]
     + [ASSIGNED.field(name) for name in _NEW]
+    + [pa.field("use", pa.string())]
 )
 _COUNTS = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}  # the hub's
 
@@ -56,7 +57,7 @@ def choose_models(sources: pd.DataFrame) -> pd.DataFrame:
     return sources.assign(left_out=pd.Series(reasons, sources.index, object))
 
 
-def join_kernels(shards: str | Path, assignments: str | Path) -> pa.Table:
+def join_kernels(shards: str | Path, assignments: str | Path, use: str) -> pa.Table:
     """Every kernel of a model with what it was assigned, in the order of the shards.
 
     Parameters
@@ -65,6 +66,8 @@ def join_kernels(shards: str | Path, assignments: str | Path) -> pa.Table:
         Folder of a model's shards.
     assignments : path
         Its table of assignments.
+    use : str
+        Of the sheet: a `control` must not be counted with the networks.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def join_kernels(shards: str | Path, assignments: str | Path) -> pa.Table:
             columns |= {name: assigned[name].slice(low, high - low) for name in _NEW}
         else:
             raise AtlasError(f"{assignments}: not of the kernels in {shard.path}; remove it and run again")
-        parts.append(pa.table(columns).cast(SCHEMA))
+        parts.append(pa.table(columns | {"use": [use] * len(table)}).cast(SCHEMA))
     joined = pa.concat_tables(parts)
     for name in ("code", "dissimilarity"):  # one NaN would make every mean NaN
         values = pc.if_else(pc.is_nan(joined[name]), None, joined[name])
@@ -163,7 +166,7 @@ def write_release(
     with whole_folder(output) as folder:
         (folder / "data").mkdir()
         for row in released.itertuples():
-            joined = join_kernels(*tables[row.model])
+            joined = join_kernels(*tables[row.model], row.use)
             told = {name: getattr(row, name) for name in ("revision", "licence", "use") if getattr(row, name)}
             joined = joined.replace_schema_metadata(stamped({"source": _source(row.source), **told}))
             _write_kernels(joined, folder / f"data/{row.model}.parquet")
@@ -192,7 +195,7 @@ def write_release(
 
 def _write_kernels(table: pa.Table, path: Path) -> None:
     """A file of the data. Dictionaries pay for what repeats; of taps they make the file half as large again."""
-    repeated = ["model", "layer_index", "layer", "kh", "kw", "cluster", "label"]
+    repeated = ["model", "layer_index", "layer", "kh", "kw", "cluster", "label", "use"]
     pq.write_table(
         table, path, row_group_size=ROWS, compression="zstd", use_dictionary=repeated, write_page_checksum=True
     )

@@ -25,6 +25,12 @@ def percent(share: float, low: float = np.nan, high: float = np.nan) -> str:
     return f"{100 * share:.1f} %{interval}"
 
 
+def points(difference: float, low: float = np.nan, high: float = np.nan) -> str:
+    """`-4.6 points [-7.1, -2.0]`, of a difference of shares; without the brackets where there is no interval."""
+    interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(low) else ""
+    return f"{100 * difference:.1f} points{interval}"
+
+
 def number(value: float) -> str:
     """`6012` -> `6,012`; a dash where it is missing."""
     return NOTHING if pd.isna(value) else f"{value:,.0f}"

@@ -93,7 +93,7 @@ def full_disk(project):
     results = project / "results"
     results.rename(project / "kept")
     results.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", results], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", results], capture_output=True)
     if mounted.returncode:
         pytest.skip("no right to mount a small disk here")
     try:
@@ -115,9 +115,10 @@ def full_disk(project):
 
 # rule: its outputs. From the last stage to the first, so that what comes before a stage is there.
 STAGES = {
+    "write_atlas": ["atlas.html"],
     "write_report": ["report.html"],
     "state_findings": ["findings.csv"],
-    "draw_figure": ["figures/layers_5x5.svg", "figures/layers_5x5.csv", "figures/layers_5x5.json"],
+    "draw_figure": [f"figures/layers_5x5.{end}" for end in ("svg", "pdf", "csv", "json")],
     "summarise_assignments": ["statistics"],
     "sample_kernels": ["samples/5x5.parquet"],
     "assign_noise": ["controls/noise.parquet"],

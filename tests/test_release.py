@@ -90,7 +90,8 @@ def expected(run):
     shards = pd.concat(pd.read_parquet(shard.path) for folder in run["kernels"] for shard in shards_of(folder))
     assigned = pd.concat(map(pd.read_parquet, run["assignments"]))
     keys = ["model", "layer_index", "channel"]
-    return shards.merge(assigned[keys + NEW], "left", on=keys)
+    use = {"alpha": "train", "beta": "train", "chance": "control", "odd": "assign"}
+    return shards.merge(assigned[keys + NEW], "left", on=keys).assign(use=lambda table: table["model"].map(use))
 
 
 def check(table: pd.DataFrame, expected: pd.DataFrame) -> None:

@@ -160,7 +160,7 @@ def _cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def contrast(layers: pd.DataFrame, contrasts: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """contrasts.csv: two networks that differ in one thing.
+    """contrasts.csv: two networks that are listed for one difference, which may not be the only one.
 
     Parameters
     ----------
