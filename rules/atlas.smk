@@ -14,6 +14,7 @@ rule write_atlas:
         fits=[*whole("fits").values()] if config["evidence"]["wanted"] else [],
         sheet=SHEET,
         template=beside("kernel_atlas/pages/atlas.html"),
+        head=beside("kernel_atlas/pages/head.html"),
         style=beside("kernel_atlas/pages/atlas.css"),
         scripts=[
             beside(f"kernel_atlas/pages/{name}.js")

@@ -54,6 +54,7 @@ rule write_report:
         sheet=SHEET,
         schema=beside("schemas/config.schema.yaml"),
         template=beside("kernel_atlas/pages/report.html"),
+        head=beside("kernel_atlas/pages/head.html"),
         scripts=[
             beside(f"kernel_atlas/pages/vendor/{name}.min.js")
             for name in ("dataTables", "dataTables.buttons")
