@@ -22,6 +22,7 @@ include: "rules/atlas.smk"
 include: "rules/release.smk"
 include: "rules/ablation.smk"
 include: "rules/zoo.smk"
+include: "rules/experiments.smk"
 include: "rules/timm.smk"
 
 

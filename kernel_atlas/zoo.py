@@ -5,8 +5,10 @@ depthwise convolutions is the only thing in which the architecture varies.
 """
 
 import io
+import itertools
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +39,7 @@ KERNEL_DECAY = 3.0
 LABEL_SMOOTHING = 0.1
 WARM_UP = 0.15  # share of the steps
 SHIFT = 4  # pixels an image is moved at most
+KERNELS = ("depthwise.weight", "dense.weight")  # how the names of the weights with the kernels end
 
 # A mirrored photograph or garment keeps its class, a mirrored letter does not.
 FLIPPED = {"cifar10": True, "fashion_mnist": True, "chars74k": False}
@@ -123,20 +126,29 @@ class Depthwise(nn.Conv2d):
 class Block(nn.Module):
     """Depthwise, then pointwise convolution, each with BatchNorm and ReLU; [N, C, H, W] in and out.
 
-    Only the 3 x 3 blocks have a skip connection. Around a large kernel it carries the image past the kernel, and such
+    With `convolution` "dense" a regular convolution takes the place of the depthwise one. Only the 3 x 3 blocks have a skip connection. Around a large kernel it carries the image past the kernel, and such
     kernels came out as broad bars; without it more of them were local (the trials are in resources/zoo/README.md).
     """
 
-    def __init__(self, channels: int, size: int, skip: bool):
+    def __init__(self, channels: int, size: int, skip: bool, convolution: str = "depthwise"):
         super().__init__()
-        self.depthwise = Depthwise(channels, size)
+        self.convolution = convolution
+        if convolution == "depthwise":
+            self.depthwise = Depthwise(channels, size)
+        else:
+            self.dense = nn.Conv2d(channels, channels, size, padding=size // 2, bias=False)
         self.norm1 = nn.BatchNorm2d(channels)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels)
         self.skip = skip
 
+    @property
+    def spatial(self) -> nn.Conv2d:
+        """The convolution with the kernels; its weight is [C, 1, k, k], or [C, C, k, k] where it is dense."""
+        return getattr(self, self.convolution)
+
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.norm1(self.depthwise(x)))
+        y = F.relu(self.norm1(self.spatial(x)))
         y = F.relu(self.norm2(self.pointwise(y)))
         return x + y if self.skip else y
 
@@ -150,25 +162,31 @@ class ZooNet(nn.Module):
         Side of the depthwise kernels of the first stage, odd.
     classes
         Number of classes.
+    convolution
+        "depthwise", or "dense": regular convolutions of the same sizes in blocks as wide as keeps their parameters, and
+        so their operations, nearest to those of the depthwise ones.
 
     Images go in as RGB [N, 3, H, W], grey ones as three equal channels: a stem on one channel would have weights of
     a depthwise convolution's shape.
     """
 
-    def __init__(self, size: int, classes: int):
+    def __init__(self, size: int, classes: int, convolution: str = "depthwise"):
         super().__init__()
         self.stages = nn.ModuleList()
         channels = 3
         for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
-            halve = nn.Sequential(nn.Conv2d(channels, width, 2, stride=2, bias=False), nn.BatchNorm2d(width))
             first = stage == 0
-            blocks = [Block(width, size if first else min(size, 3), skip=not first) for _ in range(depth)]
+            side = size if first else min(size, 3)
+            if convolution == "dense":
+                width = round(math.sqrt(width * (side**2 + width) / (side**2 + 1)))
+            halve = nn.Sequential(nn.Conv2d(channels, width, 2, stride=2, bias=False), nn.BatchNorm2d(width))
+            blocks = [Block(width, side, not first, convolution) for _ in range(depth)]
             self.stages.append(nn.Sequential(halve, *blocks))
             channels = width
         self.norm = nn.BatchNorm2d(channels)
         self.head = nn.Linear(channels, classes)
         for name, weight in self.named_parameters():
-            if name.endswith("depthwise.weight"):
+            if name.endswith(KERNELS):
                 nn.init.trunc_normal_(weight, std=KERNEL_STD)
             elif weight.ndim > 1:
                 nn.init.trunc_normal_(weight, std=0.02)
@@ -180,13 +198,13 @@ class ZooNet(nn.Module):
         return self.head(F.relu(self.norm(x)).mean((2, 3)))
 
 
-def new_net(kernel: int, classes: int, seed: int) -> ZooNet:
+def new_net(kernel: int, classes: int, seed: int, convolution: str = "depthwise") -> ZooNet:
     """The untrained network of a seed, the same at every call."""
     if kernel < 3 or kernel % 2 == 0:
         raise AtlasError(f"zoo: the kernel size must be odd and at least 3, not {kernel}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ZooNet(kernel, classes)
+        return ZooNet(kernel, classes, convolution)
 
 
 # --- The images -------------------------------------------------------------------------------------------------
@@ -225,8 +243,8 @@ def image_files(images: Path, dataset: str) -> list[Path]:
     return files
 
 
-def read_images(images: Path, dataset: str) -> ImageSet:
-    """Read and decode a data set.
+def read_images(images: Path, dataset: str, limit: int | None = None) -> ImageSet:
+    """Read and decode a data set, or no more than the first `limit` images of each split.
 
     A row is an encoded image (`image` or `img`: bytes, or the hub's struct of `bytes` and `path`), a `label` and a
     `split` (`train` or `test`); without a column `split` the file's name tells it.
@@ -251,7 +269,7 @@ def read_images(images: Path, dataset: str) -> ImageSet:
             splits = named * len(table)
         rows = zip(table[image].to_pylist(), table["label"].to_pylist(), splits, strict=True)
         for row, (encoded, label, split) in enumerate(rows):
-            if split not in pixels:
+            if split not in pixels or len(labels[split]) == limit:
                 continue
             pixels[split].append(_decode(encoded, f"{path}, row {row}"))
             labels[split].append(label)
@@ -277,17 +295,36 @@ def _decode(encoded: bytes | dict, where: str) -> np.ndarray:
 
 
 class Batches:
-    """Augmented batches of a training set, made where it lies: shifted, and mirrored if that keeps the class."""
+    """Batches of a training set, made where it lies.
 
-    def __init__(self, pixels: Tensor, labels: Tensor, flip: bool, seed: int):
-        self.pixels = F.pad(pixels.permute(0, 3, 1, 2), (SHIFT,) * 4).permute(0, 2, 3, 1)
+    Parameters
+    ----------
+    pixels, labels
+        uint8 [N, H, W, 3] and int64 [N].
+    flip
+        Whether images are mirrored at random, as keeps their class.
+    seed
+        Of their order and augmentation.
+    shift
+        Pixels an image is moved at most.
+    scatter
+        Where each pixel goes, int64 [H * W]: one permutation for all images, after the augmentation.
+    """
+
+    def __init__(
+        self, pixels: Tensor, labels: Tensor, flip: bool, seed: int, shift: int = SHIFT, scatter: Tensor | None = None
+    ):
+        self.pixels = F.pad(pixels.permute(0, 3, 1, 2), (shift,) * 4).permute(0, 2, 3, 1)
         self.labels, self.flip, self.side = labels, flip, pixels.shape[1:3]
+        self.shift, self.scatter = shift, scatter
         self.random = torch.Generator(pixels.device).manual_seed(seed)
         sample = pixels[:5000].float()
         self.mean, self.std = sample.mean((0, 1, 2)), sample.std((0, 1, 2))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Float images [N, 3, H, W], in the memory order that CPUs need, from pixels [N, H, W, 3]."""
+        if self.scatter is not None:
+            pixels = pixels.flatten(1, 2)[:, self.scatter].view_as(pixels)
         return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
 
     def __iter__(self):
@@ -296,7 +333,7 @@ class Batches:
         order = torch.randperm(len(self.labels), generator=self.random, device=device)
         size = min(BATCH, len(order))
         for chosen in order[: len(order) // size * size].split(size):
-            top, left = torch.randint(0, 2 * SHIFT + 1, (2, size, 1), generator=self.random, device=device)
+            top, left = torch.randint(0, 2 * self.shift + 1, (2, size, 1), generator=self.random, device=device)
             rows = top + torch.arange(height, device=device)
             columns = left + torch.arange(width, device=device)
             if self.flip:
@@ -344,34 +381,43 @@ def train_net(
     data = ImageSet(*(part.to(device) if isinstance(part, Tensor) else part for part in data))
     batches = Batches(data.train, data.train_labels, FLIPPED[dataset], seed)
     net = new_net(kernel, data.classes, seed).to(device, memory_format=torch.channels_last)
-    steps = epochs * max(1, len(data.train) // BATCH)
-    optimiser = _optimiser(net)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
-    kind = torch.device(device).type
-    net.train()
-    for epoch in range(epochs):
-        losses = []
-        for x, labels in batches:
-            # bfloat16 halves the time of a step on a CPU too; the weights stay float32.
-            with torch.autocast(kind, torch.bfloat16):
-                loss = F.cross_entropy(net(x), labels, label_smoothing=LABEL_SMOOTHING)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.detach())
-        mean = torch.stack(losses).mean().item()
-        log(f"{output.name}: epoch {epoch + 1} of {epochs}, loss {mean:.3f}, {time.perf_counter() - start:.0f} s")
+    per_epoch = max(1, len(data.train) // BATCH)
+    losses = []
+
+    def watch(step: int, loss: Tensor) -> None:
+        losses.append(loss)
+        if step % per_epoch == 0:
+            mean, took = torch.stack(losses[-per_epoch:]).mean().item(), time.perf_counter() - start
+            log(f"{output.name}: epoch {step // per_epoch} of {epochs}, loss {mean:.3f}, {took:.0f} s")
+
+    train(net, batches, epochs * per_epoch, watch)
     top1 = accuracy(net, batches, data.test, data.test_labels)
     log(f"{output.name}: {top1:.2f} % of {len(data.test)} test images")
     row = _row(net, dataset, kernel, seed) | {
         "top1": round(top1, 2),
         "epochs": epochs,
         "seconds": round(time.perf_counter() - start),
-        "device": kind,
+        "device": torch.device(device).type,
     }
     write_net(net, row, output)
     return row
+
+
+def train(net: ZooNet, batches: Batches, steps: int, watch: Callable[[int, Tensor], None]) -> None:
+    """Train a net by the recipe of the zoo, where it and its images lie; `watch(step, loss)` follows each step from 1."""
+    optimiser = _optimiser(net)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
+    endless = itertools.chain.from_iterable(itertools.repeat(batches))
+    for step, (x, labels) in enumerate(itertools.islice(endless, steps), 1):
+        net.train()
+        # bfloat16 halves the time of a step on a CPU too; the weights stay float32.
+        with torch.autocast(x.device.type, torch.bfloat16):
+            loss = F.cross_entropy(net(x), labels, label_smoothing=LABEL_SMOOTHING)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        watch(step, loss.detach())
 
 
 def init_net(images: Path, dataset: str, kernel: int, seed: int, output: Path) -> dict:
@@ -387,7 +433,7 @@ def _optimiser(net: nn.Module) -> torch.optim.Optimizer:
     """AdamW with three groups: depthwise kernels, other weights, and the rest, which does not decay."""
     kernels, weights, rest = [], [], []
     for name, parameter in net.named_parameters():
-        group = kernels if name.endswith("depthwise.weight") else weights if parameter.ndim > 1 else rest
+        group = kernels if name.endswith(KERNELS) else weights if parameter.ndim > 1 else rest
         group.append(parameter)
     groups = [
         {"params": kernels, "weight_decay": KERNEL_DECAY},

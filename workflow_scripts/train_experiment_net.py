@@ -1,0 +1,23 @@
+"""One network of an experiment: images -> weights, kernels on the way, accuracy on the way."""
+
+from pathlib import Path
+
+import torch
+
+from kernel_atlas.autoencoder import choose_device
+from kernel_atlas.errors import job_log
+from kernel_atlas.experiments import Condition, train_run
+
+with job_log(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    given, params, output = snakemake.input, snakemake.params, snakemake.output
+    train_run(
+        Path(params.images),
+        Condition(**params.condition),
+        int(params.seed),
+        Path(given.encoder),
+        Path(given.filters),
+        (Path(output.weights), Path(output.kernels), Path(output.curve)),
+        choose_device(snakemake.resources.get("gpu", 0)),
+        params.smoke,
+    )
