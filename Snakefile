@@ -17,12 +17,12 @@ include: "rules/assign.smk"
 include: "rules/summarise.smk"
 include: "rules/evidence.smk"
 include: "rules/draw.smk"
+include: "rules/experiments.smk"
 include: "rules/report.smk"
 include: "rules/atlas.smk"
 include: "rules/release.smk"
 include: "rules/ablation.smk"
 include: "rules/zoo.smk"
-include: "rules/experiments.smk"
 include: "rules/timm.smk"
 
 

@@ -127,17 +127,18 @@ def _points(row: pd.Series | dict, end: str = "", name: str = "difference") -> s
     return f"{value:z.1f} [{low:z.1f}, {high:z.1f}]" if np.isfinite(low) else f"{value:z.1f}"
 
 
-def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame) -> Drawing:
+def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
     """What accuracy is lost by replacing all kernels of a size in each way, and those of one label against others.
 
     Parameters
     ----------
     table, summary : DataFrame
         ablation.csv and summary.csv.
+    title : str
     """
     data = summary[(summary["size"] != "all")].reset_index(drop=True)
     if data.empty:
-        return draw_nothing("", "Accuracy with kernels replaced", "no network was measured")
+        return draw_nothing("", title, "no network was measured")
     whole = data[data["label"] == "all"]
     labels = data[(data["label"] != "all") & data["replacement"].isin(LABELLED) & data["others"].notna()]
     sizes = sorted(whole["size"].unique(), key=lambda size: -int(size.split("x")[0]))
@@ -213,7 +214,7 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame) -> Drawing:
         "layers as far as there are enough."
     )
     alt = f"Dot plots of the change of accuracy by replacement and by label. {told}"
-    return Drawing(figure, data, "Accuracy with kernels replaced", caption, alt)
+    return Drawing(figure, summary, title, caption, alt)
 
 
 def _dot(axes: Axes, y: float, row: pd.Series, models: pd.DataFrame, name: str, colour: str, marker: str) -> None:

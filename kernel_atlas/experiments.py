@@ -96,7 +96,9 @@ def _random_labels(data: ImageSet, random: torch.Generator) -> ImageSet:
 
 def _in_parts(data: ImageSet, change: Callable[[Tensor], Tensor]) -> ImageSet:
     """Both splits changed, some images at a time: as floats all would take gigabytes."""
-    changed = {split: torch.cat([change(part) for part in getattr(data, split).split(4000)]) for split in ("train", "test")}
+    changed = {
+        split: torch.cat([change(part) for part in getattr(data, split).split(4000)]) for split in ("train", "test")
+    }
     return data._replace(**changed)
 
 
@@ -261,10 +263,18 @@ def train_run(
         unseen = accuracy(net, batches, data.test[:number], data.test_labels[:number])
         loss = torch.stack(losses).mean().item() if losses else np.nan
         losses.clear()
-        row = {"step": step, "loss": loss, "train_top1": seen, "top1": unseen, "test_images": min(number, len(data.test))}
+        row = {
+            "step": step,
+            "loss": loss,
+            "train_top1": seen,
+            "top1": unseen,
+            "test_images": min(number, len(data.test)),
+        }
         curve.append(row | {"seconds": began - start - looking})
         looking += time.perf_counter() - began
-        log(f"{output[0].parent.name}: step {step} of {steps}, loss {loss:.3f}, {unseen:.1f} % right, {began - start:.0f} s")
+        log(
+            f"{output[0].parent.name}: step {step} of {steps}, loss {loss:.3f}, {unseen:.1f} % right, {began - start:.0f} s"
+        )
 
     def watch(step: int, loss: Tensor) -> None:
         losses.append(loss)

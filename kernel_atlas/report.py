@@ -1,5 +1,6 @@
 """What the report says, with every number read from the tables."""
 
+import base64
 import importlib.metadata
 import json
 import platform
@@ -91,6 +92,32 @@ def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
     return text | {"name": Path(svg).stem.rpartition("_")[0], "svg": Markup(drawing)}
 
 
+def describe_experiments(
+    made: pd.DataFrame,
+    figures: Sequence[Mapping[str, Any]],
+    said: Sequence[Sequence[str]],
+    animations: Mapping[str, str | Path],
+) -> list[dict[str, Any]]:
+    """An entry for each row of resources/experiments/experiments.tsv: what made it, its figure, its sentences.
+
+    Parameters
+    ----------
+    made : DataFrame
+        Index experiment; command, date, device, seconds.
+    figures, said
+        Of each row the figure, from `read_figure`, and the sentences.
+    animations : mapping
+        Experiment -> GIF, for those that have one.
+    """
+    rows = made.reset_index().to_dict("records")
+    for row, figure, sentences in zip(rows, figures, said, strict=True):
+        row |= {"figure": figure, "sentences": sentences, "animation": ""}
+        if row["experiment"] in animations:
+            picture = Path(animations[row["experiment"]]).read_bytes()
+            row["animation"] = f"data:image/gif;base64,{base64.b64encode(picture).decode()}"
+    return rows
+
+
 def versions() -> dict[str, str]:
     """What computed the results: this project, Python and the packages that matter."""
     found = {"kernel-atlas": __version__, "Python": platform.python_version()}
@@ -110,6 +137,7 @@ def collect_facts(
     models: pd.DataFrame,
     correlation: pd.DataFrame,
     findings: pd.DataFrame,
+    experiments: Sequence[Mapping[str, Any]],
     analysed: pd.DataFrame,
     scripts: Sequence[Markup],
 ) -> dict[str, Any]:
@@ -130,6 +158,8 @@ def collect_facts(
         Size -> figures from `read_figure`, in the order of the page.
     evidence : sequence of str
         Names of the figures that test the clusters.
+    experiments : sequence of mapping
+        From `describe_experiments`.
     scripts : sequence of Markup
         From `read_script`, in the order in which they need each other.
     """
@@ -157,6 +187,7 @@ def collect_facts(
         "analysed": dict(zip(analysed["quantity"], analysed["count"], strict=True)),
         "sizes": describe_sizes(sizes, parameters["minimum_kernels"]),
         "sections": sections,
+        "experiments": experiments,
         "overall": said.get("", []),
         "correlation": correlation.to_dict("records"),
         "models": describe_models(sheet, models, list(clusters)),

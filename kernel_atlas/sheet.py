@@ -79,6 +79,8 @@ def _fill(values: dict, rules: dict) -> dict:
             values[key] = copy.deepcopy(rule["default"])
         if isinstance(values.get(key), dict):
             _fill(values[key], rule)
+        if rule.get("type") == "boolean" and values.get(key) in ("true", "false"):
+            values[key] = values[key] == "true"  # YAML knows it; Snakemake's --config knows only True
     return values
 
 

@@ -3,7 +3,7 @@
 Inputs: the shards and assignments of a model, the encoders, clusters and spectra, the published master keys, its
 checkpoint, and images: the zoo's in the folder that the configuration names, others as `ablation: images` says.
 Outputs: results/ablation/models/MODEL.csv, all of them as results/ablation/ablation.csv; summary.csv, means over models;
-drop.svg and .pdf, a figure of it, with its data as .csv and its words as .json.
+drop.svg and .pdf, a figure of it, with its words as .json.
 """
 
 
@@ -43,30 +43,46 @@ rule ablate_model:
         "../workflow_scripts/ablate_model.py"
 
 
-rule ablation:
+rule collect_ablation:
     input:
         models=ablated("results/ablation/models/{model}.csv"),
-        style=beside("kernel_atlas/atlas.mplstyle"),
-        library=library("ablation.py"),
+        library=library("collect_ablation.py"),
     output:
         table="results/ablation/ablation.csv",
-        summary="results/ablation/summary.csv",
-        figure="results/ablation/drop.svg",
-        pdf="results/ablation/drop.pdf",
-        data="results/ablation/drop.csv",
-        words="results/ablation/drop.json",
     log:
-        "results/logs/ablation.log",
+        "results/logs/collect_ablation.log",
     benchmark:
-        "results/benchmarks/ablation.tsv"
+        "results/benchmarks/collect_ablation.tsv"
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
-    params:
-        seed=config["seed"],
+        mem_mb=memory(1000),
+        runtime=10,
     message:
-        "Summing up the accuracy with kernels replaced"
+        "Collecting the accuracies with kernels replaced"
     script:
-        "../workflow_scripts/ablation.py"
+        "../workflow_scripts/collect_ablation.py"
+
+
+use rule draw_experiment as draw_ablation with:
+    input:
+        table="results/ablation/ablation.csv",
+        style=beside("kernel_atlas/atlas.mplstyle"),
+        library=library("draw_experiment.py"),
+    output:
+        summary="results/ablation/summary.csv",
+        figure="results/ablation/drop.svg",
+        pdf="results/ablation/drop.pdf",
+        words="results/ablation/drop.json",
+    log:
+        "results/logs/draw_ablation.log",
+    benchmark:
+        "results/benchmarks/draw_ablation.tsv"
+    params:
+        experiment="ablation",
+        seed=config["seed"],
+
+
+rule ablation:
+    input:
+        "results/ablation/drop.svg",

@@ -3,17 +3,62 @@ experiment_dense, experiment_dynamics and experiment_init; not part of the main 
 
 Inputs: config/experiments.tsv (the conditions), the Parquet image sets in the folder that the configuration names, the
 encoder that names kernels, the published master keys.
-Outputs: results/experiments/runs/CONDITION_sSEED/, a network with its kernels and its accuracy on the way.
+Outputs: results/experiments/runs/CONDITION_sSEED/, a network with its kernels and its accuracy on the way; and in
+results/experiments/EXPERIMENT/ runs.csv, what the kernels of all its networks are at each step; summary.csv; a figure of it
+as .svg and .pdf, with its words as .json; of experiment_dynamics kernels.gif. To make the report show them, copy runs.csv to
+resources/experiments/EXPERIMENT.csv, and say in experiments.tsv there what made it.
 """
 
 CONDITIONS = pd.read_csv(
     beside("config/experiments.tsv"),
     sep="\t",
     index_col="condition",
+    keep_default_na=False,
     true_values=["yes"],
     false_values=["no"],
 )
 SEEDS = config["experiments"]["seeds"][: 1 if config["smoke"] else None]
+KEPT = pd.read_csv(
+    beside("resources/experiments/experiments.tsv"), sep="\t", index_col="experiment"
+)
+
+
+# Seconds each: not worth a job of a cluster.
+localrules:
+    draw_kept_experiment,
+
+
+EXPERIMENTS = sorted(set(chain.from_iterable(CONDITIONS["experiments"].str.split())))
+
+
+def kept(ending):
+    """A file of the figure of each experiment whose results are kept."""
+    return expand(
+        "results/figures/experiment_{experiment}." + ending, experiment=KEPT.index
+    )
+
+
+def runs_of(experiment):
+    """The runs of an experiment: condition, what it is held against, side of its kernels, and seed."""
+    chosen = CONDITIONS[CONDITIONS["experiments"].str.split().map(set) >= {experiment}]
+    return [
+        {
+            "condition": row.Index,
+            "against": row.against,
+            "kernel": row.kernel,
+            "seed": seed,
+        }
+        for row in chosen.itertuples()
+        for seed in SEEDS
+    ]
+
+
+def run_files(name):
+    """A file of each run of an experiment."""
+    return lambda wildcards: [
+        f"results/experiments/runs/{run['condition']}_s{run['seed']}/{name}"
+        for run in runs_of(wildcards.experiment)
+    ]
 
 
 rule train_experiment_net:
@@ -40,7 +85,7 @@ rule train_experiment_net:
         gpu=1,
     params:
         images=config["images"],
-        condition=lambda wildcards: CONDITIONS.drop(columns="experiments")
+        condition=lambda wildcards: CONDITIONS.drop(columns=["experiments", "against"])
         .loc[wildcards.condition]
         .to_dict(),
         seed=lambda wildcards: int(wildcards.seed),
@@ -49,3 +94,123 @@ rule train_experiment_net:
         "Training {wildcards.condition} from seed {wildcards.seed}"
     script:
         "../workflow_scripts/train_experiment_net.py"
+
+
+rule sum_up_experiment:
+    input:
+        weights=run_files("net.safetensors"),
+        kernels=run_files("kernels.parquet"),
+        curves=run_files("curve.csv"),
+        encoder=find_file(config["experiments"]["encoder"]),
+        library=library("sum_up_experiment.py"),
+    output:
+        table="results/experiments/{experiment}/runs.csv",
+    log:
+        "results/logs/sum_up_experiment/{experiment}.log",
+    benchmark:
+        "results/benchmarks/sum_up_experiment/{experiment}.tsv"
+    wildcard_constraints:
+        experiment="|".join(EXPERIMENTS),
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+    params:
+        runs=lambda wildcards: runs_of(wildcards.experiment),
+        seed=config["seed"],
+    message:
+        "Labelling the kernels of experiment_{wildcards.experiment}"
+    script:
+        "../workflow_scripts/sum_up_experiment.py"
+
+
+rule draw_experiment:
+    input:
+        table="results/experiments/{experiment}/runs.csv",
+        style=beside("kernel_atlas/atlas.mplstyle"),
+        library=library("draw_experiment.py"),
+    output:
+        summary="results/experiments/{experiment}/summary.csv",
+        figure="results/experiments/{experiment}/figure.svg",
+        pdf="results/experiments/{experiment}/figure.pdf",
+        words="results/experiments/{experiment}/figure.json",
+    log:
+        "results/logs/draw_experiment/{experiment}.log",
+    benchmark:
+        "results/benchmarks/draw_experiment/{experiment}.tsv"
+    wildcard_constraints:
+        experiment="|".join(EXPERIMENTS),
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    params:
+        experiment=lambda wildcards: wildcards.experiment,
+        seed=config["seed"],
+    message:
+        "Drawing an experiment"
+    script:
+        "../workflow_scripts/draw_experiment.py"
+
+
+use rule draw_experiment as draw_kept_experiment with:
+    input:
+        table=beside("resources/experiments/{experiment}.csv"),
+        style=beside("kernel_atlas/atlas.mplstyle"),
+        library=library("draw_experiment.py"),
+    output:
+        summary="results/figures/experiment_{experiment}.csv",
+        figure=report(
+            "results/figures/experiment_{experiment}.svg",
+            caption="captions/figure.rst",
+            category="Experiments",
+            labels={
+                "figure": "{experiment}",
+                "model": "small networks",
+                "size": "7x7",
+            },
+        ),
+        pdf="results/figures/experiment_{experiment}.pdf",
+        words="results/figures/experiment_{experiment}.json",
+    log:
+        "results/logs/draw_kept_experiment/{experiment}.log",
+    benchmark:
+        "results/benchmarks/draw_kept_experiment/{experiment}.tsv"
+    wildcard_constraints:
+        experiment="|".join(KEPT.index),
+
+
+rule animate_kernels:
+    input:
+        kernels=f"results/experiments/runs/natural_s{SEEDS[0]}/kernels.parquet",
+        encoder=find_file(config["experiments"]["encoder"]),
+        library=library("animate_kernels.py"),
+    output:
+        animation="results/experiments/dynamics/kernels.gif",
+    log:
+        "results/logs/animate_kernels.log",
+    benchmark:
+        "results/benchmarks/animate_kernels.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+    message:
+        "Animating the kernels of a layer"
+    script:
+        "../workflow_scripts/animate_kernels.py"
+
+
+for experiment in EXPERIMENTS:
+
+    rule:
+        name:
+            f"experiment_{experiment}"
+        input:
+            f"results/experiments/{experiment}/figure.svg",
+            ["results/experiments/dynamics/kernels.gif"]
+            if experiment == "dynamics"
+            else [],

@@ -44,6 +44,11 @@ rule write_report:
     input:
         figures=figure_files("svg"),
         words=figure_files("json"),
+        experiments=kept("svg"),
+        experiment_words=kept("json"),
+        experiment_summaries=kept("csv"),
+        made=beside("resources/experiments/experiments.tsv"),
+        animation=beside("resources/experiments/dynamics.gif"),
         clusters=atlas_files("clusters.tsv"),
         sizes="results/sizes.csv",
         sources="results/sources.csv",

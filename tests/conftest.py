@@ -25,6 +25,8 @@ CODE = [
     "resources/master_key_filters.csv",
     "resources/datasets.tsv",
     "resources/release",
+    "resources/experiments",
+    "resources/encoder.safetensors",
     "CITATION.cff",
     "envs",
     "profiles",

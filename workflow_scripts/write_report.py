@@ -6,9 +6,10 @@ import pandas as pd
 import yaml
 
 from kernel_atlas.clusters import read_clusters
+from kernel_atlas.draw_experiments import state
 from kernel_atlas.errors import job_log
 from kernel_atlas.page import read_script, write_page
-from kernel_atlas.report import collect_facts, read_figure
+from kernel_atlas.report import collect_facts, describe_experiments, read_figure
 from kernel_atlas.sheet import read_sheet
 
 with job_log(snakemake.log[0]):
@@ -17,6 +18,9 @@ with job_log(snakemake.log[0]):
     figures = {size: [] for size in sizes.loc[sizes["trained"], "size"]}
     for svg, words in zip(given.figures, given.words, strict=True):
         figures[Path(svg).stem.rpartition("_")[2]].append(read_figure(svg, words))
+    made = pd.read_csv(given.made, sep="\t", index_col="experiment")
+    kept = list(map(read_figure, given.experiments, given.experiment_words))
+    said = [state(name, pd.read_csv(table)) for name, table in zip(made.index, given.experiment_summaries, strict=True)]
     facts = collect_facts(
         title=snakemake.params.title,
         sheet=read_sheet(given.sheet),
@@ -33,6 +37,7 @@ with job_log(snakemake.log[0]):
         correlation=pd.read_csv(given.correlation),
         analysed=pd.read_csv(given.analysed),
         findings=pd.read_csv(given.findings),
+        experiments=describe_experiments(made, kept, said, {"dynamics": given.animation}),
         scripts=[read_script(script, given.licence) for script in given.scripts],
     )
     write_page(snakemake.output.report, given.template, **facts)

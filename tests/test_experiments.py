@@ -1,0 +1,238 @@
+"""Experiments: what is done to images and first kernels, what is kept of a run and made of it, and a run by a user."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from conftest import ROOT, ROWS, SMALL, copy_project, make_sheet, snakemake
+from PIL import Image
+from safetensors.torch import load_file
+from test_zoo import bright_and_dark
+
+from kernel_atlas import draw_experiments, experiments, zoo
+from kernel_atlas.dynamics import measure_run, noise_level
+from kernel_atlas.encoders import read_encoder
+from kernel_atlas.errors import AtlasError
+from kernel_atlas.experiments import Condition
+from kernel_atlas.kernels import centre_and_normalise
+from kernel_atlas.tables import write_table
+
+ENCODER, FILTERS = ROOT / "resources/encoder.safetensors", ROOT / "resources/master_key_filters.csv"
+PLAIN = Condition("cifar10", "depthwise", 7, "noise", False, 0, True, 12)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder with a few images of each data set."""
+    folder = tmp_path_factory.mktemp("images")
+    for name, shape in (("cifar10", (32, 32, 3)), ("fashion_mnist", (28, 28)), ("chars74k", (28, 28))):
+        encoded, labels = bright_and_dark(240, shape)
+        split = ["test" if i < 80 else "train" for i in range(240)]
+        pq.write_table(pa.table({"image": encoded, "label": labels, "split": split}), folder / f"{name}.parquet")
+    return folder
+
+
+def textured(number: int) -> zoo.ImageSet:
+    """Images with edges."""
+    random = np.random.default_rng(0)
+    pixels = np.kron(random.integers(0, 255, (number, 4, 4, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
+    labels = torch.arange(number) % 5
+    return zoo.ImageSet(torch.from_numpy(pixels), labels, torch.from_numpy(pixels[::-1].copy()), labels.flip(0), 5)
+
+
+def test_scrambled_phases_keep_the_spectrum_and_lose_the_edges():
+    data = textured(40)
+    data = data._replace(train=data.train // 4 + 96)  # so that nothing is clipped
+    changed = experiments._phase_scrambled(data, torch.Generator().manual_seed(0))
+    before, after = (torch.fft.fft2(each.train.float(), dim=(1, 2)).abs() for each in (data, changed))
+    error = (before - after).abs().amax((1, 2)) / before[:, 1:].amax((1, 2))
+    assert error.max() < 0.02  # rounding to whole grey values
+    differences = [each.train.float().diff(dim=2).abs() for each in (data, changed)]
+    assert (differences[0] < 0.5).float().mean() > 0.8 and (differences[1] < 0.5).float().mean() < 0.3
+
+
+def test_grey_images_are_those_of_fashion_mnist_in_shape():
+    changed = experiments._grey28(textured(10), torch.Generator())
+    assert changed.train.shape == (10, 28, 28, 3) and changed.train.dtype == torch.uint8
+    assert (changed.train == changed.train[..., :1]).all()
+    assert (changed.train.float().mean((1, 2, 3)) - textured(10).train.float().mean((1, 2, 3))).abs().max() < 40
+
+
+def test_random_labels_keep_their_numbers_and_the_test():
+    data = textured(50)
+    changed = experiments._random_labels(data, torch.Generator().manual_seed(0))
+    assert (changed.train_labels.bincount() == data.train_labels.bincount()).all()
+    assert (changed.train_labels != data.train_labels).float().mean() > 0.5
+    assert (changed.test_labels == data.test_labels).all() and (changed.train == data.train).all()
+
+
+def test_permuted_pixels_are_the_same_in_all_images():
+    pixels = textured(6).train
+    scatter = torch.randperm(32 * 32, generator=torch.Generator().manual_seed(1))
+    plain, permuted = (zoo.Batches(pixels, torch.zeros(6), False, 0, 0, order) for order in (None, scatter))
+    wanted = plain.normalise(pixels).flatten(2)[:, :, scatter]
+    assert torch.equal(permuted.normalise(pixels).flatten(2), wanted)
+
+
+def test_a_subset_is_the_same_each_time(images):
+    small = PLAIN._replace(subset=30)
+    first, second = (experiments.load_images(images, small)[0] for _ in range(2))
+    assert len(first.train) == len(first.train_labels) == 30 and torch.equal(first.train, second.train)
+    assert len(experiments.load_images(images, PLAIN)[0].train) == 160
+
+
+def test_dense_networks_keep_parameters_and_operations():
+    depthwise, dense = (zoo.ZooNet(7, 10, convolution) for convolution in ("depthwise", "dense"))
+    for one, other in zip(depthwise.stages, dense.stages, strict=True):
+        convolutions = [
+            [block.spatial.weight.numel() + block.pointwise.weight.numel() for block in s[1:]] for s in (one, other)
+        ]
+        assert np.allclose(*convolutions, rtol=0.08)
+    weight = dense.stages[0][1].spatial.weight
+    assert weight.shape[0] == weight.shape[1] > 1 and weight.std() < 2 * zoo.KERNEL_STD
+
+
+@pytest.mark.parametrize("start", ["prototypes", "formulas", "master_keys"])
+def test_first_kernels_are_what_they_start_from(start):
+    net = experiments.start_net(PLAIN._replace(start=start), 10, 0, ENCODER, FILTERS)
+    noise = experiments.start_net(PLAIN, 10, 0, ENCODER, FILTERS)
+    units = experiments.STARTS[start](7, ENCODER, FILTERS)
+    for block, plain in zip(experiments.first_blocks(net), experiments.first_blocks(noise), strict=True):
+        taps = block.spatial.weight.detach().numpy().reshape(-1, 49)
+        assert (centre_and_normalise(taps) @ units.T).max(1).min() > 0.999
+        assert np.isclose(np.linalg.norm(taps), plain.spatial.weight.detach().norm(), rtol=0.1)
+    assert torch.equal(net.stages[1][1].spatial.weight, noise.stages[1][1].spatial.weight)
+
+
+def files(folder):
+    return folder / "net.safetensors", folder / "kernels.parquet", folder / "curve.csv"
+
+
+def test_a_run_can_be_repeated_and_keeps_what_it_was(images, tmp_path):
+    lines = []
+    for name in ("a", "b"):
+        experiments.train_run(images, PLAIN, 3, ENCODER, FILTERS, files(tmp_path / name), log=lines.append)
+    one, other = (load_file(tmp_path / name / "net.safetensors") for name in ("a", "b"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert (tmp_path / "a/kernels.parquet").read_bytes() == (tmp_path / "b/kernels.parquet").read_bytes()
+    curve = pd.read_csv(tmp_path / "a/curve.csv")
+    assert list(curve["step"]) == experiments.check_steps(12) and list(curve["step"])[:3] == [0, 1, 2]
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[1] - 0.1 and curve["test_images"].iloc[-1] == 80
+    kernels = pq.read_table(tmp_path / "a/kernels.parquet").to_pandas()
+    last = kernels[(kernels["step"] == 12) & (kernels["layer_index"] == 1)]
+    state = load_file(tmp_path / "a/net.safetensors")
+    assert np.array_equal(np.stack(last["weight"]), state["stages.0.2.depthwise.weight"].numpy().reshape(-1, 49))
+    assert any("images a second" in line for line in lines)
+
+
+def test_frozen_kernels_only_get_a_number_added(images, tmp_path):
+    condition = PLAIN._replace(start="master_keys", frozen=True)
+    experiments.train_run(images, condition, 0, ENCODER, FILTERS, files(tmp_path), log=lambda line: None)
+    state, start = load_file(tmp_path / "net.safetensors"), experiments.start_net(condition, 2, 0, ENCODER, FILTERS)
+    for row, block in enumerate(experiments.first_blocks(start), 1):
+        added = (state[f"stages.0.{row}.depthwise.weight"] - block.spatial.weight.detach()).reshape(-1, 49)
+        assert added.std(1).max() < 1e-6 and added.abs().max() > 1e-5
+    assert set(state) == set(zoo.new_net(7, 2, 0).state_dict())  # a plain network again
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": "imagenet"}, "experiments: unknown images 'imagenet'; known are cifar10, "),
+        ({"start": "zeros"}, "experiments: unknown start 'zeros'; known are noise, "),
+        ({"start": "prototypes", "kernel": 5}, "has no prototypes of 5x5 kernels"),
+        ({"start": "master_keys", "kernel": 5}, "the published master keys are 7x7, not 5x5"),
+    ],
+)
+def test_what_is_unknown_is_one_line(images, tmp_path, change, message):
+    with pytest.raises(AtlasError) as caught:
+        experiments.train_run(images, PLAIN._replace(**change), 0, ENCODER, FILTERS, files(tmp_path), log=print)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_known_kernels_are_measured_as_what_they_are(tmp_path):
+    """Kernels that begin as noise and end as prototypes."""
+    atlases = read_encoder(ENCODER)
+    ends = experiments._prototypes(7, ENCODER, FILTERS)
+    steps = {0: np.random.default_rng(0).standard_normal(ends.shape).astype(np.float32), 5: -ends, 9: ends}
+    place = {"layer_index": 0, "channel": np.arange(len(ends)), "kh": 7, "kw": 7}
+    rows = [pd.DataFrame({"step": step, **place, "weight": list(taps)}) for step, taps in steps.items()]
+    write_table(pa.Table.from_pandas(pd.concat(rows), preserve_index=False), tmp_path / "kernels.parquet")
+    pd.DataFrame({"step": list(steps), "top1": [10.0, 20.0, 30.0]}).to_csv(tmp_path / "curve.csv", index=False)
+    measured = measure_run(tmp_path / "kernels.parquet", tmp_path / "curve.csv", atlases, noise_level(7, 0)).set_index(
+        "step"
+    )
+    assert measured.loc[0, "clustered"] == 0 and measured.loc[9, "clustered"] == len(ends)
+    assert measured.loc[0, "explained"] <= 1 and measured.loc[9, "explained"] >= len(ends) - 1
+    labels = atlases[7].assign(ends, np.zeros(len(ends), bool))[
+        "label"
+    ]  # not all that of the stretch they are drawn from
+    assert measured.loc[9, "First-Derivative"] == sum(label.startswith("First") for label in labels) > 0
+    assert measured.loc[5, "cosine_to_last"] < -0.99 and measured.loc[9, "cosine_to_last"] > 0.99
+    assert measured.loc[9, "relabelled"] == 0 and measured.loc[9, "switched"] > 0.8 * len(ends)
+    assert list(measured["top1"]) == [10, 20, 30]
+
+
+def made_up() -> pd.DataFrame:
+    """Two conditions of two networks with three layers: 10 and 30 of 50 kernels are clustered, from step 4 on."""
+    rows = []
+    for condition, clustered in (("natural", 10), ("permuted", 30)):
+        for seed in (0, 1):
+            for layer in range(3):
+                for step in (0, 2, 4, 8):
+                    there = clustered if step >= 4 else 0
+                    counts = dict.fromkeys(draw_experiments.FAMILIES, 0) | {"On-Cross": there, "other": 50 - there}
+                    about = {"condition": condition, "against": None if condition == "natural" else "natural"}
+                    about |= {"seed": seed, "params": 100, "step": step, "layer_index": layer, "size": "7x7"}
+                    about |= {"kernels": 50, "clustered": there, "explained": there, **counts, "top1": 50.0 + step}
+                    rows.append(about | {"train_top1": 60.0, "cosine_to_last": 1.0, "relabelled": 0})
+    return pd.DataFrame(rows)
+
+
+def test_the_summary_of_known_runs():
+    summary = draw_experiments.summarise_runs(made_up(), 0)
+    whole = summary[(summary["layer"] == "all") & (summary["measure"] == "clustered")].set_index("condition")
+    assert whole.loc["natural", "share"] == 0.2 and whole.loc["permuted", "share"] == 0.6
+    assert whole.loc["permuted", ["difference", "difference_low", "difference_high"]].tolist() == pytest.approx(
+        [0.4] * 3
+    )
+    assert whole["untrained"].eq(0).all() and whole["half_step"].eq(4).all() and whole["units"].eq(6).all()
+    assert (
+        whole["top1"].eq(58).all()
+        and whole.loc["natural", "against"] == ""
+        and np.isnan(whole.loc["natural", "difference"])
+    )
+    said = " ".join(draw_experiments.state("data", summary))
+    assert "pixels permuted by 40.0 points [40.0, 40.0] differs from CIFAR-10" in said
+    assert "On-Cross 40.0 points" in said
+
+
+@pytest.mark.parametrize("name", ["data", "dense", "dynamics", "init"])
+def test_every_experiment_is_drawn_and_stated(name):
+    table = made_up()
+    experiment = draw_experiments.EXPERIMENTS[name]
+    summary = experiment.summarise(table, 0)
+    drawing = experiment.draw(table, summary, experiment.title)
+    assert drawing.title == experiment.title and "pixels permuted" in drawing.alt
+    assert draw_experiments.state(name, summary)
+
+
+def test_a_user_tries_all_experiments(images, tmp_path):
+    project = copy_project(tmp_path / "project")
+    (project / "config.yaml").write_text(SMALL)
+    make_sheet(project, ROWS)
+    names = ["data", "dense", "dynamics", "init"]
+    targets = [f"experiment_{name}" for name in names]
+    snakemake(project, *targets, "--config", f"images={images}", "smoke=true")
+    conditions = pd.read_csv(ROOT / "config/experiments.tsv", sep="\t").set_index("condition")["experiments"]
+    for name in names:
+        folder = project / "results/experiments" / name
+        runs = pd.read_csv(folder / "runs.csv")
+        assert set(runs["condition"]) == {condition for condition, where in conditions.items() if name in where.split()}
+        assert {"figure.svg", "figure.pdf", "figure.json", "summary.csv"} <= {path.name for path in folder.iterdir()}
+    with Image.open(project / "results/experiments/dynamics/kernels.gif") as animation:
+        assert animation.n_frames == len(experiments.check_steps(4))
+    again = snakemake(project, *targets, "--config", f"images={images}", "smoke=true")
+    assert "Nothing to be done" in again.stdout

@@ -1,0 +1,25 @@
+"""The networks of an experiment: their kernels and accuracies on the way -> one table."""
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+
+from kernel_atlas.dynamics import measure_run, noise_level
+from kernel_atlas.encoders import read_encoder
+from kernel_atlas.errors import job_log
+from kernel_atlas.tables import write_csv
+
+with job_log(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    given, runs = snakemake.input, snakemake.params.runs
+    atlases = read_encoder(given.encoder)
+    levels = {side: noise_level(side, snakemake.params.seed) for side in sorted({run["kernel"] for run in runs})}
+    tables = []
+    for run, weights, kernels, curve in zip(runs, given.weights, given.kernels, given.curves, strict=True):
+        table = measure_run(kernels, curve, atlases, levels[run["kernel"]])
+        with safe_open(weights, "np") as file:
+            told = file.metadata()
+        about = {"condition": run["condition"], "against": run["against"], "seed": run["seed"]}
+        about |= {"params": int(told["params"]), "device": told["device"]}
+        tables.append(table.assign(**about)[[*about, *table.columns]])
+    write_csv(pd.concat(tables, ignore_index=True), snakemake.output.table, float_format="%.5g")
