@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from kernel_atlas.canvas import (
     FAMILIES,
-    INK,
     PERCENT,
     SOFT,
     WIDTH,
@@ -23,7 +24,6 @@ from kernel_atlas.canvas import (
     look_of,
     open_canvas,
     place_axes,
-    short,
 )
 from kernel_atlas.draw_ablation import draw_ablation, find_ablation, summarise_ablation
 from kernel_atlas.statistics import bootstrap_share
@@ -51,6 +51,21 @@ NAMES = {
     "frozen_noise": "noise, frozen",
 }
 COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00")
+# of the families of fitted formulas, after `evidence.families`
+FORMULAS = {
+    "fit_centre": ("#d55e00", "", "difference of Gaussians"),
+    "fit_first_derivative": ("#009e73", "....", "first derivative"),
+    "fit_second_derivative": ("#f0e442", "////", "second derivative"),
+    "fit_cross": ("#cc79a7", "xxxx", "cross"),
+}
+ROWS = (
+    (1.95, 3.35),
+    (3.65, 5.05),
+    (5.35, 6.75),
+    (7.05, WIDTH - 0.4),
+)  # inches from the left, of the panels with a condition a row
+PITCH = 0.24  # inches from a row to the next
+LEGEND = 0.3  # inches from the foot of a figure to the legend of formulas, above that of labels
 MARKS = ("o", "s", "D", "^", "v", "P")
 
 
@@ -73,58 +88,58 @@ def summarise_runs(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        condition, against, layer (from 1, `all`), measure (`clustered`, `explained`, a family of labels), networks, units
-        (layers of networks), kernels, share with its interval over units, untrained (the share at step 0), difference (mean
-        over units of the share beyond that of the same unit of `against`) with its interval, half_step (the first step
-        kept from which on the share is at least half of the last one; none where that is below 5 %); params, top1 and
-        train_top1 (percent, means over networks). Intervals are missing below five units.
+        condition, against, layer (from 1, `all`), networks, measure (`clustered`, `explained`, a family of formulas or
+        of labels), units (layers of networks), kernels, share with its interval over units, untrained (the share at
+        step 0), difference (mean over units of the share beyond that of the same unit of `against`) with its interval,
+        half_step (the first step kept from which on the share is at least half of the last one; none where that is
+        below 5 %); params, top1 and train_top1 (percent, means over networks). No intervals below five units.
     """
-    units = table.set_index(["condition", "seed", "layer_index", "step"]).sort_index()
-    ends = table.groupby(["condition", "seed"])["step"].max()
-    last = pd.concat(
-        [units.xs((*run, step), level=("condition", "seed", "step"), drop_level=False) for run, step in ends.items()]
-    )
-    last = last.droplevel("step")
-    first = units.xs(0, level="step")
+    units = table.set_index(["condition", "seed", "layer_index"]).sort_index()
+    first = units[units["step"] == 0]
+    last = units[units["step"] == units.groupby(["condition", "seed"])["step"].transform("max")]
     rows = []
     for condition, part in table.groupby("condition", sort=False):
         against = part["against"].iloc[0] if part["against"].notna().all() else ""
         curve = last.loc[condition].groupby("seed")[["params", "top1", "train_top1"]].first().mean()
         for layer in ["all", *sorted(part["layer_index"].unique())]:
-            chosen = slice(None) if layer == "all" else [layer]
-            end, start = (each.loc[condition].loc[(slice(None), chosen), :] for each in (last, first))
-            over = units.loc[condition].loc[(slice(None), chosen, slice(None)), :].groupby("step")
-            for measure in [*MEASURES, *FAMILIES]:
-                low, high = bootstrap_share(end[measure].to_numpy(), end["kernels"].to_numpy(), [seed])
-                row = {
-                    "condition": condition,
-                    "against": against,
-                    "layer": layer if layer == "all" else layer + 1,
-                    "measure": measure,
-                    "networks": part["seed"].nunique(),
-                    "units": len(end),
-                    "kernels": int(end["kernels"].sum()),
-                    "share": end[measure].sum() / end["kernels"].sum(),
-                    "low": float(low),
-                    "high": float(high),
-                    "untrained": start[measure].sum() / start["kernels"].sum(),
-                }
-                if against in last.index.levels[0]:
-                    other = last.loc[against].loc[(slice(None), chosen), :]
-                    apart = (end[measure] / end["kernels"] - other[measure] / other["kernels"]).dropna().to_numpy()
-                    bounds = bootstrap_share(apart, np.ones(len(apart)), [seed])
-                    row |= dict(
-                        zip(
-                            ["difference", "difference_low", "difference_high"],
-                            [apart.mean(), *map(float, bounds)],
-                            strict=True,
-                        )
-                    )
-                share = over[measure].sum() / over["kernels"].sum()
-                rows.append(row | {"half_step": _half(share)} | curve.to_dict())
-    names = ["difference", "difference_low", "difference_high"]
-    frame = pd.DataFrame(rows)
-    return frame.reindex(columns=[*frame.columns.difference(names, sort=False), *names])
+            name = layer if layer == "all" else layer + 1
+            about = {"condition": condition, "against": against, "layer": name, "networks": part["seed"].nunique()}
+            chosen = [_chosen(each, condition, layer) for each in (units, first, last)]
+            other = _chosen(last, against, layer) if against in units.index.levels[0] else None
+            for measure in [*MEASURES, *FORMULAS, *FAMILIES]:
+                rows.append({**about, "measure": measure, **_measure(measure, *chosen, other, seed), **curve})
+    return pd.DataFrame(rows)
+
+
+def _chosen(units: pd.DataFrame, condition: str, layer: int | str) -> pd.DataFrame:
+    """The rows of a condition, of one layer or of all."""
+    part = units.loc[condition]
+    return part if layer == "all" else part.xs(layer, level="layer_index", drop_level=False)
+
+
+def _measure(
+    name: str, way: pd.DataFrame, start: pd.DataFrame, end: pd.DataFrame, other: pd.DataFrame | None, seed: int
+) -> dict[str, float]:
+    """A share of the kernels at the end, at the start, beyond that of another condition, and when it came."""
+    low, high = bootstrap_share(end[name].to_numpy(), end["kernels"].to_numpy(), [seed])
+    apart = np.array([]) if other is None else _share(end, name).sub(_share(other, name)).dropna().to_numpy()
+    apart_low, apart_high = bootstrap_share(apart, np.ones(len(apart)), [seed])
+    return {
+        "units": len(end),
+        "kernels": int(end["kernels"].sum()),
+        "share": end[name].sum() / end["kernels"].sum(),
+        "low": float(low),
+        "high": float(high),
+        "untrained": start[name].sum() / start["kernels"].sum(),
+        "difference": apart.mean() if len(apart) else np.nan,
+        "difference_low": float(apart_low),
+        "difference_high": float(apart_high),
+        "half_step": _half(_share(way.groupby("step")[[name, "kernels"]].sum(), name)),
+    }
+
+
+def _share(counts: pd.DataFrame, name: str) -> pd.Series:
+    return counts[name] / counts["kernels"]
 
 
 def _half(share: pd.Series) -> float:
@@ -156,9 +171,7 @@ def find_shares(summary: pd.DataFrame) -> list[str]:
                 f"{name_of(row.condition)} by {points(row.difference, row.difference_low, row.difference_high)}"
                 for row in apart.itertuples()
             )
-            said.append(
-                f"In kernels {words} {listed} {'differ' if len(apart) > 1 else 'differs'} from {_against(apart)}."
-            )
+            said.append(f"Shown to differ from {_against(apart)} in kernels {words}: {listed}.")
         if len(alike):
             listed = joined([name_of(condition) for condition in alike["condition"]])
             said.append(f"No difference from {_against(alike)} is shown in kernels {words} for {listed}.")
@@ -167,12 +180,13 @@ def find_shares(summary: pd.DataFrame) -> list[str]:
 
 def find_labels(summary: pd.DataFrame) -> list[str]:
     """Which patterns are rarer or commoner than under the condition held against."""
-    part = summary[(summary["layer"] == "all") & summary["measure"].isin(FAMILIES) & (summary["measure"] != "other")]
+    patterns = [*FORMULAS, *(family for family in FAMILIES if family != "other")]
+    part = summary[(summary["layer"] == "all") & summary["measure"].isin(patterns)]
     apart = part[(part["difference_low"] > 0) | (part["difference_high"] < 0)]
     said = []
     for condition, rows in apart.groupby("condition", sort=False):
         listed = ", ".join(
-            f"{row.measure} {points(row.difference, row.difference_low, row.difference_high)}"
+            f"{_pattern(row.measure)} {points(row.difference, row.difference_low, row.difference_high)}"
             for row in rows.itertuples()
         )
         said.append(f"Patterns whose share differs from {_against(rows)}, {name_of(condition)}: {listed}.")
@@ -181,35 +195,37 @@ def find_labels(summary: pd.DataFrame) -> list[str]:
 
 def find_accuracy(summary: pd.DataFrame) -> list[str]:
     part = summary.drop_duplicates("condition")
-    listed = "; ".join(
-        f"{name_of(row.condition)} {row.top1:.1f} % ({row.train_top1:.1f} %)" for row in part.itertuples()
-    )
-    return [f"Top-1 on test images (on training images): {listed}, means of {part['networks'].min()} networks."]
+    listed = "; ".join(f"{name_of(row.condition)} {row.top1:.1f} ({row.train_top1:.1f})" for row in part.itertuples())
+    networks = part["networks"].min()
+    of = f", means of {networks} networks" if networks > 1 else ""
+    return [f"Top-1 on test images (on training images), in percent{of}: {listed}."]
 
 
 def find_caveat(summary: pd.DataFrame) -> list[str]:
     units = summary.loc[summary["layer"] == "all", "units"].max()
     return [
-        f"Intervals are over {units} layers of {summary['networks'].max()} small networks with short training, and cover less "
-        "than the 95 % they say; differences that come by chance are among those listed."
+        f"Intervals are over {units} layers of {summary['networks'].max()} small networks with short training, and "
+        "cover less than the 95 % they say; of many differences at 95 %, some come by chance."
     ]
 
 
 def find_appearance(summary: pd.DataFrame) -> list[str]:
     """When the patterns of the first condition come, layer by layer."""
     first = summary[summary["condition"] == summary["condition"].iloc[0]]
+    patterns = {name: _pattern(name) for name in [*FORMULAS, *FAMILIES] if name != "other"}
     said = []
-    for measure, words in {**MEASURES, **{name: f"labelled {name}" for name in FAMILIES if name != "other"}}.items():
+    for measure, words in {**MEASURES, **patterns}.items():
         rows = first[(first["measure"] == measure) & (first["layer"] != "all") & first["half_step"].notna()]
-        if len(rows):
-            listed = joined(
-                [
-                    f"{row.half_step:.0f} (layer {row.layer}, {percent(row.share)} at the end)"
-                    for row in rows.itertuples()
-                ]
-            )
-            said.append(f"The share {words} has half of its last value from step {listed} on.")
+        steps = [
+            f"{row.half_step:.0f} (layer {row.layer}, {percent(row.share)} at the end)" for row in rows.itertuples()
+        ]
+        if steps:
+            said.append(f"The share {words} is at least half of its last value from step {joined(steps)} on.")
     return said
+
+
+def _pattern(measure: str) -> str:
+    return f"fitted by a {FORMULAS[measure][2]}" if measure in FORMULAS else f"labelled {measure}"
 
 
 def _against(rows: pd.DataFrame) -> str:
@@ -219,147 +235,153 @@ def _against(rows: pd.DataFrame) -> str:
 # --- The figures ------------------------------------------------------------------------------------------------
 
 
-def _draw_rows(summary: pd.DataFrame, axes: Sequence[Axes]) -> None:
-    """A condition a row: shares clustered and explained with their intervals, and labels as stacked bars."""
+def _draw_rows(figure: Figure, summary: pd.DataFrame, top: float) -> None:
+    """A condition a row: shares clustered and explained with their intervals, and what as, as stacked bars."""
     whole = summary[summary["layer"] == "all"]
     conditions = list(dict.fromkeys(whole["condition"]))
-    for column, measure in zip(axes, MEASURES, strict=False):
+    foot = top + PITCH * len(conditions)
+    panels = [place_axes(figure, left, top, right, foot) for left, right in ROWS]
+    for axes, (measure, words) in zip(panels, MEASURES.items(), strict=False):
         part = whole[whole["measure"] == measure].set_index("condition")
         for place, condition in enumerate(conditions):
             row = part.loc[condition]
-            column.plot(row["untrained"], place, "o", color=SOFT, mfc="white", ms=4.5, zorder=2)
-            draw_interval(column, place, row["low"], row["high"], COLOURS[2])
-            column.plot(row["share"], place, "o", color=COLOURS[2], ms=5, zorder=3)
-        column.set(ylim=(len(conditions) - 0.5, -0.5), xlim=(-0.03, 1.03), xlabel=f"kernels {MEASURES[measure]}")
-    bars = axes[2]
-    for place, condition in enumerate(conditions):
-        left = 0.0
-        part = whole[whole["condition"] == condition].set_index("measure")["share"]
-        for family in FAMILIES:
-            bars.barh(place, part[family], left=left, height=0.72, **look_of(family))
-            left += part[family]
-    bars.set(ylim=(len(conditions) - 0.5, -0.5), xlim=(0, 1), xlabel="labels")
-    for each in axes:
-        each.xaxis.set_major_formatter(PERCENT)
-        each.set_xticks([0, 0.25, 0.5, 0.75, 1])
-        each.tick_params(axis="y", length=0)
-        each.grid(axis="x", color="#e6e6e6", lw=0.5)
-        each.set_axisbelow(True)
-        each.set_yticks(range(len(conditions)), [name_of(name) for name in conditions] if each is axes[0] else [])
-    top1 = whole.drop_duplicates("condition").set_index("condition")["top1"]
-    for place, condition in enumerate(conditions):
-        bars.text(1.03, place, f"{top1[condition]:.1f}", transform=bars.get_yaxis_transform(), va="center", size=7)
-    bars.text(1.03, -0.55, "top-1", transform=bars.get_yaxis_transform(), size=7, color=SOFT, va="bottom")
+            axes.plot(row["untrained"], place, "o", color=SOFT, mfc="white", ms=4.5, zorder=2)
+            draw_interval(axes, place, row["low"], row["high"], COLOURS[2])
+            axes.plot(row["share"], place, "o", color=COLOURS[2], ms=5, zorder=3)
+        axes.set(xlim=(-0.03, 1.03), xlabel=f"kernels {words}")
+    fitted = {
+        name: {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "lw": 0.2}
+        for name, (colour, hatch, _) in FORMULAS.items()
+    }
+    looks = {"labels": {family: look_of(family) for family in FAMILIES}, "formulas that explain": fitted}
+    for axes, (words, parts) in zip(panels[2:], looks.items(), strict=True):
+        for place, condition in enumerate(conditions):
+            left, shares = 0.0, whole[whole["condition"] == condition].set_index("measure")["share"]
+            for name, look in parts.items():
+                axes.barh(place, shares[name], left=left, height=0.72, **look)
+                left += shares[name]
+        axes.set(xlim=(0, 1), xlabel=words)
+    for axes in panels:
+        axes.set_ylim(len(conditions) - 0.5, -0.5)
+        axes.set_xticks([0, 0.5, 1])
+        axes.xaxis.set_major_formatter(PERCENT)
+        axes.set_yticks(range(len(conditions)), list(map(name_of, conditions)) if axes is panels[0] else [])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color="#e6e6e6", lw=0.5)
+        axes.set_axisbelow(True)
+    beside = {"transform": panels[-1].get_yaxis_transform(), "size": 7}
+    for place, top1 in enumerate(whole.drop_duplicates("condition")["top1"]):
+        panels[-1].text(1.04, place, f"{top1:.1f}", va="center", **beside)
+    panels[-1].text(1.04, -0.55, "top-1", color=SOFT, va="bottom", **beside)
     handles = [
         Line2D([], [], marker="o", color=COLOURS[2], ms=5, lw=1.1, label="trained, with its interval"),
         Line2D([], [], marker="o", color=SOFT, mfc="white", ms=4.5, ls="", label="before training"),
     ]
-    axes[0].legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=7)
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "fontsize": 7, "borderaxespad": 0.2}
+    panels[0].legend(handles=handles, ncols=2, **place)
+    handles = [Patch(**look, label=FORMULAS[name][2]) for name, look in fitted.items()]
+    figure.legend(handles=handles, loc="lower center", ncols=4, bbox_to_anchor=(0.5, LEGEND / figure.get_figheight()))
+
+
+def _draw_families(figure: Figure, shares: pd.Series) -> None:
+    """The legend of the families that there are; share by family."""
+    draw_legend(figure, [family for family in FAMILIES if shares[family].max() > 0])
+
+
+def _time(axes: Axes, steps: np.ndarray) -> np.ndarray:
+    """A logarithmic axis of steps, on which 0 has a place; the places of the steps."""
+    ticks = [0.5, *(10.0**power for power in range(1 + int(np.log10(steps.max()))))]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, ["0", *(f"{tick:,.0f}" for tick in ticks[1:])])
+    axes.minorticks_off()
+    axes.set(xlim=(0.5, steps.max()), xlabel="step")
+    return np.where(steps == 0, 0.5, steps)
+
+
+def _by_family(summary: pd.DataFrame) -> pd.Series:
+    return summary[summary["layer"] == "all"].groupby("measure")["share"].max()
 
 
 def draw_shares(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
     """The shares of each condition, a row each."""
-    rows = summary["condition"].nunique()
-    height = 1.35 + 0.24 * rows
-    figure, _ = open_canvas(height)
-    edges = [(1.95, 3.9), (4.05, 6.0), (6.15, WIDTH - 0.45)]
-    _draw_rows(summary, [place_axes(figure, left, 0.35, right, height - 1.0) for left, right in edges])
-    whole = summary[summary["layer"] == "all"].set_index("measure")
-    draw_legend(figure, [family for family in FAMILIES if whole.loc[[family], "share"].max() > 0])
+    figure, _ = open_canvas(1.4 + PITCH * summary["condition"].nunique())
+    _draw_rows(figure, summary, 0.35)
+    _draw_families(figure, _by_family(summary))
     told = " ".join([*find_shares(summary), *find_accuracy(summary)])
     caption = (
-        "Networks of the zoo's kind, trained alike but for what the row says; the kernels are those of the first stage. A "
-        "kernel is explained by a formula if its best difference of Gaussians, derivative or cross is more like it than 99 % "
-        "of Gaussian-noise kernels are like theirs. Lines are 95 % intervals over layers of networks; top-1 in percent of "
-        "test images."
+        "Networks of the zoo's kind, trained alike but for what the row says; the kernels are those of the first "
+        "stage. A kernel is explained by a formula if its best difference of Gaussians, derivative or cross is more "
+        "like it than 99 % of Gaussian-noise kernels are like theirs. Lines are 95 % intervals over layers of "
+        "networks; top-1 is in percent of test images."
     )
     return Drawing(figure, summary, title, caption, f"Dot plots and stacked bars, a row for each condition. {told}")
 
 
 def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
     """Labels by step of each layer, how kernels move, and what is left of the conditions at the end."""
-    conditions = list(dict.fromkeys(table["condition"]))
-    first = table[table["condition"] == conditions[0]]
-    rows = len(conditions)
-    height = 5.9 + 0.24 * rows
-    figure, canvas = open_canvas(height)
-    steps = np.sort(first["step"].unique())
-    place = np.where(steps == 0, 0.5, steps)  # a logarithmic axis has no zero
-    layers = sorted(first["layer_index"].unique())
-    pitch = (WIDTH - 0.6) / len(layers)
-    for layer in layers:
-        left = 0.55 + layer * pitch
-        axes = place_axes(figure, left, 0.6, left + pitch - 0.2, 2.3)
-        sums = first[first["layer_index"] == layer].groupby("step")[["kernels", *FAMILIES]].sum()
-        shares = [sums[family] / sums["kernels"] for family in FAMILIES]
-        for family, low, high in zip(
-            FAMILIES, np.cumsum([np.zeros(len(sums)), *shares[:-1]], 0), np.cumsum(shares, 0), strict=True
-        ):
-            axes.fill_between(place, low, high, **look_of(family))
-        axes.set(title=f"layer {layer + 1}", ylim=(0, 1))
-        _time(axes, steps)
-        axes.yaxis.set_major_formatter(PERCENT)
-        if layer:
-            axes.set_yticklabels([])
-    canvas.text(
-        0.1, 0.2, f"Labels of the kernels by step, {name_of(conditions[0])}", weight="bold", size=9, va="center"
-    )
-    used = [family for family in FAMILIES if first[family].sum() > 0]
-
-    canvas.text(0.1, 2.95, "How kernels come to what they are at the end", weight="bold", size=9, va="center")
-    drawn = {
-        "cosine_to_last": ("cosine to the last kernel", 1.0),
-        "relabelled": ("with another label than at the end", "kernels"),
-        "explained": ("explained by a formula", "kernels"),
+    condition = table["condition"].iloc[0]
+    ways = {layer: part for layer, part in table[table["condition"] == condition].groupby("layer_index")}
+    figure, canvas = open_canvas(6.25 + PITCH * summary["condition"].nunique())
+    heads = {
+        0.15: f"Labels of the kernels by step: {name_of(condition)}",
+        2.9: "How the kernels come to what they are at the end",
+        5.05: "At the end, under this and other schedules",
     }
-    for column, (name, (words, by)) in enumerate(drawn.items()):
-        left = 0.55 + column * (WIDTH - 0.6) / 3
-        axes = place_axes(figure, left, 3.2, left + (WIDTH - 0.6) / 3 - 0.35, 4.6)
-        for layer, colour, mark in zip(layers, COLOURS[1:], MARKS, strict=False):
-            part = first[first["layer_index"] == layer].groupby("step")
-            value = part[name].mean() if by == 1.0 else part[name].sum() / part[by].sum()
+    for top, words in heads.items():
+        canvas.text(0.1, top, words, weight="bold", size=9, va="center")
+    pitch = (WIDTH - 0.55) / len(ways)
+    for column, (layer, way) in enumerate(ways.items()):
+        left = 0.6 + column * pitch
+        axes = place_axes(figure, left, 0.55, left + pitch - 0.25, 2.3)
+        sums = way.groupby("step")[["kernels", *FAMILIES]].sum()
+        place = _time(axes, sums.index.to_numpy())
+        low = np.zeros(len(sums))
+        for family in FAMILIES:
+            high = low + _share(sums, family)
+            axes.fill_between(place, low, high, **look_of(family))
+            low = high
+        axes.set(ylim=(0, 1), title=f"layer {layer + 1}")
+        axes.yaxis.set_major_formatter(PERCENT)
+        axes.tick_params(labelleft=column == 0)
+
+    drawn = {
+        "cosine_to_last": "cosine to the last kernel, median",
+        "relabelled": "with another label than at the end",
+        "explained": "explained by a formula",
+    }
+    pitch = (WIDTH - 0.55) / len(drawn)
+    for column, (name, words) in enumerate(drawn.items()):
+        left = 0.6 + column * pitch
+        axes = place_axes(figure, left, 3.3, left + pitch - 0.45, 4.5)
+        for (layer, way), colour, mark in zip(ways.items(), COLOURS[1:], MARKS, strict=False):
+            steps = way.groupby("step")
+            value = steps[name].mean() if name == "cosine_to_last" else _share(steps[[name, "kernels"]].sum(), name)
+            place = _time(axes, value.index.to_numpy())
             axes.plot(place, value, color=colour, marker=mark, ms=3, lw=1, label=f"layer {layer + 1}")
-        axes.set(ylim=(-0.03, 1.03), title=words)
-        axes.title.set_size(8)
-        _time(axes, steps)
-        if by != 1.0:
+        axes.set(ylim=(-0.03, 1.03))
+        axes.set_title(words, size=8)
+        if name != "cosine_to_last":
             axes.yaxis.set_major_formatter(PERCENT)
         if column == 0:
-            axes.legend(fontsize=7, loc="lower right")
-    top = 5.25
-    canvas.text(0.1, top - 0.12, "At the end, under other schedules", weight="bold", size=9, va="center")
-    edges = [(1.95, 3.9), (4.05, 6.0), (6.15, WIDTH - 0.45)]
-    bottom = top + 0.3 + 0.24 * rows
-    axes = [place_axes(figure, left, top + 0.3, right, bottom) for left, right in edges]
-    _draw_rows(summary, axes)
-    figure.set_size_inches(WIDTH, height)
-    draw_legend(figure, used)
+            axes.legend(fontsize=7, loc="upper left")
+    _draw_rows(figure, summary, 5.4)
+    _draw_families(figure, pd.concat([_by_family(summary), table[list(FAMILIES)].max()]).groupby(level=0).max())
     told = " ".join([*find_appearance(summary), *find_shares(summary), *find_accuracy(summary)])
     caption = (
-        "The kernels of the first stage while networks are trained, at steps that lie evenly on a logarithmic scale, step 0 at "
-        "the left end; the networks of all seeds together. The cosine is the median over kernels. The rows at the foot are as "
-        "in the figures of the other experiments."
+        "The kernels of the first stage while networks are trained, at steps that lie evenly on a logarithmic scale, "
+        "with step 0 at the left end; networks of all seeds together. The rows at the foot are as in the figures of "
+        "the other experiments."
     )
     return Drawing(figure, summary, title, caption, f"Stacked areas, lines and dot plots. {told}")
 
 
-def _time(axes: Axes, steps: np.ndarray) -> None:
-    axes.set_xscale("log")
-    ticks = [0.5, *(10.0**power for power in range(1 + int(np.log10(max(steps)))))]
-    axes.set_xticks(ticks, ["0", *(f"{tick:,.0f}" for tick in ticks[1:])])
-    axes.minorticks_off()
-    axes.set(xlim=(0.5, max(steps)), xlabel="step")
-
-
 def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
     """Accuracy by step for each start, and what the kernels are at the end."""
-    conditions = list(dict.fromkeys(table["condition"]))
-    height = 4.55 + 0.24 * len(conditions)
-    figure, canvas = open_canvas(height)
-    axes = place_axes(figure, 0.75, 0.35, WIDTH - 2.3, 3.0)
+    figure, _ = open_canvas(4.75 + PITCH * summary["condition"].nunique())
+    axes = place_axes(figure, 0.75, 0.2, WIDTH - 2.3, 2.95)
     curves = table.drop_duplicates(["condition", "seed", "step"])
-    for condition, colour, mark in zip(conditions, COLOURS, MARKS, strict=False):
-        part = curves[(curves["condition"] == condition) & (curves["step"] > 0)]
+    curves = curves[curves["step"] > 0]
+    for (condition, part), colour, mark in zip(curves.groupby("condition", sort=False), COLOURS, MARKS, strict=False):
         for _, run in part.groupby("seed"):
             axes.plot(run["step"], run["top1"], color=colour, lw=0.5, alpha=0.5)
         mean = part.groupby("step")["top1"].mean()
@@ -367,16 +389,14 @@ def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawi
     axes.set(xlabel="step", ylabel="top-1 of test images, %", xlim=(0, None))
     axes.grid(color="#e6e6e6", lw=0.5)
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8)
-    top = 3.75
-    edges = [(1.95, 3.9), (4.05, 6.0), (6.15, WIDTH - 0.45)]
-    _draw_rows(summary, [place_axes(figure, left, top, right, top + 0.24 * len(conditions)) for left, right in edges])
-    whole = summary[summary["layer"] == "all"].set_index("measure")
-    draw_legend(figure, [family for family in FAMILIES if whole.loc[[family], "share"].max() > 0])
+    _draw_rows(figure, summary, 3.7)
+    _draw_families(figure, _by_family(summary))
     told = " ".join([*find_accuracy(summary), *find_shares(summary)])
     caption = (
-        "Networks whose 7x7 kernels start from noise, from the encoder's prototypes or from formulas, or stay as they start "
-        "but for a learned number added to all taps of each. Thick lines are means over seeds, thin ones networks, on the way on "
-        "the first 1,000 test images. The rows below are as in the figures of the other experiments."
+        "Networks whose 7x7 kernels start from noise, from the encoder's prototypes or from formulas, or stay as they"
+        " start but for a learned number added to all taps of each. Thick lines are means over seeds, thin ones "
+        "networks; on the way accuracy is that of the first 1,000 test images. The rows below are as in the figures "
+        "of the other experiments."
     )
     return Drawing(figure, summary, title, caption, f"Lines, dot plots and stacked bars. {told}")
 

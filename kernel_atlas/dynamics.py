@@ -1,4 +1,4 @@
-"""What the kernels of a run of `experiments` are at each step that was kept: their labels, their fits, how they move."""
+"""What the kernels of a run of `experiments` are at each step kept: their labels, their fits, how they move."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 
 from kernel_atlas.assignments import Atlas
 from kernel_atlas.evidence.explained import NOISE_QUANTILE
+from kernel_atlas.evidence.families import FAMILIES as FORMULAS
 from kernel_atlas.evidence.fits import fit_kernels
 from kernel_atlas.kernels import centre_and_normalise, is_dead, size_name
 from kernel_atlas.patterns import FAMILIES, family_of
@@ -37,11 +38,12 @@ def measure_run(kernels: str | Path, curve: str | Path, atlases: Mapping[int, At
     Returns
     -------
     DataFrame
-        A row for each step and layer: step, layer_index, size, kernels (that are not dead), clustered and a column for each
-        of `patterns.FAMILIES` (how many are), explained (how many are more like a fitted formula than 99 % of noise);
-        cosine_to_last and code_from_last (medians of the cosine to the kernel at the last step, and of the distance of the
-        codes), relabelled (how many have another label than at the last step), switched and code_moved (the same two
-        against the step kept before); and the columns of the curve.
+        A row for each step and layer: step, layer_index, size, kernels (that are not dead), clustered and a column for
+        each of `patterns.FAMILIES` (how many are), explained (how many are more like a fitted formula than 99 % of
+        noise), fit_FAMILY (how many of these each family of formulas fits best); cosine_to_last and code_from_last
+        (medians of the cosine to the kernel at the last step, and of the distance of the codes), relabelled (how many
+        have another label than at the last step), switched and code_moved (the same two against the step kept before);
+        and the columns of the curve.
     """
     table = read_table(kernels).to_pandas()
     side = int(table["kh"].iloc[0])
@@ -51,7 +53,8 @@ def measure_run(kernels: str | Path, curve: str | Path, atlases: Mapping[int, At
     table["family"] = table["label"].map(family_of)
     table["place"] = np.arange(len(table))
     units = centre_and_normalise(np.where(dead[:, None], 0, taps))
-    fits = fit_kernels(units)["cosine"].to_numpy()
+    fits = fit_kernels(units)
+    fitted = fits["family"].where((fits["cosine"] > level) & ~dead, "")
     steps, rows = np.sort(table["step"].unique()), []
     for layer, part in table.groupby("layer_index"):
         at = {step: kept.sort_values("channel") for step, kept in part.groupby("step")}
@@ -60,6 +63,7 @@ def measure_run(kernels: str | Path, curve: str | Path, atlases: Mapping[int, At
             here = at[step]
             live = ~here["dead"].to_numpy()
             counts = here.loc[live, "family"].value_counts().reindex(FAMILIES, fill_value=0)
+            best = fitted[here["place"]].value_counts().reindex(list(FORMULAS), fill_value=0)
             cosine = (units[here["place"]] * units[last["place"]]).sum(1)
             rows.append(
                 {
@@ -69,7 +73,8 @@ def measure_run(kernels: str | Path, curve: str | Path, atlases: Mapping[int, At
                     "kernels": int(live.sum()),
                     "clustered": int(here.loc[live, "cluster"].ge(0).sum()),
                     **counts,
-                    "explained": int((fits[here["place"]][live] > level).sum()),
+                    "explained": int(best.sum()),
+                    **best.add_prefix("fit_"),
                     "cosine_to_last": np.median(cosine),
                     "code_from_last": _distance(here, last),
                     "relabelled": int((here["label"].to_numpy() != last["label"].to_numpy()).sum()),

@@ -24,8 +24,20 @@ from kernel_atlas.evidence.explained import synthetic_kernels
 from kernel_atlas.evidence.master_keys import read_filters
 from kernel_atlas.kernels import centre_and_normalise
 from kernel_atlas.tables import write_csv, write_table
-from kernel_atlas.zoo import BATCH, FLIPPED, KERNEL_STD, SHIFT, Batches, ImageSet, ZooNet, accuracy, new_net
-from kernel_atlas.zoo import read_images, train, write_net
+from kernel_atlas.zoo import (
+    BATCH,
+    FLIPPED,
+    KERNEL_STD,
+    SHIFT,
+    Batches,
+    ImageSet,
+    ZooNet,
+    accuracy,
+    new_net,
+    read_images,
+    train,
+    write_net,
+)
 
 CHECKS = 20  # steps, after step 0, at which a run is looked at; fewer where the first ones coincide
 LOOKED_AT = 1000  # images of the test and of the training split, for the accuracy on the way
@@ -36,10 +48,10 @@ CONDITION = ["images", "convolution", "kernel", "start", "frozen", "subset", "au
 class Condition(NamedTuple):
     """A row of config/experiments.tsv.
 
-    `images` is a key of `IMAGES`, `start` one of `STARTS`; `convolution` is depthwise or dense; `kernel` the side of the
-    first stage's kernels. If `frozen`, these stay as they start, but for a number added to all taps of each, which is
-    learned (Babaiee et al. 2025). `subset` is the number of training images, 0 for all; `augmented` says whether they are
-    shifted and mirrored; `steps` how many batches are seen.
+    `images` is a key of `IMAGES`, `start` one of `STARTS`; `convolution` is depthwise or dense; `kernel` the side of
+    the first stage's kernels. If `frozen`, these stay as they start, but for a number added to all taps of each, which
+    is learned (Babaiee et al. 2025). `subset` is the number of training images, 0 for all; `augmented` says whether
+    they are shifted and mirrored; `steps` how many batches are seen.
     """
 
     images: str
@@ -141,7 +153,7 @@ def _prototypes(side: int, encoder: Path, filters: Path) -> np.ndarray:
 
 
 def _formulas(side: int, encoder: Path, filters: Path) -> np.ndarray:
-    """As many centres, first and second derivatives and crosses, of scales, places and angles as synthetic kernels have."""
+    """As many centres, first and second derivatives and crosses, of the scales and places that synthetic ones have."""
     return synthetic_kernels(side, 64, np.inf, FIXED)[0]
 
 
@@ -230,10 +242,10 @@ def train_run(
     encoder, filters
         Files of the prototypes and of the master keys, for networks that start from them.
     output
-        The network (safetensors); the kernels of its first stage (Parquet: step, layer_index, channel, kh, kw, weight,
+        The network (safetensors); the kernels of its first stage (Parquet: step, layer_index, channel, kh, kw, weight;
         of dense ones all slices, channel = output * inputs + input); its accuracy (CSV: step, loss, the mean since the
-        row before, train_top1, top1, test_images, seconds since the start). Accuracies are in percent, of images that are
-        not augmented; on the way of the first `LOOKED_AT`, at the end of the whole test split.
+        row before, train_top1, top1, test_images, seconds of training since the start). Accuracies are in percent, of
+        images that are not augmented: on the way of the first `LOOKED_AT`, at the end of the whole test split.
     device
         `cpu` or `cuda`.
     smoke
@@ -251,7 +263,7 @@ def train_run(
     net = start_net(condition, data.classes, seed, encoder, filters).to(device, memory_format=torch.channels_last)
     steps = min(4, condition.steps) if smoke else condition.steps
     checks = check_steps(steps)
-    kernels, curve, losses = [], [], []
+    kernels, curve, losses, name = [], [], [], output[0].parent.name
     looking, start = 0.0, time.perf_counter()
 
     def check(step: int) -> None:
@@ -263,18 +275,10 @@ def train_run(
         unseen = accuracy(net, batches, data.test[:number], data.test_labels[:number])
         loss = torch.stack(losses).mean().item() if losses else np.nan
         losses.clear()
-        row = {
-            "step": step,
-            "loss": loss,
-            "train_top1": seen,
-            "top1": unseen,
-            "test_images": min(number, len(data.test)),
-        }
-        curve.append(row | {"seconds": began - start - looking})
+        row = {"step": step, "loss": loss, "train_top1": seen, "top1": unseen}
+        curve.append(row | {"test_images": min(number, len(data.test)), "seconds": began - start - looking})
         looking += time.perf_counter() - began
-        log(
-            f"{output[0].parent.name}: step {step} of {steps}, loss {loss:.3f}, {unseen:.1f} % right, {began - start:.0f} s"
-        )
+        log(f"{name}: step {step} of {steps}, loss {loss:.3f}, {unseen:.1f} % right, {began - start:.0f} s")
 
     def watch(step: int, loss: Tensor) -> None:
         losses.append(loss)
@@ -283,7 +287,7 @@ def train_run(
 
     check(0)
     train(net, batches, steps, watch)
-    log(f"{output[0].parent.name}: {steps * min(BATCH, len(data.train)) / curve[-1]['seconds']:.0f} images a second")
+    log(f"{name}: {steps * min(BATCH, len(data.train)) / curve[-1]['seconds']:.0f} images a second")
     for block in first_blocks(net) if condition.frozen else []:
         parametrize.remove_parametrizations(block.spatial, "weight")
     told: dict[str, Any] = condition._asdict() | {"seed": seed, "top1": round(curve[-1]["top1"], 2), "steps": steps}

@@ -126,7 +126,9 @@ class Depthwise(nn.Conv2d):
 class Block(nn.Module):
     """Depthwise, then pointwise convolution, each with BatchNorm and ReLU; [N, C, H, W] in and out.
 
-    With `convolution` "dense" a regular convolution takes the place of the depthwise one. Only the 3 x 3 blocks have a skip connection. Around a large kernel it carries the image past the kernel, and such
+    With `convolution` "dense" a regular convolution takes the place of the depthwise one.
+
+    Only the 3 x 3 blocks have a skip connection. Around a large kernel it carries the image past the kernel, and such
     kernels came out as broad bars; without it more of them were local (the trials are in resources/zoo/README.md).
     """
 
@@ -404,7 +406,7 @@ def train_net(
 
 
 def train(net: ZooNet, batches: Batches, steps: int, watch: Callable[[int, Tensor], None]) -> None:
-    """Train a net by the recipe of the zoo, where it and its images lie; `watch(step, loss)` follows each step from 1."""
+    """Train a net by the recipe of the zoo, where it and its images lie; `watch(step, loss)` follows each step."""
     optimiser = _optimiser(net)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
     endless = itertools.chain.from_iterable(itertools.repeat(batches))
