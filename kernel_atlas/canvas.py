@@ -1,6 +1,7 @@
 """How figures look, and how they are written: style, colours of families, kernels as images, rows, legends, words."""
 
 import base64
+import html
 import io
 import json
 import re
@@ -12,7 +13,9 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib import style
+from fontTools import subset
+from fontTools.ttLib import TTFont
+from matplotlib import font_manager, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -184,7 +187,7 @@ def write_drawing(drawing: Drawing, svg: str | Path, pdf: str | Path, data: str 
         picture = io.StringIO()
         drawing.figure.savefig(picture, format="svg", dpi=DOTS["svg"], metadata={"Date": None, "Creator": None})
         with whole(svg) as partial:
-            partial.write_text(lighten(picture.getvalue()), encoding="utf-8")
+            partial.write_text(embed_fonts(lighten(picture.getvalue())), encoding="utf-8")
         undated = {"CreationDate": None, "Creator": None, "Producer": None}
         paper = io.BytesIO()  # as what is wrong with the disk is then what the error says
         drawing.figure.savefig(paper, format="pdf", dpi=DOTS["pdf"], metadata=undated)
@@ -201,6 +204,29 @@ def lighten(svg: str) -> str:
     svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"-?\d+\.\d{3,}", _hundredths, tag[0]), svg)
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"|(?<=\n) +', "", svg)
     return re.sub(r"(?<=data:image/png;base64,)[^\"]+", lambda image: _packed(image[0]), svg)
+
+
+def embed_fonts(svg: str) -> str:
+    """The same drawing with the glyphs of its words, so that it looks alike where DejaVu Sans is not installed."""
+    used: dict[str, set[str]] = {"normal": set(), "bold": set()}
+    for look, words in re.findall(r'<text[^>]*style="([^"]*)"[^>]*>(.*?)</text>', svg, re.DOTALL):
+        used["bold" if "bold" in look else "normal"] |= set(html.unescape(re.sub("<.*?>", "", words)))
+    faces = []
+    for weight, glyphs in used.items():
+        if glyphs:
+            path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
+            font = TTFont(path, recalcTimestamp=False)  # of equal bytes each time
+            options = subset.Options(layout_features=[], hinting=False, drop_tables=["FFTM"])
+            reduced = subset.Subsetter(options)
+            reduced.populate(text="".join(sorted(glyphs)))
+            reduced.subset(font)
+            font.flavor = "woff"
+            packed = io.BytesIO()
+            font.save(packed)
+            data = base64.b64encode(packed.getvalue()).decode()
+            source = f"src: url(data:font/woff;base64,{data})"
+            faces.append(f'@font-face {{ font-family: "DejaVu Sans"; font-weight: {weight}; {source}; }}')
+    return re.sub(r"(<style[^>]*>)", lambda tag: tag[0] + "\n".join(faces), svg, count=1)
 
 
 def _hundredths(number: re.Match) -> str:

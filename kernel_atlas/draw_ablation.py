@@ -112,7 +112,7 @@ def find_ablation(summary: pd.DataFrame) -> list[str]:
             listed = ", ".join(f"{row.label} {_points(row._asdict(), '', 'beyond')}" for row in apart.itertuples())
             said.append(
                 "Random kernels in place of one label cost more (below 0) or less than in place of as many other "
-                f"{size} kernels: {listed} (each at 95 %, so one label in twenty comes by chance)."
+                f"{size} kernels: {listed} (one label in twenty comes by chance)."
             )
         elif len(labels):
             said.append(

@@ -39,8 +39,8 @@ NAMES = {
     "random_labels": "random labels",
     "fashion_mnist": "Fashion-MNIST",
     "chars74k": "Chars74K letters",
-    "small_set": "2,000 images, not augmented",
-    "small_set_random_labels": "the same with random labels",
+    "small_set": "a small set, not augmented",
+    "small_set_random_labels": "a small set, random labels",
     "dense_7x7": "dense 7x7",
     "dense_3x3": "dense 3x3",
     "depthwise_3x3": "depthwise 3x3",
@@ -54,9 +54,9 @@ COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00")
 # of the families of fitted formulas, after `evidence.families`
 FORMULAS = {
     "fit_centre": ("#d55e00", "", "difference of Gaussians"),
-    "fit_first_derivative": ("#009e73", "....", "first derivative"),
+    "fit_first_derivative": ("#009e73", "\\\\", "first derivative"),
     "fit_second_derivative": ("#f0e442", "////", "second derivative"),
-    "fit_cross": ("#cc79a7", "xxxx", "cross"),
+    "fit_cross": ("#cc79a7", "xx", "cross"),
 }
 ROWS = (
     (1.95, 3.35),
@@ -205,7 +205,7 @@ def find_caveat(summary: pd.DataFrame) -> list[str]:
     units = summary.loc[summary["layer"] == "all", "units"].max()
     return [
         f"Intervals are over {units} layers of {summary['networks'].max()} small networks with short training, and "
-        "cover less than the 95 % they say; of many differences at 95 %, some come by chance."
+        "cover less than they say; of so many differences, some come by chance."
     ]
 
 

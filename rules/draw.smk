@@ -1,7 +1,7 @@
 """Draw the figures of each size, each with its data beside it.
 
 Inputs: the spectrum, the clusters, a sample of labelled kernels, the tables of shares.
-Outputs: results/figures/FIGURE_KxK.svg for pages, with its words as text; .pdf for print, with its fonts; the data drawn as
+Outputs: results/figures/FIGURE_KxK.svg for pages, with its words as text, and .pdf for print, both with their fonts; the data drawn as
 .csv, and title, caption and alternative text as .json. How all look is in kernel_atlas/atlas.mplstyle.
 A new figure is a function in kernel_atlas/draw.py (of the evidence: draw_evidence.py, draw_fits.py or
 draw_comparisons.py) and, here, the tables it is drawn from.

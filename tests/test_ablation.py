@@ -415,7 +415,7 @@ def test_a_run_makes_what_the_schemas_say(ablated):
             assert pd.read_csv(path).columns.tolist() == list(schema[pattern]["columns"]), path
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     tables = {"ablation.csv", "summary.csv", "models/tiny.csv", "models/mobile.csv"}
-    assert written == tables | {"drop.svg", "drop.pdf", "drop.csv", "drop.json"}
+    assert written == tables | {"drop.svg", "drop.pdf", "drop.json"}
     table = pd.read_csv(folder / "ablation.csv")
     assert set(table["model"]) == {"tiny", "mobile"} and set(table["replacement"]) == set(NAMES) - {"master_key"}
     whole = table[table["size"].isna()].set_index(["model", "replacement"])
@@ -509,7 +509,7 @@ def test_numbers_of_the_findings_are_cells(models):
 def test_words_stay_inside_and_apart(models):
     table = make_table(models)
     with style.context(STYLE):
-        drawing = draw_ablation(table, summarise_ablation(table, 0))
+        drawing = draw_ablation(table, summarise_ablation(table, 0), "What kernels are for")
     page, boxes = drawing.figure.bbox, texts_of(drawing)
     for text, box in boxes.items():
         assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text

@@ -1,6 +1,7 @@
 """Every figure on small made-up tables: what it shows, what its data hold, and that its words fit and stay the same."""
 
 import base64
+import html
 import io
 import json
 import re
@@ -10,6 +11,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from fontTools.ttLib import TTFont
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
@@ -161,6 +163,20 @@ def test_a_lighter_drawing_shows_the_same():
     for old, new in zip((few, many), re.findall('base64,([^"]+)"', lighter), strict=True):
         image = Image.open(io.BytesIO(base64.b64decode(new)))
         assert (np.asarray(image.convert("RGBA")) == old).all() and (image.mode == "P") == (old is few)
+
+
+def test_a_drawing_brings_the_glyphs_of_its_words(tmp_path):
+    write_drawing(
+        drawn("models", make_tables()), *(tmp_path / f"models.{end}" for end in ("svg", "pdf", "csv", "json"))
+    )
+    svg = (tmp_path / "models.svg").read_text()
+    words = html.unescape(re.sub("<.*?>", "", "".join(re.findall(r"<text.*?</text>", svg, re.DOTALL))))
+    glyphs = set()
+    for face in re.findall(r"font/woff;base64,([^)]+)\)", svg):
+        font = TTFont(io.BytesIO(base64.b64decode(face)))
+        assert font["name"].getDebugName(1) == "DejaVu Sans"
+        glyphs |= set(font.getBestCmap())
+    assert {ord(character) for character in words} - {ord("\n")} <= glyphs and len(glyphs) < 150
 
 
 def test_each_cluster_shows_its_best_and_worst_fitted_and_no_kernel_twice():

@@ -1,14 +1,18 @@
 """Experiments: what is done to images and first kernels, what is kept of a run and made of it, and a run by a user."""
 
+import html
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from conftest import ROOT, ROWS, SMALL, copy_project, make_sheet, snakemake
 from PIL import Image
 from safetensors.torch import load_file
+from test_findings import numbers_missing
 from test_zoo import bright_and_dark
 
 from kernel_atlas import draw_experiments, experiments, zoo
@@ -219,6 +223,16 @@ def test_every_experiment_is_drawn_and_stated(name):
     assert draw_experiments.state(name, summary)
 
 
+@pytest.mark.parametrize("name", list(draw_experiments.EXPERIMENTS))
+def test_every_number_of_a_sentence_is_a_cell(tested, name):
+    summary = pd.read_csv(tested / f"results/figures/experiment_{name}.csv")
+    there = summary.apply(pd.to_numeric, errors="coerce").to_numpy(float).ravel()
+    report = html.unescape((tested / "results/report.html").read_text())
+    for sentence in draw_experiments.state(name, summary):
+        assert sentence in report
+        assert numbers_missing(sentence, there[np.isfinite(there)]) == [], sentence
+
+
 def test_a_user_tries_all_experiments(images, tmp_path):
     project = copy_project(tmp_path / "project")
     (project / "config.yaml").write_text(SMALL)
@@ -227,6 +241,11 @@ def test_a_user_tries_all_experiments(images, tmp_path):
     targets = [f"experiment_{name}" for name in names]
     snakemake(project, *targets, "--config", f"images={images}", "smoke=true")
     conditions = pd.read_csv(ROOT / "config/experiments.tsv", sep="\t").set_index("condition")["experiments"]
+    tables = yaml.safe_load((ROOT / "schemas/tables.yaml").read_text())
+    for pattern in (pattern for pattern in tables if pattern.startswith("experiments/")):
+        for path in (project / "results").glob(pattern):
+            read = pd.read_csv if path.suffix == ".csv" else pd.read_parquet
+            assert list(read(path)) == list(tables[pattern]["columns"]), path
     for name in names:
         folder = project / "results/experiments" / name
         runs = pd.read_csv(folder / "runs.csv")

@@ -20,6 +20,7 @@ RANDOM = np.random.default_rng(5)
 FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "state_findings": 1, "write_report": 1}
 FROM_ASSIGNMENTS = {**FROM_SHARES, "write_atlas": 1}
 ONE_SIZE = {**FROM_ASSIGNMENTS, "sample_kernels": 2, "draw_figure": 15}  # all but two of 3x3
+KEPT = {"draw_kept_experiment": 5}  # the experiments of resources/experiments
 ASSIGN = {"assign_kernels": 3, "assign_noise": 1}
 BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE, "draw_figure": 16}  # all but k-means
 
@@ -58,16 +59,16 @@ CHANGES = {
     "a label": (label_by_hand, {"name_clusters": 1, **ASSIGN, **ONE_SIZE}),
     "a colour": (
         lambda project: edit(project, "kernel_atlas/canvas.py", "RdBu", "PuOr"),
-        {"draw_figure": 17, "write_report": 1, "write_atlas": 1},
+        {"draw_figure": 17, **KEPT, "write_report": 1, "write_atlas": 1},
     ),
     "the style": (
         lambda project: edit(project, "kernel_atlas/atlas.mplstyle", "labelsize: 7.5", "labelsize: 7"),
-        {"draw_figure": 17, "write_report": 1},
+        {"draw_figure": 17, **KEPT, "write_report": 1},
     ),
     "the title": (lambda project: configure(project, "title: Another"), {"write_report": 1, "write_atlas": 1}),
     "the seed": (
         lambda project: configure(project, "seed: 1"),
-        {"train_autoencoder": 2, "cluster_kmeans": 1, **BOTH_SIZES, "draw_figure": 17},
+        {"train_autoencoder": 2, "cluster_kmeans": 1, **BOTH_SIZES, "draw_figure": 17, **KEPT},
     ),
     "a training parameter": (
         lambda project: edit(project, "config.yaml", "steps: 160", "steps: 170"),
@@ -80,7 +81,7 @@ CHANGES = {
     "a script, touched": (lambda project: (project / "workflow_scripts/name_clusters.py").touch(), BOTH_SIZES),
     "a module, edited": (
         lambda project: edit(project, "kernel_atlas/statistics.py", "RESAMPLES = 2000", "RESAMPLES = 1000"),
-        FROM_SHARES,
+        {**FROM_SHARES, **KEPT},
     ),
     "a module, touched": (lambda project: (project / "kernel_atlas/merge.py").touch(), {}),
     "an assignment, deleted": (

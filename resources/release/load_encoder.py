@@ -11,30 +11,20 @@ with safe_open(Path(__file__).with_name("encoder.safetensors"), "pt") as file:
     tensors = {name: file.get_tensor(name) for name in file.keys()}
 
 
-def unit(taps):
-    return (taps - taps.mean()) / (taps - taps.mean()).norm()
-
-
 def mlp(values, name):
     for n in (0, 2, 4, 6):
-        values = values.relu() if n else values
-        values = torch.nn.functional.linear(values, tensors[f"{name}.{n}.weight"], tensors[f"{name}.{n}.bias"])
+        weight, bias = tensors[f"{name}.{n}.weight"], tensors[f"{name}.{n}.bias"]
+        values = torch.nn.functional.linear(values.relu() if n else values, weight, bias)
     return values
 
 
-def label_kernel(kernel):
-    """Code, dissimilarity and label of the raw taps [side, side] of a kernel."""
-    size = f"{len(kernel)}x{len(kernel)}"
-    taps = unit(kernel.flatten())
+for size, known in sizes.items():
+    x = torch.linspace(-2, 2, int(size.split("x")[0]))
+    kernel = torch.outer((-(x**2)).exp(), x * (-(x**2)).exp())  # brighter to the right; here go your own taps
+    taps = torch.nn.functional.normalize(kernel.flatten() - kernel.mean(), dim=0)
     code = mlp(taps, f"{size}.encoder").sigmoid()
-    dissimilarity = 1 - taps @ unit(mlp(code, f"{size}.decoder"))
-    clusters, near = sizes[size]["clusters"], dissimilarity < sizes[size]["threshold"]
-    stretch = next((cluster for cluster in clusters if code < cluster["code_high"]), clusters[-1])
-    return code.item(), dissimilarity.item(), stretch["label"] if near else "other"
-
-
-for size in sizes:
-    side = int(size.split("x")[0])
-    edge = torch.linspace(-1, 1, side).repeat(side, 1)  # brighter to the right; here go your own taps
-    code, dissimilarity, label = label_kernel(edge)
-    print(f"{size}: code {code:.4f}, dissimilarity {dissimilarity:.4f}, {label}")
+    drawn = mlp(code, f"{size}.decoder")
+    dissimilarity = 1 - torch.cosine_similarity(taps, drawn - drawn.mean(), dim=0)
+    cluster = next((one for one in known["clusters"] if code < one["code_high"]), known["clusters"][-1])
+    label = cluster["label"] if dissimilarity < known["threshold"] else "other"
+    print(f"{size}: code {code.item():.4f}, dissimilarity {dissimilarity.item():.4f}, {label}")
