@@ -24,6 +24,12 @@ PATTERNS = {
     "second_derivative": "second derivative",
     "cross": "cross",
 }
+NAMED = {  # what labels of a pattern have in their names
+    "-Centre": "centre",
+    "-Cross": "cross",
+    "First-Derivative": "first_derivative",
+    "Second-Derivative": "second_derivative",
+}
 MEAN = ["mean", "low", "high"]
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth, as evidence.layers writes them
 VALUE = ["value", "low", "high"]
@@ -287,6 +293,25 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
     return said
 
 
+def find_fit_labels(fit_labels: pd.DataFrame) -> list[str]:
+    """Whether the kernels of a label are those that the formula of its name fits better than others do."""
+    better = []
+    for label, rows in fit_labels.groupby("assigned", sort=False):
+        own = next((family for words, family in NAMED.items() if words in label), None)
+        shares = rows.set_index("family")["share"].drop("all")
+        if own and shares.idxmax() != own:
+            best = shares.idxmax()
+            better.append(
+                f"{label} ({percent(shares[best])} by a {PATTERNS[best]}, {percent(shares[own])} by a {PATTERNS[own]})"
+            )
+    if not better:
+        return []
+    return [
+        "A label is the name of what the decoder draws, not of each kernel: free formulas of another family fit more "
+        f"kernels than those of the label's own do for {', '.join(better)}."
+    ]
+
+
 def find_master_keys(key_sets: pd.DataFrame, greedy_sets: pd.DataFrame) -> list[str]:
     """What the best of few keys leaves of each kernel, by sets of keys that were chosen on other networks."""
     found = []
@@ -547,6 +572,7 @@ PER_SIZE = (
     Finding("Threshold", find_knee, ("knees",)),
     Finding("Stability", find_stability, ("stability", "stability_summary")),
     Finding("Formulas", find_fits, ("fit_explained", "fit_crosses", "fit_cardinal")),
+    Finding("Formulas", find_fit_labels, ("fit_labels",)),
     Finding("Keys", find_master_keys, ("key_sets", "greedy_sets")),
     Finding("Keys", find_key_shares, ("master_key_shares",)),
     Finding("Scale space", find_scale_space, ("scale_space_summary",)),
