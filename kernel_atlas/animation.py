@@ -10,7 +10,17 @@ from matplotlib import style
 from PIL import Image
 
 from kernel_atlas.assignments import Atlas
-from kernel_atlas.canvas import FAMILIES, SOFT, STYLE, WIDTH, draw_kernel, draw_legend, open_canvas, place_axes
+from kernel_atlas.canvas import (
+    FAMILIES,
+    SOFT,
+    STYLE,
+    WIDTH,
+    draw_kernel,
+    draw_legend,
+    open_canvas,
+    place_axes,
+    step_axis,
+)
 from kernel_atlas.kernels import is_dead
 from kernel_atlas.patterns import family_of
 from kernel_atlas.tables import read_table, whole
@@ -43,12 +53,14 @@ def animate_kernels(kernels: str | Path, atlases: Mapping[int, Atlas], layer: in
     order = table[table["step"] == steps[-1]].sort_values("code")["channel"].to_numpy()
     at = [table[table["step"] == step].set_index("channel").loc[order] for step in steps]
     codes = np.stack([kept["code"] for kept in at])
+    shown = [family for family in FAMILIES if family in set(table["family"])]
     frames = []
     with style.context(STYLE):
         for step in range(len(steps)):
-            frames.append(_frame(steps, step, at[step], codes, at[-1]["family"].tolist()))
-    palette = frames[-1].quantize(256, dither=Image.Dither.NONE)
-    pictures = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+            frames.append(_frame(steps, step, at[step], codes, at[-1]["family"].tolist(), shown))
+    all_frames = Image.fromarray(np.concatenate(frames))
+    palette = all_frames.quantize(256, dither=Image.Dither.NONE)  # one for all, or a colour would change its meaning
+    pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     written = io.BytesIO()
     times = [SHOWN] * (len(pictures) - 1) + [LAST]
     pictures[0].save(written, "gif", save_all=True, append_images=pictures[1:], duration=times, loop=0, optimize=True)
@@ -56,7 +68,9 @@ def animate_kernels(kernels: str | Path, atlases: Mapping[int, Atlas], layer: in
         partial.write_bytes(written.getvalue())
 
 
-def _frame(steps: np.ndarray, now: int, kernels: pd.DataFrame, codes: np.ndarray, last: list[str]) -> Image.Image:
+def _frame(
+    steps: np.ndarray, now: int, kernels: pd.DataFrame, codes: np.ndarray, last: list[str], shown: list[str]
+) -> np.ndarray:
     """The kernels at a step, framed in the colour of their label, and the codes so far in that of their last label."""
     height = 0.75 + PITCH * -(-len(kernels) // COLUMNS) + 0.45
     figure, canvas = open_canvas(height)
@@ -66,17 +80,14 @@ def _frame(steps: np.ndarray, now: int, kernels: pd.DataFrame, codes: np.ndarray
         middle, top = 0.15 + PITCH * (column + 0.45), 0.6 + PITCH * row
         draw_kernel(canvas, np.asarray(taps) - np.mean(taps), middle, top, PITCH * 0.86, FAMILIES[family][0])
     axes = place_axes(figure, 0.15 + PITCH * COLUMNS + 0.75, 0.6, WIDTH - 0.2, height - 0.95)
-    place = np.where(steps == 0, 0.5, steps)
+    place = step_axis(axes, steps)
     for channel, family in enumerate(last):
         colour = FAMILIES[family][0]
         axes.plot(place[: now + 1], codes[: now + 1, channel], color=colour, lw=0.8, alpha=0.9)
         axes.plot(place[now], codes[now, channel], "o", color=colour, ms=3)
-    axes.set(xscale="log", xlim=(0.5, steps[-1] * 1.05), ylim=(0, 1), xlabel="step", ylabel="code")
-    ticks = [0.5, *(10.0**power for power in range(1 + int(np.log10(steps[-1]))))]
-    axes.set_xticks(ticks, ["0", *(f"{tick:,.0f}" for tick in ticks[1:])])
-    axes.minorticks_off()
+    axes.set(ylim=(0, 1), ylabel="code")
     axes.text(1, 1.02, "coloured by the label at the end", transform=axes.transAxes, ha="right", size=7, color=SOFT)
-    draw_legend(figure, [family for family in FAMILIES if family in {*last, *kernels["family"]}])
+    draw_legend(figure, shown)
     picture = io.BytesIO()
     figure.savefig(picture, dpi=DOTS, format="png")
-    return Image.open(picture).convert("RGB")
+    return np.asarray(Image.open(picture).convert("RGB"))

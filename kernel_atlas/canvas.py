@@ -160,6 +160,16 @@ def draw_legend(figure: Figure, families: Iterable[str]) -> None:
     figure.legend(handles=handles, loc="lower center", ncols=columns, handlelength=1.6, columnspacing=1.4)
 
 
+def step_axis(axes: Axes, steps: np.ndarray) -> np.ndarray:
+    """A logarithmic axis of steps on which 0 has a place, half a step; the places of the steps."""
+    ticks = [0.5, *(10.0**power for power in range(1 + int(np.log10(steps.max()))))]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, ["0", *(f"{tick:,.0f}" for tick in ticks[1:])])
+    axes.minorticks_off()
+    axes.set(xlim=(0.5, steps.max()), xlabel="step")
+    return np.where(steps == 0, 0.5, steps)
+
+
 def wrapped(words: str, inches: float, points: float) -> str:
     """Words in lines no wider than a column; DejaVu Sans is 0.6 em wide on average."""
     return "\n".join(textwrap.wrap(words, max(6, int(inches * 72 / (0.6 * points)))))

@@ -1,6 +1,6 @@
-"""Sum up, draw and put into words the experiments: networks that differ in one thing, and kernels replaced.
+"""Sum up, draw and put into words the experiments: networks under different conditions, and kernels replaced.
 
-Each experiment is a table of resources/experiments or of results/experiments, and an entry in `EXPERIMENTS`.
+Each is a table in resources/experiments or results/experiments, and an entry in `EXPERIMENTS`.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -24,53 +23,33 @@ from kernel_atlas.canvas import (
     look_of,
     open_canvas,
     place_axes,
+    step_axis,
 )
 from kernel_atlas.draw_ablation import draw_ablation, find_ablation, summarise_ablation
+from kernel_atlas.draw_fits import FITTED
 from kernel_atlas.statistics import bootstrap_share
 from kernel_atlas.words import joined, percent, points
 
-MEASURES = {"clustered": "in a cluster", "explained": "explained by a formula"}
+MEASURES = {
+    "clustered": "in a cluster",
+    "explained": "explained by a formula",
+    "beyond": "beyond spectrum",
+}
+READ = (  # how the measures are read
+    "A kernel is explained by a formula if its best difference of Gaussians, derivative or cross is more like it than "
+    "99 % of Gaussian-noise kernels are like theirs. It is beyond its spectrum if it is more like a formula than 95 % "
+    "of kernels with the power spectra of its layer and random phases are, as 5 % are by chance: smooth kernels "
+    "resemble a formula whatever their phases."
+)
+FROZEN = 0.9999  # cosine to its first taps of a kernel that only got a constant
 COMMON = 0.05  # share of a layer's kernels from which on it is asked when a pattern came
-NAMES = {
-    "natural": "CIFAR-10, the zoo's recipe",
-    "grey28": "grey, 28x28",
-    "permuted": "pixels permuted",
-    "phase_scrambled": "phases scrambled",
-    "random_labels": "random labels",
-    "fashion_mnist": "Fashion-MNIST",
-    "chars74k": "Chars74K letters",
-    "small_set": "a small set, not augmented",
-    "small_set_random_labels": "a small set, random labels",
-    "dense_7x7": "dense 7x7",
-    "dense_3x3": "dense 3x3",
-    "depthwise_3x3": "depthwise 3x3",
-    "short": "a quarter of the steps",
-    "prototypes": "from prototypes",
-    "formulas": "from formulas",
-    "frozen_keys": "master keys, frozen",
-    "frozen_noise": "noise, frozen",
-}
-COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00")
-# of the families of fitted formulas, after `evidence.families`
-FORMULAS = {
-    "fit_centre": ("#d55e00", "", "difference of Gaussians"),
-    "fit_first_derivative": ("#009e73", "\\\\", "first derivative"),
-    "fit_second_derivative": ("#f0e442", "////", "second derivative"),
-    "fit_cross": ("#cc79a7", "xx", "cross"),
-}
-ROWS = (
-    (1.95, 3.35),
-    (3.65, 5.05),
-    (5.35, 6.75),
-    (7.05, WIDTH - 0.4),
-)  # inches from the left, of the panels with a condition a row
+FORMULAS = {f"fit_{name}": look for name, look in FITTED.items()}
+# inches from the left, of the panels with a condition a row
+ROWS = ((1.95, 3.05), (3.28, 4.38), (4.61, 5.71), (5.94, 7.14), (7.37, WIDTH - 0.4))
 PITCH = 0.24  # inches from a row to the next
 LEGEND = 0.3  # inches from the foot of a figure to the legend of formulas, above that of labels
+COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00")
 MARKS = ("o", "s", "D", "^", "v", "P")
-
-
-def name_of(condition: str) -> str:
-    return NAMES.get(condition, condition.replace("_", " "))
 
 
 # --- The summary ------------------------------------------------------------------------------------------------
@@ -82,32 +61,43 @@ def summarise_runs(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        runs.csv: condition, against, seed and the columns of `dynamics.measure_run`.
+        runs.csv: condition, title, against, seed, params and the columns of `dynamics.measure_run`.
     seed : int
 
     Returns
     -------
     DataFrame
-        condition, against, layer (from 1, `all`), networks, measure (`clustered`, `explained`, a family of formulas or
-        of labels), units (layers of networks), kernels, share with its interval over units, untrained (the share at
-        step 0), difference (mean over units of the share beyond that of the same unit of `against`) with its interval,
-        half_step (the first step kept from which on the share is at least half of the last one; none where that is
-        below 5 %); params, top1 and train_top1 (percent, means over networks). No intervals below five units.
+        A row for each condition, layer (from 1; `all`) and measure (of `MEASURES`, or a family of formulas or labels):
+        condition, title, against (a title, empty where there is none), networks, units (layers of networks), kernels;
+        share at the last step with its interval over units; untrained, the share at step 0; gain, the mean over units
+        of the share beyond that at step 0, with its interval; difference, the same beyond that of the same unit of
+        `against`, with its interval, and agree, whether it has one sign in all networks; half_after and half_until, the
+        steps between which the share passes half of its last value for good (none where that is below 5 %);
+        cosine_to_first, between the kernels at the end and at step 0; params, top1 and train_top1 (percent), means over
+        networks; top1_difference beyond that of `against` with top1_lowest and top1_highest of the networks. No
+        intervals below five units.
     """
     units = table.set_index(["condition", "seed", "layer_index"]).sort_index()
     first = units[units["step"] == 0]
     last = units[units["step"] == units.groupby(["condition", "seed"])["step"].transform("max")]
+    titles = table.drop_duplicates("condition").set_index("condition")["title"]
     rows = []
     for condition, part in table.groupby("condition", sort=False):
-        against = part["against"].iloc[0] if part["against"].notna().all() else ""
-        curve = last.loc[condition].groupby("seed")[["params", "top1", "train_top1"]].first().mean()
+        against = part["against"].iloc[0] if part["against"].iloc[0] in titles.index else ""
+        networks = last.loc[condition].groupby("seed")[["params", "top1", "train_top1"]].first()
+        about = {"condition": condition, "title": titles[condition], "against": titles.get(against, "")}
+        about |= {"networks": len(networks), "cosine_to_first": last.loc[condition, "cosine_to_first"].mean()}
+        about |= networks.mean().to_dict()
+        apart = pd.Series([np.nan])
+        if against:
+            apart = (networks["top1"] - last.loc[against].groupby("seed")["top1"].first()).dropna()
+        about |= {"top1_difference": apart.mean(), "top1_lowest": apart.min(), "top1_highest": apart.max()}
         for layer in ["all", *sorted(part["layer_index"].unique())]:
             name = layer if layer == "all" else layer + 1
-            about = {"condition": condition, "against": against, "layer": name, "networks": part["seed"].nunique()}
             chosen = [_chosen(each, condition, layer) for each in (units, first, last)]
-            other = _chosen(last, against, layer) if against in units.index.levels[0] else None
+            other = _chosen(last, against, layer) if against else None
             for measure in [*MEASURES, *FORMULAS, *FAMILIES]:
-                rows.append({**about, "measure": measure, **_measure(measure, *chosen, other, seed), **curve})
+                rows.append({**about, "layer": name, "measure": measure, **_measure(measure, *chosen, other, seed)})
     return pd.DataFrame(rows)
 
 
@@ -120,92 +110,92 @@ def _chosen(units: pd.DataFrame, condition: str, layer: int | str) -> pd.DataFra
 def _measure(
     name: str, way: pd.DataFrame, start: pd.DataFrame, end: pd.DataFrame, other: pd.DataFrame | None, seed: int
 ) -> dict[str, float]:
-    """A share of the kernels at the end, at the start, beyond that of another condition, and when it came."""
+    """A share of the kernels at the end, at the start, beyond these and another condition's, and when it came."""
     low, high = bootstrap_share(end[name].to_numpy(), end["kernels"].to_numpy(), [seed])
-    apart = np.array([]) if other is None else _share(end, name).sub(_share(other, name)).dropna().to_numpy()
-    apart_low, apart_high = bootstrap_share(apart, np.ones(len(apart)), [seed])
-    return {
-        "units": len(end),
-        "kernels": int(end["kernels"].sum()),
-        "share": end[name].sum() / end["kernels"].sum(),
-        "low": float(low),
-        "high": float(high),
-        "untrained": start[name].sum() / start["kernels"].sum(),
-        "difference": apart.mean() if len(apart) else np.nan,
-        "difference_low": float(apart_low),
-        "difference_high": float(apart_high),
-        "half_step": _half(_share(way.groupby("step")[[name, "kernels"]].sum(), name)),
-    }
+    found = {"units": len(end), "kernels": int(end["kernels"].sum())}
+    found |= {"share": end[name].sum() / end["kernels"].sum(), "low": float(low), "high": float(high)}
+    found["untrained"] = start[name].sum() / start["kernels"].sum()
+    for title, base in (("gain", start), ("difference", other)):
+        apart = pd.Series(dtype=float) if base is None else _share(end, name).sub(_share(base, name)).dropna()
+        low, high = bootstrap_share(apart.to_numpy(), np.ones(len(apart)), [seed])
+        found |= {title: apart.mean(), f"{title}_low": float(low), f"{title}_high": float(high)}
+    found["agree"] = (
+        len(apart) > 0 and abs(np.sign(apart.groupby("seed").mean()).sum()) == apart.index.unique("seed").size
+    )
+    found["half_after"], found["half_until"] = _half(_share(way.groupby("step")[[name, "kernels"]].sum(), name))
+    return found
 
 
 def _share(counts: pd.DataFrame, name: str) -> pd.Series:
     return counts[name] / counts["kernels"]
 
 
-def _half(share: pd.Series) -> float:
-    """The step from which on a share is at least half of what it comes to."""
-    if share.iloc[-1] < COMMON:
-        return np.nan
+def _half(share: pd.Series) -> tuple[float, float]:
+    """The last step below half of what a share comes to, and the next one; NaN where it is small or always more."""
     below = share.index[share < share.iloc[-1] / 2]
-    return float(share.index[share.index > below.max()].min()) if len(below) else float(share.index[0])
+    if share.iloc[-1] < COMMON or not len(below):
+        return np.nan, np.nan
+    return float(below.max()), float(share.index[share.index > below.max()].min())
 
 
 # --- The words --------------------------------------------------------------------------------------------------
 
 
 def find_shares(summary: pd.DataFrame) -> list[str]:
-    """What is clustered and explained under each condition, and where this differs from the one it is held against."""
+    """What the kernels of each condition are, and where this differs from before training and from other conditions."""
     whole = summary[summary["layer"] == "all"]
     said = []
     for measure, words in MEASURES.items():
         part = whole[whole["measure"] == measure]
         listed = "; ".join(
-            f"{name_of(row.condition)} {percent(row.share, row.low, row.high)} (untrained {percent(row.untrained)})"
+            f"{row.title} {percent(row.share, row.low, row.high)} (untrained {percent(row.untrained)})"
             for row in part.itertuples()
         )
-        said.append(f"Kernels {words}: {listed}.")
-        apart = part[(part["difference_low"] > 0) | (part["difference_high"] < 0)]
-        alike = part[(part["difference_low"] <= 0) & (part["difference_high"] >= 0)]
-        if len(apart):
-            listed = ", ".join(
-                f"{name_of(row.condition)} by {points(row.difference, row.difference_low, row.difference_high)}"
-                for row in apart.itertuples()
-            )
-            said.append(f"Shown to differ from {_against(apart)} in kernels {words}: {listed}.")
+        sentences = [f"Kernels {words}: {listed}."]
+        alike = part[~(part["gain_low"] > 0) & part["gain_low"].notna()]
         if len(alike):
-            listed = joined([name_of(condition) for condition in alike["condition"]])
-            said.append(f"No difference from {_against(alike)} is shown in kernels {words} for {listed}.")
+            sentences.append(f"Not shown to be more than before training: {joined(list(alike['title']))}.")
+        for against, rows in _compared(part).groupby("against", sort=False):
+            apart = _is_apart(rows)
+            if apart.any():
+                sentences.append(f"In all networks unlike {against}: {_differences(rows[apart], 'title')}.")
+            if not apart.all():
+                sentences.append(f"Not told from {against}: {joined(list(rows.loc[~apart, 'title']))}.")
+        said.append(" ".join(sentences))
     return said
 
 
 def find_labels(summary: pd.DataFrame) -> list[str]:
     """Which patterns are rarer or commoner than under the condition held against."""
     patterns = [*FORMULAS, *(family for family in FAMILIES if family != "other")]
-    part = summary[(summary["layer"] == "all") & summary["measure"].isin(patterns)]
-    apart = part[(part["difference_low"] > 0) | (part["difference_high"] < 0)]
-    said = []
-    for condition, rows in apart.groupby("condition", sort=False):
-        listed = ", ".join(
-            f"{_pattern(row.measure)} {points(row.difference, row.difference_low, row.difference_high)}"
-            for row in rows.itertuples()
-        )
-        said.append(f"Patterns whose share differs from {_against(rows)}, {name_of(condition)}: {listed}.")
-    return said
+    part = _compared(summary[(summary["layer"] == "all") & summary["measure"].isin(patterns)])
+    part = part.assign(pattern=part["measure"].map(_pattern))
+    return [
+        f"{title[0].upper()}{title[1:]}, patterns in all networks unlike {against}: {_differences(rows, 'pattern')}."
+        for (title, against), rows in part[_is_apart(part)].groupby(["title", "against"], sort=False)
+    ]
 
 
 def find_accuracy(summary: pd.DataFrame) -> list[str]:
+    """Accuracy of each condition, and against another one."""
     part = summary.drop_duplicates("condition")
-    listed = "; ".join(f"{name_of(row.condition)} {row.top1:.1f} ({row.train_top1:.1f})" for row in part.itertuples())
-    networks = part["networks"].min()
-    of = f", means of {networks} networks" if networks > 1 else ""
-    return [f"Top-1 on test images (on training images), in percent{of}: {listed}."]
+    listed = "; ".join(f"{row.title} {row.top1:.1f} ({row.train_top1:.1f})" for row in part.itertuples())
+    said = [f"Top-1 on test images (on training images), in percent, means over networks: {listed}."]
+    for against, rows in part[part["top1_difference"].notna()].groupby("against", sort=False):
+        listed = "; ".join(
+            f"{row.title} {row.top1_difference:z.1f} ({row.top1_lowest:z.1f} to {row.top1_highest:z.1f})"
+            for row in rows.itertuples()
+        )
+        said.append(f"Top-1 beyond {against} with the same seed, in points (of the networks): {listed}.")
+    return said
 
 
-def find_caveat(summary: pd.DataFrame) -> list[str]:
-    units = summary.loc[summary["layer"] == "all", "units"].max()
+def find_parameters(summary: pd.DataFrame) -> list[str]:
+    part = summary.drop_duplicates("condition")
+    listed = "; ".join(f"{row.title} {row.params:,.0f}" for row in part.itertuples())
     return [
-        f"Intervals are over {units} layers of {summary['networks'].max()} small networks with short training, and "
-        "cover less than they say; of so many differences, some come by chance."
+        "Dense blocks are as wide as keeps parameters and operations of each stage, so that they have fewer channels. "
+        f"Parameters of the networks: {listed}."
     ]
 
 
@@ -215,30 +205,62 @@ def find_appearance(summary: pd.DataFrame) -> list[str]:
     patterns = {name: _pattern(name) for name in [*FORMULAS, *FAMILIES] if name != "other"}
     said = []
     for measure, words in {**MEASURES, **patterns}.items():
-        rows = first[(first["measure"] == measure) & (first["layer"] != "all") & first["half_step"].notna()]
-        steps = [
-            f"{row.half_step:.0f} (layer {row.layer}, {percent(row.share)} at the end)" for row in rows.itertuples()
-        ]
-        if steps:
-            said.append(f"The share {words} is at least half of its last value from step {joined(steps)} on.")
+        rows = first[(first["measure"] == measure) & (first["layer"] != "all") & first["half_until"].notna()]
+        listed = joined(
+            [
+                f"{row.half_after:.0f} and {row.half_until:.0f} (layer {row.layer}; {percent(row.share)} at the end)"
+                for row in rows.itertuples()
+            ]
+        )
+        if len(rows):
+            said.append(f"The share {words} passes half of its last value between steps {listed}.")
     return said
 
 
+def find_caveat(summary: pd.DataFrame) -> list[str]:
+    """What to keep in mind."""
+    whole = summary[summary["layer"] == "all"]
+    listed = "; ".join(
+        f"{row.title} {row.cosine_to_first:z.2f}" for row in whole.drop_duplicates("condition").itertuples()
+    )
+    return [
+        f"Median cosine of the kernels to what they started from: {listed}. The recipe lets kernels decay fast: noise "
+        "goes early, and what a network starts from is soon overwritten.",
+        "Labels are those of one autoencoder, which the kernels of the zoo trained, also some of these data sets; what "
+        "formulas fit does not depend on it.",
+        f"Intervals are over {whole['units'].max()} layers of {whole['networks'].max()} small networks with short "
+        "training, and cover less than they say; of so many differences, some come by chance.",
+    ]
+
+
+def _compared(part: pd.DataFrame) -> pd.DataFrame:
+    """Rows that are held against others; kernels that stayed as they were are what they were made."""
+    return part[part["difference_low"].notna() & (part["cosine_to_first"] < FROZEN)]
+
+
+def _is_apart(rows: pd.DataFrame) -> pd.Series:
+    return rows["agree"] & ((rows["difference_low"] > 0) | (rows["difference_high"] < 0))
+
+
+def _differences(rows: pd.DataFrame, name: str) -> str:
+    return "; ".join(
+        f"{row[name]} {points(row['difference'], row['difference_low'], row['difference_high'])}"
+        for _, row in rows.iterrows()
+    )
+
+
 def _pattern(measure: str) -> str:
-    return f"fitted by a {FORMULAS[measure][2]}" if measure in FORMULAS else f"labelled {measure}"
-
-
-def _against(rows: pd.DataFrame) -> str:
-    return joined([name_of(name) for name in dict.fromkeys(rows["against"])])
+    return f"fitted by a {FORMULAS[measure][0]}" if measure in FORMULAS else f"labelled {measure}"
 
 
 # --- The figures ------------------------------------------------------------------------------------------------
 
 
-def _draw_rows(figure: Figure, summary: pd.DataFrame, top: float) -> None:
+def _draw_rows(figure: Figure, table: pd.DataFrame, summary: pd.DataFrame, top: float) -> None:
     """A condition a row: shares clustered and explained with their intervals, and what as, as stacked bars."""
     whole = summary[summary["layer"] == "all"]
-    conditions = list(dict.fromkeys(whole["condition"]))
+    titles = whole.drop_duplicates("condition").set_index("condition")["title"]
+    conditions = list(titles.index)
     foot = top + PITCH * len(conditions)
     panels = [place_axes(figure, left, top, right, foot) for left, right in ROWS]
     for axes, (measure, words) in zip(panels, MEASURES.items(), strict=False):
@@ -248,13 +270,13 @@ def _draw_rows(figure: Figure, summary: pd.DataFrame, top: float) -> None:
             axes.plot(row["untrained"], place, "o", color=SOFT, mfc="white", ms=4.5, zorder=2)
             draw_interval(axes, place, row["low"], row["high"], COLOURS[2])
             axes.plot(row["share"], place, "o", color=COLOURS[2], ms=5, zorder=3)
-        axes.set(xlim=(-0.03, 1.03), xlabel=f"kernels {words}")
+        axes.set(xlim=(-0.04, 1.04), xlabel=words.removeprefix("explained "))
     fitted = {
-        name: {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "lw": 0.2}
-        for name, (colour, hatch, _) in FORMULAS.items()
+        name: {"facecolor": FAMILIES[family][0], "hatch": hatch, "edgecolor": "white", "lw": 0.2}
+        for name, (_, family, hatch, _) in FORMULAS.items()
     }
-    looks = {"labels": {family: look_of(family) for family in FAMILIES}, "formulas that explain": fitted}
-    for axes, (words, parts) in zip(panels[2:], looks.items(), strict=True):
+    looks = {"labels": {family: look_of(family) for family in FAMILIES}, "formulas": fitted}
+    for axes, (words, parts) in zip(panels[len(MEASURES) :], looks.items(), strict=True):
         for place, condition in enumerate(conditions):
             left, shares = 0.0, whole[whole["condition"] == condition].set_index("measure")["share"]
             for name, look in parts.items():
@@ -263,9 +285,8 @@ def _draw_rows(figure: Figure, summary: pd.DataFrame, top: float) -> None:
         axes.set(xlim=(0, 1), xlabel=words)
     for axes in panels:
         axes.set_ylim(len(conditions) - 0.5, -0.5)
-        axes.set_xticks([0, 0.5, 1])
-        axes.xaxis.set_major_formatter(PERCENT)
-        axes.set_yticks(range(len(conditions)), list(map(name_of, conditions)) if axes is panels[0] else [])
+        axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
+        axes.set_yticks(range(len(conditions)), titles if axes is panels[0] else [])
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color="#e6e6e6", lw=0.5)
         axes.set_axisbelow(True)
@@ -279,40 +300,19 @@ def _draw_rows(figure: Figure, summary: pd.DataFrame, top: float) -> None:
     ]
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "fontsize": 7, "borderaxespad": 0.2}
     panels[0].legend(handles=handles, ncols=2, **place)
-    handles = [Patch(**look, label=FORMULAS[name][2]) for name, look in fitted.items()]
+    handles = [Patch(**look, label=FORMULAS[name][0]) for name, look in fitted.items()]
+    draw_legend(figure, [family for family in FAMILIES if table[family].any()])
     figure.legend(handles=handles, loc="lower center", ncols=4, bbox_to_anchor=(0.5, LEGEND / figure.get_figheight()))
-
-
-def _draw_families(figure: Figure, shares: pd.Series) -> None:
-    """The legend of the families that there are; share by family."""
-    draw_legend(figure, [family for family in FAMILIES if shares[family].max() > 0])
-
-
-def _time(axes: Axes, steps: np.ndarray) -> np.ndarray:
-    """A logarithmic axis of steps, on which 0 has a place; the places of the steps."""
-    ticks = [0.5, *(10.0**power for power in range(1 + int(np.log10(steps.max()))))]
-    axes.set_xscale("log")
-    axes.set_xticks(ticks, ["0", *(f"{tick:,.0f}" for tick in ticks[1:])])
-    axes.minorticks_off()
-    axes.set(xlim=(0.5, steps.max()), xlabel="step")
-    return np.where(steps == 0, 0.5, steps)
-
-
-def _by_family(summary: pd.DataFrame) -> pd.Series:
-    return summary[summary["layer"] == "all"].groupby("measure")["share"].max()
 
 
 def draw_shares(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
     """The shares of each condition, a row each."""
     figure, _ = open_canvas(1.4 + PITCH * summary["condition"].nunique())
-    _draw_rows(figure, summary, 0.35)
-    _draw_families(figure, _by_family(summary))
+    _draw_rows(figure, table, summary, 0.35)
     told = " ".join([*find_shares(summary), *find_accuracy(summary)])
     caption = (
-        "Networks of the zoo's kind, trained alike but for what the row says; the kernels are those of the first "
-        "stage. A kernel is explained by a formula if its best difference of Gaussians, derivative or cross is more "
-        "like it than 99 % of Gaussian-noise kernels are like theirs. Lines are 95 % intervals over layers of "
-        "networks; top-1 is in percent of test images."
+        "Networks of the zoo's kind, trained alike but for what the row says; kernels are those of the first stage. "
+        f"{READ} Lines are 95 % intervals over layers of networks; top-1 is in percent of test images."
     )
     return Drawing(figure, summary, title, caption, f"Dot plots and stacked bars, a row for each condition. {told}")
 
@@ -321,9 +321,9 @@ def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
     """Labels by step of each layer, how kernels move, and what is left of the conditions at the end."""
     condition = table["condition"].iloc[0]
     ways = {layer: part for layer, part in table[table["condition"] == condition].groupby("layer_index")}
-    figure, canvas = open_canvas(6.25 + PITCH * summary["condition"].nunique())
+    figure, canvas = open_canvas(6.55 + PITCH * summary["condition"].nunique())
     heads = {
-        0.15: f"Labels of the kernels by step: {name_of(condition)}",
+        0.15: f"Labels of the kernels by step: {summary['title'].iloc[0]}",
         2.9: "How the kernels come to what they are at the end",
         5.05: "At the end, under this and other schedules",
     }
@@ -334,7 +334,7 @@ def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         left = 0.6 + column * pitch
         axes = place_axes(figure, left, 0.55, left + pitch - 0.25, 2.3)
         sums = way.groupby("step")[["kernels", *FAMILIES]].sum()
-        place = _time(axes, sums.index.to_numpy())
+        place = step_axis(axes, sums.index.to_numpy())
         low = np.zeros(len(sums))
         for family in FAMILIES:
             high = low + _share(sums, family)
@@ -345,27 +345,28 @@ def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         axes.tick_params(labelleft=column == 0)
 
     drawn = {
-        "cosine_to_last": "cosine to the last kernel, median",
-        "relabelled": "with another label than at the end",
-        "explained": "explained by a formula",
+        "cosine_to_last": "cosine to the last kernel",
+        "code_to_last": "code from the last, of clustered",
+        "relabelled": "with another label than the last",
+        "beyond": "beyond spectrum",
     }
-    pitch = (WIDTH - 0.55) / len(drawn)
+    pitch = (WIDTH - 0.35) / len(drawn)
     for column, (name, words) in enumerate(drawn.items()):
-        left = 0.6 + column * pitch
-        axes = place_axes(figure, left, 3.3, left + pitch - 0.45, 4.5)
+        left = 0.5 + column * pitch
+        axes = place_axes(figure, left, 3.3, left + pitch - 0.38, 4.5)
         for (layer, way), colour, mark in zip(ways.items(), COLOURS[1:], MARKS, strict=False):
             steps = way.groupby("step")
-            value = steps[name].mean() if name == "cosine_to_last" else _share(steps[[name, "kernels"]].sum(), name)
-            place = _time(axes, value.index.to_numpy())
+            counted = name in ("relabelled", "beyond")
+            value = _share(steps[[name, "kernels"]].sum(), name) if counted else steps[name].mean()
+            place = step_axis(axes, value.index.to_numpy())
             axes.plot(place, value, color=colour, marker=mark, ms=3, lw=1, label=f"layer {layer + 1}")
-        axes.set(ylim=(-0.03, 1.03))
+        axes.set(ylim=(-0.03, 1.03) if name != "code_to_last" else (0, None))
         axes.set_title(words, size=8)
-        if name != "cosine_to_last":
+        if counted:
             axes.yaxis.set_major_formatter(PERCENT)
         if column == 0:
             axes.legend(fontsize=7, loc="upper left")
-    _draw_rows(figure, summary, 5.4)
-    _draw_families(figure, pd.concat([_by_family(summary), table[list(FAMILIES)].max()]).groupby(level=0).max())
+    _draw_rows(figure, table, summary, 5.4)
     told = " ".join([*find_appearance(summary), *find_shares(summary), *find_accuracy(summary)])
     caption = (
         "The kernels of the first stage while networks are trained, at steps that lie evenly on a logarithmic scale, "
@@ -381,16 +382,15 @@ def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawi
     axes = place_axes(figure, 0.75, 0.2, WIDTH - 2.3, 2.95)
     curves = table.drop_duplicates(["condition", "seed", "step"])
     curves = curves[curves["step"] > 0]
-    for (condition, part), colour, mark in zip(curves.groupby("condition", sort=False), COLOURS, MARKS, strict=False):
+    for (_, part), colour, mark in zip(curves.groupby("condition", sort=False), COLOURS, MARKS, strict=False):
         for _, run in part.groupby("seed"):
             axes.plot(run["step"], run["top1"], color=colour, lw=0.5, alpha=0.5)
         mean = part.groupby("step")["top1"].mean()
-        axes.plot(mean.index, mean, color=colour, marker=mark, ms=4, lw=1.3, label=name_of(condition))
+        axes.plot(mean.index, mean, color=colour, marker=mark, ms=4, lw=1.3, label=part["title"].iloc[0])
     axes.set(xlabel="step", ylabel="top-1 of test images, %", xlim=(0, None))
     axes.grid(color="#e6e6e6", lw=0.5)
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8)
-    _draw_rows(figure, summary, 3.7)
-    _draw_families(figure, _by_family(summary))
+    _draw_rows(figure, table, summary, 3.7)
     told = " ".join([*find_accuracy(summary), *find_shares(summary)])
     caption = (
         "Networks whose 7x7 kernels start from noise, from the encoder's prototypes or from formulas, or stay as they"

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.assignments import Atlas
+from kernel_atlas.errors import AtlasError
+from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.evidence.explained import NOISE_QUANTILE
 from kernel_atlas.evidence.families import FAMILIES as FORMULAS
 from kernel_atlas.evidence.fits import fit_kernels
@@ -15,6 +17,8 @@ from kernel_atlas.patterns import FAMILIES, family_of
 from kernel_atlas.tables import read_table
 
 NOISE = 4000  # Gaussian-noise kernels whose fits say what a fit is worth
+SCRAMBLED = 3  # kernels with the power spectrum of each one and random phases
+CHANCE = 0.05  # share of these that are fitted better than the bar for what is beyond them
 
 
 def noise_level(side: int, seed: int) -> float:
@@ -23,7 +27,9 @@ def noise_level(side: int, seed: int) -> float:
     return float(fit_kernels(centre_and_normalise(noise))["cosine"].quantile(NOISE_QUANTILE))
 
 
-def measure_run(kernels: str | Path, curve: str | Path, atlases: Mapping[int, Atlas], level: float) -> pd.DataFrame:
+def measure_run(
+    kernels: str | Path, curve: str | Path, atlases: Mapping[int, Atlas], level: float, seed: int
+) -> pd.DataFrame:
     """Describe the kernels of each layer at each step of a run.
 
     Parameters
@@ -34,56 +40,58 @@ def measure_run(kernels: str | Path, curve: str | Path, atlases: Mapping[int, At
         Side of the kernels -> Atlas, from `read_encoder`.
     level : float
         From `noise_level`, for kernels of this side.
+    seed : int
 
     Returns
     -------
     DataFrame
-        A row for each step and layer: step, layer_index, size, kernels (that are not dead), clustered and a column for
-        each of `patterns.FAMILIES` (how many are), explained (how many are more like a fitted formula than 99 % of
-        noise), fit_FAMILY (how many of these each family of formulas fits best); cosine_to_last and code_from_last
-        (medians of the cosine to the kernel at the last step, and of the distance of the codes), relabelled (how many
-        have another label than at the last step), switched and code_moved (the same two against the step kept before);
-        and the columns of the curve.
+        A row for each step and layer: step, layer_index, size, kernels (that are not dead; of these the rest),
+        clustered and a column for each of `patterns.FAMILIES` (how many are); explained (how many are more like a
+        fitted formula than 99 % of white noise), fit_FAMILY (how many of these each family of formulas fits best);
+        beyond (how many are more like a formula than 95 % of kernels with their layer's power spectra and random
+        phases: white noise is easy to beat for whatever is smooth); relabelled (how many have another label than at the
+        last step); cosine_to_first and cosine_to_last (medians of the cosine to the kernel at step 0 and at the last
+        step), code_to_last (median distance of the code to that at the last step, of kernels that are clustered there;
+        NaN without such); and the columns of the curve.
+
+    Raises
+    ------
+    AtlasError
+        The encoder does not know kernels of this size.
     """
     table = read_table(kernels).to_pandas()
     side = int(table["kh"].iloc[0])
+    if side not in atlases:
+        raise AtlasError(f"{kernels}: {size_name(side)} kernels, which the encoder does not know; name another encoder")
     taps = np.stack(table["weight"]).astype(np.float32)
     dead = is_dead(taps)
-    table = table.drop(columns="weight").assign(**atlases[side].assign(taps, dead), dead=dead)
-    table["family"] = table["label"].map(family_of)
-    table["place"] = np.arange(len(table))
     units = centre_and_normalise(np.where(dead[:, None], 0, taps))
+    found = atlases[side].assign(taps, dead)
+    codes, labels, clustered = found["code"], found["label"], found["cluster"] >= 0
+    families = np.array([family_of(label) for label in labels])
     fits = fit_kernels(units)
-    fitted = fits["family"].where((fits["cosine"] > level) & ~dead, "")
-    steps, rows = np.sort(table["step"].unique()), []
+    cosines = fits["cosine"].to_numpy()
+    formulas = np.where(cosines > level, fits["family"].to_numpy(str), "")
+    scrambled = [fit_kernels(make_control("phase", units, seed + draw))["cosine"] for draw in range(SCRAMBLED)]
+    scrambled = np.stack(scrambled)
+
+    rows = []
     for layer, part in table.groupby("layer_index"):
-        at = {step: kept.sort_values("channel") for step, kept in part.groupby("step")}
-        last = at[steps[-1]]
-        for before, step in zip([steps[0], *steps[:-1]], steps, strict=True):
-            here = at[step]
-            live = ~here["dead"].to_numpy()
-            counts = here.loc[live, "family"].value_counts().reindex(FAMILIES, fill_value=0)
-            best = fitted[here["place"]].value_counts().reindex(list(FORMULAS), fill_value=0)
-            cosine = (units[here["place"]] * units[last["place"]]).sum(1)
-            rows.append(
-                {
-                    "step": step,
-                    "layer_index": layer,
-                    "size": size_name(side),
-                    "kernels": int(live.sum()),
-                    "clustered": int(here.loc[live, "cluster"].ge(0).sum()),
-                    **counts,
-                    "explained": int(best.sum()),
-                    **best.add_prefix("fit_"),
-                    "cosine_to_last": np.median(cosine),
-                    "code_from_last": _distance(here, last),
-                    "relabelled": int((here["label"].to_numpy() != last["label"].to_numpy()).sum()),
-                    "code_moved": _distance(here, at[before]),
-                    "switched": int((here["label"].to_numpy() != at[before]["label"].to_numpy()).sum()),
-                }
-            )
+        places = {step: kept.sort_values("channel").index.to_numpy() for step, kept in part.groupby("step")}
+        first, last = places[min(places)], places[max(places)]
+        for step, here in places.items():
+            live = ~dead[here]
+            place, start, end = here[live], first[live], last[live]
+            there = clustered[end]
+            counts = {family: int((families[place] == family).sum()) for family in FAMILIES}
+            fitted = {f"fit_{name}": int((formulas[place] == name).sum()) for name in FORMULAS}
+            bar = np.quantile(scrambled[:, place], 1 - CHANCE) if len(place) else np.inf
+            about = {"step": step, "layer_index": layer, "size": size_name(side), "kernels": len(place)}
+            about |= {"clustered": int(clustered[place].sum()), **counts, "explained": sum(fitted.values()), **fitted}
+            about["beyond"] = int((cosines[place] > bar).sum())
+            about["relabelled"] = int((labels[place] != labels[end]).sum())
+            about["cosine_to_first"] = np.median((units[place] * units[start]).sum(1))
+            about["cosine_to_last"] = np.median((units[place] * units[end]).sum(1))
+            about["code_to_last"] = np.nanmedian(np.abs(codes[place] - codes[end])[there]) if there.any() else np.nan
+            rows.append(about)
     return pd.DataFrame(rows).merge(pd.read_csv(curve), on="step")
-
-
-def _distance(one: pd.DataFrame, other: pd.DataFrame) -> float:
-    return float(np.nanmedian(np.abs(one["code"].to_numpy() - other["code"].to_numpy())))

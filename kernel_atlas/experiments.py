@@ -1,4 +1,4 @@
-"""Networks of the zoo's kind that differ in one thing: the images, the convolution, the schedule or the first kernels.
+"""Networks of the zoo's kind under other conditions: the images, the convolution, the schedule or the first kernels.
 
 A run is one network of one condition and seed. What is kept of it are the network, its kernels at steps that lie evenly
 on a logarithmic scale, and its accuracy there; `dynamics` reads them. To add a set of images or a start, write its
@@ -41,8 +41,6 @@ from kernel_atlas.zoo import (
 
 CHECKS = 20  # steps, after step 0, at which a run is looked at; fewer where the first ones coincide
 LOOKED_AT = 1000  # images of the test and of the training split, for the accuracy on the way
-FIXED = 0  # the seed of what is done to images: the same in every run
-CONDITION = ["images", "convolution", "kernel", "start", "frozen", "subset", "augmented", "steps"]
 
 
 class Condition(NamedTuple):
@@ -86,7 +84,8 @@ def _grey28(data: ImageSet, random: torch.Generator) -> ImageSet:
 def _phase_scrambled(data: ImageSet, random: torch.Generator) -> ImageSet:
     """Each image with the phases of its own noise image added to its phases, the same in all colours.
 
-    Spectra of power, and so correlations of pixels within and between colours, stay; edges and places do not.
+    Spectra of power, and so correlations of pixels within and between colours, stay, but for values that are cut at
+    black and white; edges and places do not, and opposite borders of the image become neighbours.
     """
 
     def change(pixels: Tensor) -> Tensor:
@@ -131,42 +130,46 @@ def load_images(folder: Path, condition: Condition, limit: int | None = None) ->
     if condition.images not in IMAGES:
         raise AtlasError(f"experiments: unknown images {condition.images!r}; known are {', '.join(IMAGES)}")
     dataset, change, permuted = IMAGES[condition.images]
-    random = torch.Generator().manual_seed(FIXED)
-    data = change(read_images(folder, dataset, limit), random)
+    data = read_images(folder, dataset, limit)
     if condition.subset:
-        chosen = torch.randperm(len(data.train), generator=random)[: condition.subset]
+        chosen = torch.randperm(len(data.train), generator=_fixed())[: condition.subset]
         data = data._replace(train=data.train[chosen], train_labels=data.train_labels[chosen])
+    data = change(data, _fixed())
     pixels = data.train.shape[1] * data.train.shape[2]
-    return data, torch.randperm(pixels, generator=random) if permuted else None
+    return data, torch.randperm(pixels, generator=_fixed()) if permuted else None
+
+
+def _fixed() -> torch.Generator:
+    """The same numbers at every call: what is done to images is the same in every run."""
+    return torch.Generator().manual_seed(0)
 
 
 # --- The first kernels ------------------------------------------------------------------------------------------
 
 
-def _prototypes(side: int, encoder: Path, filters: Path) -> np.ndarray:
+def _prototypes(side: int, encoder: Path) -> np.ndarray:
     """What the decoder draws in the middle of each cluster's stretch of the code."""
     atlases = read_encoder(encoder)
     if side not in atlases:
-        raise AtlasError(f"experiments: {encoder} has no prototypes of {side}x{side} kernels")
+        raise AtlasError(f"experiments: {encoder} has no prototypes of {side}x{side} kernels; name another encoder")
     clusters = atlases[side].clusters
     return atlases[side].coder.decode(((clusters["code_low"] + clusters["code_high"]) / 2).to_numpy(np.float32))
 
 
-def _formulas(side: int, encoder: Path, filters: Path) -> np.ndarray:
-    """As many centres, first and second derivatives and crosses, of the scales and places that synthetic ones have."""
-    return synthetic_kernels(side, 64, np.inf, FIXED)[0]
+def _formulas(side: int, nothing: None) -> np.ndarray:
+    """Centres, first and second derivatives and crosses, equally many, of the scales and places of synthetic ones."""
+    return synthetic_kernels(side, 64, np.inf, 0)[0]
 
 
-def _master_keys(side: int, encoder: Path, filters: Path) -> np.ndarray:
+def _master_keys(side: int, filters: Path) -> np.ndarray:
     keys = read_filters(filters)
     if keys.shape[1] != side:
         raise AtlasError(f"experiments: the published master keys are 7x7, not {side}x{side}")
     return centre_and_normalise(keys.reshape(len(keys), -1).astype(np.float32))
 
 
-# name -> unit kernels [n, taps] of which each channel gets one at random; noise is how the zoo's nets start anyway
-STARTS: dict[str, Callable[[int, Path, Path], np.ndarray] | None] = {
-    "noise": None,
+# name -> unit kernels [n, taps], of a side and from a file, of which each channel gets one at random
+STARTS: dict[str, Callable[[int, Any], np.ndarray]] = {
     "prototypes": _prototypes,
     "formulas": _formulas,
     "master_keys": _master_keys,
@@ -184,20 +187,24 @@ class Offset(nn.Module):
         return weight + self.offset[:, None, None, None]
 
 
-def start_net(condition: Condition, classes: int, seed: int, encoder: Path, filters: Path) -> ZooNet:
-    """The untrained network of a run. But for what the condition changes it is the same for all of a seed.
+def start_net(condition: Condition, classes: int, seed: int, file: Path | None = None) -> ZooNet:
+    """The untrained network of a run; `file` holds the prototypes or the master keys that it starts from.
 
-    Kernels put in place have the norm that noise has in the mean.
+    But for what the condition changes it is the same for all of a seed with as many classes. Kernels put in place have
+    the norm that noise has in the mean.
     """
-    if condition.start not in STARTS:
-        raise AtlasError(f"experiments: unknown start {condition.start!r}; known are {', '.join(STARTS)}")
+    if condition.start not in ("noise", *STARTS):
+        raise AtlasError(f"experiments: unknown start {condition.start!r}; known are noise, {', '.join(STARTS)}")
+    if condition.convolution not in ("depthwise", "dense"):
+        raise AtlasError(f"experiments: a convolution is depthwise or dense, not {condition.convolution!r}")
+    if condition.convolution == "dense" and (condition.frozen or condition.start != "noise"):
+        raise AtlasError("experiments: dense convolutions start from noise and are not frozen; change the condition")
     net = new_net(condition.kernel, classes, seed, condition.convolution)
-    draw = STARTS[condition.start]
+    units = None if condition.start == "noise" else STARTS[condition.start](condition.kernel, file)
     random = np.random.default_rng(seed)
     for block in first_blocks(net):
         weight = block.spatial.weight
-        if draw is not None:
-            units = draw(condition.kernel, encoder, filters)
+        if units is not None:
             drawn = units[random.integers(len(units), size=len(weight))]
             weight.data = torch.from_numpy(drawn * KERNEL_STD * condition.kernel).view_as(weight)
         if condition.frozen:
@@ -223,8 +230,7 @@ def train_run(
     folder: Path,
     condition: Condition,
     seed: int,
-    encoder: Path,
-    filters: Path,
+    file: Path | None,
     output: tuple[Path, Path, Path],
     device: str = "cpu",
     smoke: bool = False,
@@ -239,28 +245,28 @@ def train_run(
     condition
     seed
         Of the first weights and of the order and augmentation of the images.
-    encoder, filters
-        Files of the prototypes and of the master keys, for networks that start from them.
+    file
+        Of the prototypes (`encoder.safetensors` of a release) or of the master keys, for networks that start from them.
     output
         The network (safetensors); the kernels of its first stage (Parquet: step, layer_index, channel, kh, kw, weight;
         of dense ones all slices, channel = output * inputs + input); its accuracy (CSV: step, loss, the mean since the
         row before, train_top1, top1, test_images, seconds of training since the start). Accuracies are in percent, of
         images that are not augmented: on the way of the first `LOOKED_AT`, at the end of the whole test split.
     device
-        `cpu` or `cuda`.
+        `cpu` or `cuda`; a run is the same again on a CPU with as many threads.
     smoke
         Whether a few steps on a few images are enough, to see that it runs.
     log
         Called with a line of text at each check.
     """
     limit = 2 * BATCH if smoke else None
-    data, scatter = load_images(folder, condition, limit)
+    data, permutation = load_images(folder, condition, limit)
     data = ImageSet(*(part.to(device) if isinstance(part, Tensor) else part for part in data))
-    scatter = scatter if scatter is None else scatter.to(device)
+    permutation = None if permutation is None else permutation.to(device)
     dataset = IMAGES[condition.images][0]
     flip, shift = (FLIPPED[dataset], SHIFT) if condition.augmented else (False, 0)
-    batches = Batches(data.train, data.train_labels, flip, seed, shift, scatter)
-    net = start_net(condition, data.classes, seed, encoder, filters).to(device, memory_format=torch.channels_last)
+    batches = Batches(data.train, data.train_labels, flip, seed, shift, permutation)
+    net = start_net(condition, data.classes, seed, file).to(device, memory_format=torch.channels_last)
     steps = min(4, condition.steps) if smoke else condition.steps
     checks = check_steps(steps)
     kernels, curve, losses, name = [], [], [], output[0].parent.name
@@ -268,6 +274,8 @@ def train_run(
 
     def check(step: int) -> None:
         nonlocal looking
+        if device != "cpu":
+            torch.cuda.synchronize()  # or else steps that are still computed would not be counted
         began = time.perf_counter()
         kernels.append(_kernels_of(net, step))
         number = len(data.test) if step == steps else LOOKED_AT

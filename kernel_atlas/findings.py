@@ -12,7 +12,7 @@ import pandas as pd
 
 from kernel_atlas.words import KINDS, interval, number, percent, points
 
-MANY = 10  # networks below which a correlation is no finding
+MANY = 10  # networks, or kernels of a label, below which there is no finding
 FEW = 4  # independent networks below which an interval over networks says little
 SHARE = ["share", "share_low", "share_high"]
 METHODS = {"kmeans": "k-means", "gaussian_mixture": "a Gaussian mixture", "hdbscan": "HDBSCAN"}
@@ -298,9 +298,10 @@ def find_fit_labels(fit_labels: pd.DataFrame) -> list[str]:
     better = []
     for label, rows in fit_labels.groupby("assigned", sort=False):
         own = next((family for words, family in NAMED.items() if words in label), None)
-        shares = rows.set_index("family")["share"].drop("all")
-        if own and shares.idxmax() != own:
-            best = shares.idxmax()
+        of = rows.set_index("family")
+        shares, kernels = of["share"].drop("all"), of.at["all", "kernels"]
+        best = shares.idxmax()
+        if own and kernels >= MANY and shares[best] > shares[own]:
             better.append(
                 f"{label} ({percent(shares[best])} by a {PATTERNS[best]}, {percent(shares[own])} by a {PATTERNS[own]})"
             )

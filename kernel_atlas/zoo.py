@@ -309,24 +309,30 @@ class Batches:
         Of their order and augmentation.
     shift
         Pixels an image is moved at most.
-    scatter
-        Where each pixel goes, int64 [H * W]: one permutation for all images, after the augmentation.
+    permutation
+        Where each pixel comes from, int64 [H * W], the same in all images; after the augmentation.
     """
 
     def __init__(
-        self, pixels: Tensor, labels: Tensor, flip: bool, seed: int, shift: int = SHIFT, scatter: Tensor | None = None
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        flip: bool,
+        seed: int,
+        shift: int = SHIFT,
+        permutation: Tensor | None = None,
     ):
         self.pixels = F.pad(pixels.permute(0, 3, 1, 2), (shift,) * 4).permute(0, 2, 3, 1)
         self.labels, self.flip, self.side = labels, flip, pixels.shape[1:3]
-        self.shift, self.scatter = shift, scatter
+        self.shift, self.permutation = shift, permutation
         self.random = torch.Generator(pixels.device).manual_seed(seed)
         sample = pixels[:5000].float()
         self.mean, self.std = sample.mean((0, 1, 2)), sample.std((0, 1, 2))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Float images [N, 3, H, W], in the memory order that CPUs need, from pixels [N, H, W, 3]."""
-        if self.scatter is not None:
-            pixels = pixels.flatten(1, 2)[:, self.scatter].view_as(pixels)
+        if self.permutation is not None:
+            pixels = pixels.flatten(1, 2)[:, self.permutation].view_as(pixels)
         return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
 
     def __iter__(self):

@@ -1,4 +1,4 @@
-"""Train networks that differ in one thing: `snakemake experiment_data --cores N --config images=FOLDER`, and
+"""Train networks under different conditions: `snakemake experiment_data --cores N --config images=FOLDER`, and
 experiment_dense, experiment_dynamics and experiment_init; not part of the main job.
 
 Inputs: config/experiments.tsv (the conditions), the Parquet image sets in the folder that the configuration names, the
@@ -6,7 +6,8 @@ encoder that names kernels, the published master keys.
 Outputs: results/experiments/runs/CONDITION_sSEED/, a network with its kernels and its accuracy on the way; and in
 results/experiments/EXPERIMENT/ runs.csv, what the kernels of all its networks are at each step; summary.csv; a figure of it
 as .svg and .pdf, with its words as .json; of experiment_dynamics kernels.gif. To make the report show them, copy runs.csv to
-resources/experiments/EXPERIMENT.csv, and say in experiments.tsv there what made it.
+resources/experiments/EXPERIMENT.csv and kernels.gif to dynamics.gif, and say in experiments.tsv there what made them.
+With smoke=true all of it is in results/smoke instead.
 """
 
 CONDITIONS = pd.read_csv(
@@ -28,6 +29,9 @@ localrules:
     draw_kept_experiment,
 
 
+ENCODER = find_file(config["experiments"]["encoder"])
+# A trial must not take the place of what took hours.
+RUNS = "results/smoke" if config["smoke"] else "results/experiments"
 EXPERIMENTS = sorted(set(chain.from_iterable(CONDITIONS["experiments"].str.split())))
 
 
@@ -39,16 +43,19 @@ def kept(ending):
 
 
 def runs_of(experiment):
-    """The runs of an experiment: condition, what it is held against, side of its kernels, and seed."""
-    chosen = CONDITIONS[CONDITIONS["experiments"].str.split().map(set) >= {experiment}]
+    """The runs of an experiment, each with its seed: rows of the table of conditions."""
+    chosen = [
+        row for row in CONDITIONS.itertuples() if experiment in row.experiments.split()
+    ]
     return [
         {
             "condition": row.Index,
+            "title": row.title,
             "against": row.against,
             "kernel": row.kernel,
             "seed": seed,
         }
-        for row in chosen.itertuples()
+        for row in chosen
         for seed in SEEDS
     ]
 
@@ -56,20 +63,29 @@ def runs_of(experiment):
 def run_files(name):
     """A file of each run of an experiment."""
     return lambda wildcards: [
-        f"results/experiments/runs/{run['condition']}_s{run['seed']}/{name}"
+        f"{RUNS}/runs/{run['condition']}_s{run['seed']}/{name}"
         for run in runs_of(wildcards.experiment)
     ]
 
 
+def start_file(wildcards):
+    """The file with the kernels that a condition starts from, if it does not start from noise or formulas."""
+    files = {
+        "prototypes": ENCODER,
+        "master_keys": beside("resources/master_key_filters.csv"),
+    }
+    start = CONDITIONS.at[wildcards.condition, "start"]
+    return [files[start]] if start in files else []
+
+
 rule train_experiment_net:
     input:
-        encoder=find_file(config["experiments"]["encoder"]),
-        filters=beside("resources/master_key_filters.csv"),
+        start=start_file,
         library=library("train_experiment_net.py"),
     output:
-        weights="results/experiments/runs/{condition}_s{seed}/net.safetensors",
-        kernels="results/experiments/runs/{condition}_s{seed}/kernels.parquet",
-        curve="results/experiments/runs/{condition}_s{seed}/curve.csv",
+        weights=f"{RUNS}/runs/{{condition}}_s{{seed}}/net.safetensors",
+        kernels=f"{RUNS}/runs/{{condition}}_s{{seed}}/kernels.parquet",
+        curve=f"{RUNS}/runs/{{condition}}_s{{seed}}/curve.csv",
     log:
         "results/logs/train_experiment_net/{condition}_s{seed}.log",
     benchmark:
@@ -85,7 +101,9 @@ rule train_experiment_net:
         gpu=1,
     params:
         images=config["images"],
-        condition=lambda wildcards: CONDITIONS.drop(columns=["experiments", "against"])
+        condition=lambda wildcards: CONDITIONS.drop(
+            columns=["title", "experiments", "against"]
+        )
         .loc[wildcards.condition]
         .to_dict(),
         seed=lambda wildcards: int(wildcards.seed),
@@ -101,10 +119,10 @@ rule sum_up_experiment:
         weights=run_files("net.safetensors"),
         kernels=run_files("kernels.parquet"),
         curves=run_files("curve.csv"),
-        encoder=find_file(config["experiments"]["encoder"]),
+        encoder=ENCODER,
         library=library("sum_up_experiment.py"),
     output:
-        table="results/experiments/{experiment}/runs.csv",
+        table=f"{RUNS}/{{experiment}}/runs.csv",
     log:
         "results/logs/sum_up_experiment/{experiment}.log",
     benchmark:
@@ -127,14 +145,14 @@ rule sum_up_experiment:
 
 rule draw_experiment:
     input:
-        table="results/experiments/{experiment}/runs.csv",
+        table=f"{RUNS}/{{experiment}}/runs.csv",
         style=beside("kernel_atlas/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
-        summary="results/experiments/{experiment}/summary.csv",
-        figure="results/experiments/{experiment}/figure.svg",
-        pdf="results/experiments/{experiment}/figure.pdf",
-        words="results/experiments/{experiment}/figure.json",
+        summary=f"{RUNS}/{{experiment}}/summary.csv",
+        figure=f"{RUNS}/{{experiment}}/figure.svg",
+        pdf=f"{RUNS}/{{experiment}}/figure.pdf",
+        words=f"{RUNS}/{{experiment}}/figure.json",
     log:
         "results/logs/draw_experiment/{experiment}.log",
     benchmark:
@@ -184,11 +202,11 @@ use rule draw_experiment as draw_kept_experiment with:
 
 rule animate_kernels:
     input:
-        kernels=f"results/experiments/runs/natural_s{SEEDS[0]}/kernels.parquet",
-        encoder=find_file(config["experiments"]["encoder"]),
+        kernels=f"{RUNS}/runs/natural_s{SEEDS[0]}/kernels.parquet",
+        encoder=ENCODER,
         library=library("animate_kernels.py"),
     output:
-        animation="results/experiments/dynamics/kernels.gif",
+        animation=f"{RUNS}/dynamics/kernels.gif",
     log:
         "results/logs/animate_kernels.log",
     benchmark:
@@ -210,7 +228,5 @@ for experiment in EXPERIMENTS:
         name:
             f"experiment_{experiment}"
         input:
-            f"results/experiments/{experiment}/figure.svg",
-            ["results/experiments/dynamics/kernels.gif"]
-            if experiment == "dynamics"
-            else [],
+            f"{RUNS}/{experiment}/figure.svg",
+            [f"{RUNS}/dynamics/kernels.gif"] if experiment == "dynamics" else [],

@@ -1,6 +1,7 @@
 """Experiments: what is done to images and first kernels, what is kept of a run and made of it, and a run by a user."""
 
 import html
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -80,10 +81,12 @@ def test_permuted_pixels_are_the_same_in_all_images():
     assert torch.equal(permuted.normalise(pixels).flatten(2), wanted)
 
 
-def test_a_subset_is_the_same_each_time(images):
+def test_a_subset_has_the_same_images_whatever_is_done_to_them(images):
     small = PLAIN._replace(subset=30)
     first, second = (experiments.load_images(images, small)[0] for _ in range(2))
     assert len(first.train) == len(first.train_labels) == 30 and torch.equal(first.train, second.train)
+    other = experiments.load_images(images, small._replace(images="cifar10_random_labels"))[0]
+    assert torch.equal(first.train, other.train) and (first.train_labels != other.train_labels).any()
     assert len(experiments.load_images(images, PLAIN)[0].train) == 160
 
 
@@ -100,9 +103,10 @@ def test_dense_networks_keep_parameters_and_operations():
 
 @pytest.mark.parametrize("start", ["prototypes", "formulas", "master_keys"])
 def test_first_kernels_are_what_they_start_from(start):
-    net = experiments.start_net(PLAIN._replace(start=start), 10, 0, ENCODER, FILTERS)
-    noise = experiments.start_net(PLAIN, 10, 0, ENCODER, FILTERS)
-    units = experiments.STARTS[start](7, ENCODER, FILTERS)
+    file = {"prototypes": ENCODER, "master_keys": FILTERS}.get(start)
+    net = experiments.start_net(PLAIN._replace(start=start), 10, 0, file)
+    noise = experiments.start_net(PLAIN, 10, 0)
+    units = experiments.STARTS[start](7, file)
     for block, plain in zip(experiments.first_blocks(net), experiments.first_blocks(noise), strict=True):
         taps = block.spatial.weight.detach().numpy().reshape(-1, 49)
         assert (centre_and_normalise(taps) @ units.T).max(1).min() > 0.999
@@ -117,7 +121,7 @@ def files(folder):
 def test_a_run_can_be_repeated_and_keeps_what_it_was(images, tmp_path):
     lines = []
     for name in ("a", "b"):
-        experiments.train_run(images, PLAIN, 3, ENCODER, FILTERS, files(tmp_path / name), log=lines.append)
+        experiments.train_run(images, PLAIN, 3, None, files(tmp_path / name), log=lines.append)
     one, other = (load_file(tmp_path / name / "net.safetensors") for name in ("a", "b"))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert (tmp_path / "a/kernels.parquet").read_bytes() == (tmp_path / "b/kernels.parquet").read_bytes()
@@ -133,8 +137,8 @@ def test_a_run_can_be_repeated_and_keeps_what_it_was(images, tmp_path):
 
 def test_frozen_kernels_only_get_a_number_added(images, tmp_path):
     condition = PLAIN._replace(start="master_keys", frozen=True)
-    experiments.train_run(images, condition, 0, ENCODER, FILTERS, files(tmp_path), log=lambda line: None)
-    state, start = load_file(tmp_path / "net.safetensors"), experiments.start_net(condition, 2, 0, ENCODER, FILTERS)
+    experiments.train_run(images, condition, 0, FILTERS, files(tmp_path), log=lambda line: None)
+    state, start = load_file(tmp_path / "net.safetensors"), experiments.start_net(condition, 2, 0, FILTERS)
     for row, block in enumerate(experiments.first_blocks(start), 1):
         added = (state[f"stages.0.{row}.depthwise.weight"] - block.spatial.weight.detach()).reshape(-1, 49)
         assert added.std(1).max() < 1e-6 and added.abs().max() > 1e-5
@@ -142,32 +146,34 @@ def test_frozen_kernels_only_get_a_number_added(images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "file", "message"),
     [
-        ({"images": "imagenet"}, "experiments: unknown images 'imagenet'; known are cifar10, "),
-        ({"start": "zeros"}, "experiments: unknown start 'zeros'; known are noise, "),
-        ({"start": "prototypes", "kernel": 5}, "has no prototypes of 5x5 kernels"),
-        ({"start": "master_keys", "kernel": 5}, "the published master keys are 7x7, not 5x5"),
+        ({"images": "imagenet"}, None, "experiments: unknown images 'imagenet'; known are cifar10, "),
+        ({"start": "zeros"}, None, "experiments: unknown start 'zeros'; known are noise, "),
+        ({"convolution": "grouped"}, None, "a convolution is depthwise or dense, not 'grouped'"),
+        ({"convolution": "dense", "frozen": True}, None, "dense convolutions start from noise and are not frozen"),
+        ({"start": "prototypes", "kernel": 5}, ENCODER, "has no prototypes of 5x5 kernels"),
+        ({"start": "master_keys", "kernel": 5}, FILTERS, "the published master keys are 7x7, not 5x5"),
     ],
 )
-def test_what_is_unknown_is_one_line(images, tmp_path, change, message):
+def test_what_is_unknown_is_one_line(images, tmp_path, change, file, message):
     with pytest.raises(AtlasError) as caught:
-        experiments.train_run(images, PLAIN._replace(**change), 0, ENCODER, FILTERS, files(tmp_path), log=print)
+        experiments.train_run(images, PLAIN._replace(**change), 0, file, files(tmp_path), log=print)
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_known_kernels_are_measured_as_what_they_are(tmp_path):
     """Kernels that begin as noise and end as prototypes."""
     atlases = read_encoder(ENCODER)
-    ends = experiments._prototypes(7, ENCODER, FILTERS)
+    ends = experiments._prototypes(7, ENCODER)
     steps = {0: np.random.default_rng(0).standard_normal(ends.shape).astype(np.float32), 5: -ends, 9: ends}
     place = {"layer_index": 0, "channel": np.arange(len(ends)), "kh": 7, "kw": 7}
     rows = [pd.DataFrame({"step": step, **place, "weight": list(taps)}) for step, taps in steps.items()]
     write_table(pa.Table.from_pandas(pd.concat(rows), preserve_index=False), tmp_path / "kernels.parquet")
     pd.DataFrame({"step": list(steps), "top1": [10.0, 20.0, 30.0]}).to_csv(tmp_path / "curve.csv", index=False)
-    measured = measure_run(tmp_path / "kernels.parquet", tmp_path / "curve.csv", atlases, noise_level(7, 0)).set_index(
-        "step"
-    )
+    measured = measure_run(
+        tmp_path / "kernels.parquet", tmp_path / "curve.csv", atlases, noise_level(7, 0), 0
+    ).set_index("step")
     assert measured.loc[0, "clustered"] == 0 and measured.loc[9, "clustered"] == len(ends)
     assert measured.loc[0, "explained"] <= 1 and measured.loc[9, "explained"] >= len(ends) - 1
     labels = atlases[7].assign(ends, np.zeros(len(ends), bool))[
@@ -175,42 +181,55 @@ def test_known_kernels_are_measured_as_what_they_are(tmp_path):
     ]  # not all that of the stretch they are drawn from
     assert measured.loc[9, "First-Derivative"] == sum(label.startswith("First") for label in labels) > 0
     assert measured.loc[5, "cosine_to_last"] < -0.99 and measured.loc[9, "cosine_to_last"] > 0.99
-    assert measured.loc[9, "relabelled"] == 0 and measured.loc[9, "switched"] > 0.8 * len(ends)
+    assert measured.loc[0, "cosine_to_first"] > 0.99 and abs(measured.loc[9, "cosine_to_first"]) < 0.3
+    assert measured.loc[9, "relabelled"] == 0 and measured.loc[5, "relabelled"] > 0.8 * len(ends)
+    assert measured.loc[9, "code_to_last"] == 0 and measured.loc[5, "code_to_last"] > 0.1
+    assert measured.loc[0, "beyond"] <= 2 and measured.loc[9, "beyond"] > 0.5 * len(ends)
     assert list(measured["top1"]) == [10, 20, 30]
 
 
+# clustered at the end, of 50 kernels: of each network, in every layer, and the condition held against
+MADE_UP = {"natural": ((10, 10), ""), "permuted": ((30, 30), "natural"), "grey": ((5, 15), "natural")}
+
+
 def made_up() -> pd.DataFrame:
-    """Two conditions of two networks with three layers: 10 and 30 of 50 kernels are clustered, from step 4 on."""
+    """Two networks with three layers under each condition, whose kernels are clustered from step 4 on."""
     rows = []
-    for condition, clustered in (("natural", 10), ("permuted", 30)):
-        for seed in (0, 1):
-            for layer in range(3):
-                for step in (0, 2, 4, 8):
-                    there = clustered if step >= 4 else 0
-                    counts = dict.fromkeys(draw_experiments.FAMILIES, 0) | {"On-Cross": there, "other": 50 - there}
-                    about = {"condition": condition, "against": None if condition == "natural" else "natural"}
-                    about |= {"seed": seed, "params": 100, "step": step, "layer_index": layer, "size": "7x7"}
-                    about |= {"kernels": 50, "clustered": there, "explained": there, **counts, "top1": 50.0 + step}
-                    rows.append(about | {"train_top1": 60.0, "cosine_to_last": 1.0, "relabelled": 0})
+    for condition, (clustered, against) in MADE_UP.items():
+        for seed, layer, step in itertools.product((0, 1), range(3), (0, 2, 4, 8)):
+            there = clustered[seed] if step >= 4 else 0
+            names = [*draw_experiments.MEASURES, *draw_experiments.FORMULAS]
+            counts = dict.fromkeys(draw_experiments.FAMILIES, 0) | {"On-Cross": there, "other": 50 - there}
+            about = {"condition": condition, "title": condition, "against": against, "seed": seed, "params": 100}
+            about |= {"step": step, "layer_index": layer, "size": "7x7", "kernels": 50} | counts
+            about |= dict.fromkeys(names, there) | {"top1": clustered[seed] + step, "train_top1": 60.0}
+            moved = {"relabelled": 0, "cosine_to_first": 0.5, "cosine_to_last": 1.0, "code_to_last": 0.1}
+            rows.append(about | moved)
     return pd.DataFrame(rows)
 
 
 def test_the_summary_of_known_runs():
     summary = draw_experiments.summarise_runs(made_up(), 0)
     whole = summary[(summary["layer"] == "all") & (summary["measure"] == "clustered")].set_index("condition")
-    assert whole.loc["natural", "share"] == 0.2 and whole.loc["permuted", "share"] == 0.6
-    assert whole.loc["permuted", ["difference", "difference_low", "difference_high"]].tolist() == pytest.approx(
-        [0.4] * 3
-    )
-    assert whole["untrained"].eq(0).all() and whole["half_step"].eq(4).all() and whole["units"].eq(6).all()
-    assert (
-        whole["top1"].eq(58).all()
-        and whole.loc["natural", "against"] == ""
-        and np.isnan(whole.loc["natural", "difference"])
-    )
+    interval = ["difference", "difference_low", "difference_high"]
+    assert whole["share"].tolist() == [0.2, 0.6, 0.2] and whole["untrained"].eq(0).all()
+    assert whole.loc["permuted", interval].tolist() == pytest.approx([0.4] * 3) and whole.loc["permuted", "agree"]
+    assert whole.loc["grey", "difference"] == pytest.approx(0) and not whole.loc["grey", "agree"]
+    assert np.isnan(whole.loc["natural", "difference"]) and not whole.loc["natural", "agree"]
+    assert whole["half_after"].eq(2).all() and whole["half_until"].eq(4).all() and whole["units"].eq(6).all()
+    top1 = whole[["top1_difference", "top1_lowest", "top1_highest"]]
+    assert top1.loc["grey"].tolist() == [0, -5, 5] and top1.loc["permuted"].tolist() == [20, 20, 20]
     said = " ".join(draw_experiments.state("data", summary))
-    assert "pixels permuted by 40.0 points [40.0, 40.0] differs from CIFAR-10" in said
-    assert "On-Cross 40.0 points" in said
+    assert "In all networks unlike natural: permuted 40.0 points [40.0, 40.0]. Not told from natural: grey." in said
+    assert "Permuted, patterns in all networks unlike natural: " in said and "labelled On-Cross 40.0 points" in said
+    assert "Grey, patterns" not in said
+
+
+def test_kernels_that_stayed_as_they_were_are_not_compared():
+    table = made_up()
+    table.loc[table["condition"] == "permuted", "cosine_to_first"] = 1.0
+    said = " ".join(draw_experiments.state("init", draw_experiments.summarise_runs(table, 0)))
+    assert "unlike" not in said and "permuted 20.0 (20.0 to 20.0)" in said  # but for their accuracy
 
 
 @pytest.mark.parametrize("name", ["data", "dense", "dynamics", "init"])
@@ -219,7 +238,7 @@ def test_every_experiment_is_drawn_and_stated(name):
     experiment = draw_experiments.EXPERIMENTS[name]
     summary = experiment.summarise(table, 0)
     drawing = experiment.draw(table, summary, experiment.title)
-    assert drawing.title == experiment.title and "pixels permuted" in drawing.alt
+    assert drawing.title == experiment.title and "permuted" in drawing.alt
     assert draw_experiments.state(name, summary)
 
 
@@ -243,15 +262,16 @@ def test_a_user_tries_all_experiments(images, tmp_path):
     conditions = pd.read_csv(ROOT / "config/experiments.tsv", sep="\t").set_index("condition")["experiments"]
     tables = yaml.safe_load((ROOT / "schemas/tables.yaml").read_text())
     for pattern in (pattern for pattern in tables if pattern.startswith("experiments/")):
-        for path in (project / "results").glob(pattern):
+        for path in (project / "results").glob(pattern.replace("experiments/", "smoke/")):
             read = pd.read_csv if path.suffix == ".csv" else pd.read_parquet
             assert list(read(path)) == list(tables[pattern]["columns"]), path
     for name in names:
-        folder = project / "results/experiments" / name
+        folder = project / "results/smoke" / name
         runs = pd.read_csv(folder / "runs.csv")
         assert set(runs["condition"]) == {condition for condition, where in conditions.items() if name in where.split()}
         assert {"figure.svg", "figure.pdf", "figure.json", "summary.csv"} <= {path.name for path in folder.iterdir()}
-    with Image.open(project / "results/experiments/dynamics/kernels.gif") as animation:
+    with Image.open(project / "results/smoke/dynamics/kernels.gif") as animation:
         assert animation.n_frames == len(experiments.check_steps(4))
+    assert not (project / "results/experiments").exists()  # a trial does not take the place of real runs
     again = snakemake(project, *targets, "--config", f"images={images}", "smoke=true")
     assert "Nothing to be done" in again.stdout

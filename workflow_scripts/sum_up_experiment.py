@@ -16,10 +16,10 @@ with job_log(snakemake.log[0]):
     levels = {side: noise_level(side, snakemake.params.seed) for side in sorted({run["kernel"] for run in runs})}
     tables = []
     for run, weights, kernels, curve in zip(runs, given.weights, given.kernels, given.curves, strict=True):
-        table = measure_run(kernels, curve, atlases, levels[run["kernel"]])
+        table = measure_run(kernels, curve, atlases, levels[run["kernel"]], snakemake.params.seed)
         with safe_open(weights, "np") as file:
             told = file.metadata()
-        about = {"condition": run["condition"], "against": run["against"], "seed": run["seed"]}
+        about = {name: run[name] for name in ("condition", "title", "against", "seed")}
         about |= {"params": int(told["params"]), "device": told["device"]}
         tables.append(table.assign(**about)[[*about, *table.columns]])
     write_csv(pd.concat(tables, ignore_index=True), snakemake.output.table, float_format="%.5g")
