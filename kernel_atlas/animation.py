@@ -59,7 +59,8 @@ def animate_kernels(kernels: str | Path, atlases: Mapping[int, Atlas], layer: in
         for step in range(len(steps)):
             frames.append(_frame(steps, step, at[step], codes, at[-1]["family"].tolist(), shown))
     all_frames = Image.fromarray(np.concatenate(frames))
-    palette = all_frames.quantize(256, dither=Image.Dither.NONE)  # one for all, or a colour would change its meaning
+    # one palette for all, or a colour would change its meaning, and one that keeps rare colours
+    palette = all_frames.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     written = io.BytesIO()
     times = [SHOWN] * (len(pictures) - 1) + [LAST]

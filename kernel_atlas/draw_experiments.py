@@ -47,7 +47,7 @@ FORMULAS = {f"fit_{name}": look for name, look in FITTED.items()}
 # inches from the left, of the panels with a condition a row
 ROWS = ((1.95, 3.05), (3.28, 4.38), (4.61, 5.71), (5.94, 7.14), (7.37, WIDTH - 0.4))
 PITCH = 0.24  # inches from a row to the next
-LEGEND = 0.3  # inches from the foot of a figure to the legend of formulas, above that of labels
+LEGEND = 0.42  # inches from the foot of a figure to the legend of formulas, above that of labels
 COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00")
 MARKS = ("o", "s", "D", "^", "v", "P")
 

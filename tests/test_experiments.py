@@ -11,12 +11,15 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, ROWS, SMALL, copy_project, make_sheet, snakemake
+from matplotlib import style
 from PIL import Image
 from safetensors.torch import load_file
+from test_draw import texts_of
 from test_findings import numbers_missing
 from test_zoo import bright_and_dark
 
 from kernel_atlas import draw_experiments, experiments, zoo
+from kernel_atlas.canvas import STYLE
 from kernel_atlas.dynamics import measure_run, noise_level
 from kernel_atlas.encoders import read_encoder
 from kernel_atlas.errors import AtlasError
@@ -237,7 +240,13 @@ def test_every_experiment_is_drawn_and_stated(name):
     table = made_up()
     experiment = draw_experiments.EXPERIMENTS[name]
     summary = experiment.summarise(table, 0)
-    drawing = experiment.draw(table, summary, experiment.title)
+    with style.context(STYLE):
+        drawing = experiment.draw(table, summary, experiment.title)
+    page, boxes = drawing.figure.bbox, texts_of(drawing)
+    for text, box in boxes.items():
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text
+    for (a, box), (b, other) in itertools.combinations(boxes.items(), 2):
+        assert not box.padded(-1).overlaps(other.padded(-1)), (a, b)
     assert drawing.title == experiment.title and "permuted" in drawing.alt
     assert draw_experiments.state(name, summary)
 
