@@ -424,7 +424,7 @@ EXPERIMENTS = {
         "Depthwise against dense convolutions",
         summarise_runs,
         draw_shares,
-        (find_shares, find_labels, find_accuracy, find_caveat),
+        (find_shares, find_labels, find_accuracy, find_parameters, find_caveat),
     ),
     "dynamics": Experiment(
         "When patterns form in training",

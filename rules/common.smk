@@ -224,6 +224,47 @@ def ablated(pattern):
     )
 
 
+def kept(ending):
+    """A file of the figure of each experiment whose results are kept."""
+    return [f"results/figures/experiment_{each}.{ending}" for each in KEPT.index]
+
+
+def runs_of(experiment):
+    """The runs of an experiment, each with its seed: rows of the table of conditions."""
+    chosen = [
+        row for row in CONDITIONS.itertuples() if experiment in row.experiments.split()
+    ]
+    return [
+        {
+            "condition": row.Index,
+            "title": row.title,
+            "against": row.against,
+            "kernel": row.kernel,
+            "seed": seed,
+        }
+        for row in chosen
+        for seed in SEEDS
+    ]
+
+
+def run_files(name):
+    """A file of each run of an experiment."""
+    return lambda wildcards: [
+        f"{RUNS}/runs/{run['condition']}_s{run['seed']}/{name}"
+        for run in runs_of(wildcards.experiment)
+    ]
+
+
+def start_file(wildcards):
+    """The file with the kernels that a condition starts from, if it does not start from noise or formulas."""
+    files = {
+        "prototypes": ENCODER,
+        "master_keys": beside("resources/master_key_filters.csv"),
+    }
+    start = CONDITIONS.at[wildcards.condition, "start"]
+    return [files[start]] if start in files else []
+
+
 def of_net(column):
     """A column of config/zoo.tsv for the net of a job, trained or not."""
     return lambda wildcards: NETS.at[wildcards.net.removesuffix("_init"), column]

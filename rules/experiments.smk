@@ -24,58 +24,15 @@ KEPT = pd.read_csv(
 )
 
 
-# Seconds each: not worth a job of a cluster.
-localrules:
-    draw_kept_experiment,
-
-
 ENCODER = find_file(config["experiments"]["encoder"])
 # A trial must not take the place of what took hours.
 RUNS = "results/smoke" if config["smoke"] else "results/experiments"
 EXPERIMENTS = sorted(set(chain.from_iterable(CONDITIONS["experiments"].str.split())))
 
 
-def kept(ending):
-    """A file of the figure of each experiment whose results are kept."""
-    return expand(
-        "results/figures/experiment_{experiment}." + ending, experiment=KEPT.index
-    )
-
-
-def runs_of(experiment):
-    """The runs of an experiment, each with its seed: rows of the table of conditions."""
-    chosen = [
-        row for row in CONDITIONS.itertuples() if experiment in row.experiments.split()
-    ]
-    return [
-        {
-            "condition": row.Index,
-            "title": row.title,
-            "against": row.against,
-            "kernel": row.kernel,
-            "seed": seed,
-        }
-        for row in chosen
-        for seed in SEEDS
-    ]
-
-
-def run_files(name):
-    """A file of each run of an experiment."""
-    return lambda wildcards: [
-        f"{RUNS}/runs/{run['condition']}_s{run['seed']}/{name}"
-        for run in runs_of(wildcards.experiment)
-    ]
-
-
-def start_file(wildcards):
-    """The file with the kernels that a condition starts from, if it does not start from noise or formulas."""
-    files = {
-        "prototypes": ENCODER,
-        "master_keys": beside("resources/master_key_filters.csv"),
-    }
-    start = CONDITIONS.at[wildcards.condition, "start"]
-    return [files[start]] if start in files else []
+# Seconds each: not worth a job of a cluster.
+localrules:
+    draw_kept_experiment,
 
 
 rule train_experiment_net:
