@@ -33,6 +33,7 @@ _LOOK = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
 INK, SOFT = _LOOK["text.color"], _LOOK["axes.edgecolor"]
 TAPS = "RdBu_r"  # white at zero; its two ends differ to every kind of colour vision
 HALO = withStroke(linewidth=2.5, foreground="white", alpha=0.85)  # lets ink be read on any colour
+UNNEEDED = ["FFTM", "GDEF", "GPOS", "GSUB", "MATH"]  # tables of a font that plain words do not use
 BOX = {
     "facecolor": "white",
     "alpha": 0.75,
@@ -226,7 +227,7 @@ def embed_fonts(svg: str) -> str:
         if glyphs:
             path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
             font = TTFont(path, recalcTimestamp=False)  # of equal bytes each time
-            options = subset.Options(layout_features=[], hinting=False, drop_tables=["FFTM"])
+            options = subset.Options(layout_features=[], hinting=False, drop_tables=UNNEEDED)
             reduced = subset.Subsetter(options)
             reduced.populate(text="".join(sorted(glyphs)))
             reduced.subset(font)

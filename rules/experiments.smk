@@ -139,7 +139,7 @@ use rule draw_experiment as draw_kept_experiment with:
         summary="results/figures/experiment_{experiment}.csv",
         figure=report(
             "results/figures/experiment_{experiment}.svg",
-            caption="captions/figure.rst",
+            caption="captions/experiment.rst",
             category="Experiments",
             labels={
                 "figure": "{experiment}",

@@ -93,7 +93,7 @@ def full_disk(project):
     results = project / "results"
     results.rename(project / "kept")
     results.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", results], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", results], capture_output=True)
     if mounted.returncode:
         pytest.skip("no right to mount a small disk here")
     try:
