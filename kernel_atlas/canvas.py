@@ -231,6 +231,8 @@ def embed_fonts(svg: str) -> str:
             reduced = subset.Subsetter(options)
             reduced.populate(text="".join(sorted(glyphs)))
             reduced.subset(font)
+            # of equal tables fontTools packs one or all, as their places in memory have it: one is enough
+            font["cmap"].tables = [max(font["cmap"].tables, key=lambda table: len(table.cmap))]
             font.flavor = "woff"
             packed = io.BytesIO()
             font.save(packed)
