@@ -58,6 +58,13 @@ FAMILIES = {
     "other": ("#cfcfcf", ""),
 }
 
+FITTED = {  # of evidence/families.py: name, whose colour, hatch and marker
+    "centre": ("difference of Gaussians", "On-Centre", "", "o"),
+    "first_derivative": ("first derivative", "First-Derivative", "////", "^"),
+    "second_derivative": ("second derivative", "On-Second-Derivative", "----", "s"),
+    "cross": ("cross", "On-Cross", "xxxx", "P"),
+}
+
 
 class Drawing(NamedTuple):
     """A figure, the data it shows, its title, its caption, and a text for those who cannot see it."""

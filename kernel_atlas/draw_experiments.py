@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from kernel_atlas.canvas import (
     FAMILIES,
+    FITTED,
     PERCENT,
     SOFT,
     WIDTH,
@@ -26,7 +27,6 @@ from kernel_atlas.canvas import (
     step_axis,
 )
 from kernel_atlas.draw_ablation import draw_ablation, find_ablation, summarise_ablation
-from kernel_atlas.draw_fits import FITTED
 from kernel_atlas.statistics import bootstrap_share
 from kernel_atlas.words import joined, percent, points
 

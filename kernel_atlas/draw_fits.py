@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from kernel_atlas.canvas import (
     BOX,
     FAMILIES,
+    FITTED,
     INK,
     PERCENT,
     SOFT,
@@ -35,12 +36,6 @@ from kernel_atlas.draw_evidence import LINES
 from kernel_atlas.patterns import family_of, templates
 from kernel_atlas.words import KINDS, interval, joined, number, percent, share_of
 
-FITTED = {  # of evidence/families.py: name, whose colour, hatch and marker
-    "centre": ("difference of Gaussians", "On-Centre", "", "o"),
-    "first_derivative": ("first derivative", "First-Derivative", "////", "^"),
-    "second_derivative": ("second derivative", "On-Second-Derivative", "----", "s"),
-    "cross": ("cross", "On-Cross", "xxxx", "P"),
-}
 TURNS = {"first_derivative": 360, "second_derivative": 180, "cross": 90}  # degrees after which an angle comes again
 
 
