@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from fontTools import subset
 from fontTools.ttLib import TTFont
-from matplotlib import font_manager, style
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -33,6 +33,7 @@ _LOOK = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
 INK, SOFT = _LOOK["text.color"], _LOOK["axes.edgecolor"]
 TAPS = "RdBu_r"  # white at zero; its two ends differ to every kind of colour vision
 HALO = withStroke(linewidth=2.5, foreground="white", alpha=0.85)  # lets ink be read on any colour
+GLYPHS = {"normal": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
 UNNEEDED = ["FFTM", "GDEF", "GPOS", "GSUB", "MATH"]  # tables of a font that plain words do not use
 BOX = {
     "facecolor": "white",
@@ -232,7 +233,8 @@ def embed_fonts(svg: str) -> str:
     faces = []
     for weight, glyphs in used.items():
         if glyphs:
-            path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
+            # the file of matplotlib itself: the system may have another version of it
+            path = Path(matplotlib.get_data_path(), "fonts", "ttf", GLYPHS[weight])
             font = TTFont(path, recalcTimestamp=False)  # of equal bytes each time
             options = subset.Options(layout_features=[], hinting=False, drop_tables=UNNEEDED)
             reduced = subset.Subsetter(options)
