@@ -3,6 +3,7 @@
 Each is a table in resources/experiments or results/experiments, and an entry in `EXPERIMENTS`.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -382,7 +383,8 @@ def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawi
     axes = place_axes(figure, 0.75, 0.2, WIDTH - 2.3, 2.95)
     curves = table.drop_duplicates(["condition", "seed", "step"])
     curves = curves[curves["step"] > 0]
-    for (_, part), colour, mark in zip(curves.groupby("condition", sort=False), COLOURS, MARKS, strict=False):
+    looks = zip(itertools.cycle(COLOURS), itertools.cycle(MARKS), strict=True)
+    for (_, part), (colour, mark) in zip(curves.groupby("condition", sort=False), looks, strict=False):
         for _, run in part.groupby("seed"):
             axes.plot(run["step"], run["top1"], color=colour, lw=0.5, alpha=0.5)
         mean = part.groupby("step")["top1"].mean()

@@ -69,11 +69,11 @@ def measure_run(
     found = atlases[side].assign(taps, dead)
     codes, labels, clustered = found["code"], found["label"], found["cluster"] >= 0
     families = np.array([family_of(label) for label in labels])
-    fits = fit_kernels(units)
-    cosines = fits["cosine"].to_numpy()
-    formulas = np.where(cosines > level, fits["family"].to_numpy(str), "")
-    scrambled = [fit_kernels(make_control("phase", units, seed + draw))["cosine"] for draw in range(SCRAMBLED)]
+    controls = [make_control("phase", units, seed + draw) for draw in range(SCRAMBLED)]
+    fits = fit_kernels(np.concatenate([units, *controls]))
+    cosines, *scrambled = fits["cosine"].to_numpy().reshape(1 + SCRAMBLED, -1)
     scrambled = np.stack(scrambled)
+    formulas = np.where(cosines > level, fits["family"].to_numpy(str)[: len(units)], "")
 
     rows = []
     for layer, part in table.groupby("layer_index"):

@@ -267,7 +267,7 @@ def train_run(
     flip, shift = (FLIPPED[dataset], SHIFT) if condition.augmented else (False, 0)
     batches = Batches(data.train, data.train_labels, flip, seed, shift, permutation)
     net = start_net(condition, data.classes, seed, file).to(device, memory_format=torch.channels_last)
-    steps = min(4, condition.steps) if smoke else condition.steps
+    steps = min(2, condition.steps) if smoke else condition.steps
     checks = check_steps(steps)
     kernels, curve, losses, name = [], [], [], output[0].parent.name
     looking, start = 0.0, time.perf_counter()

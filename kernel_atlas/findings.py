@@ -72,12 +72,6 @@ def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
         return [f"No kernel is clustered (dissimilarity below {threshold:g})."]
     clustered = live.loc["clustered"]
     networks = clustered["models"]
-    found = [
-        f"{percent(*clustered[SHARE])} of the kernels are clustered (dissimilarity below {threshold:g}), "
-        f"{number(clustered['kernels'])} in {number(networks)} independent network{'s' if networks > 1 else ''}."
-    ]
-    if networks < FEW:
-        found.append("Too few networks to say how others differ.")
     shares = dict(zip(chance["control"], chance["clustered_share"], strict=True))
     listed = ", ".join(f"{name} {percent(value)}" for name, value in list(shares.items())[:FEW])
     if len(shares) > FEW:
@@ -86,10 +80,14 @@ def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
     end, surest = ("lower end of the interval", low) if np.isfinite(low) else ("share", share)
     highest = max(shares.values())
     verdict = "more than twice" if surest > 2 * highest > 0 else "above" if surest > highest else "not above"
-    found.append(
-        f"Noise and control networks: {listed}; the {end} is {verdict} the highest of them. Controls that are made of "
-        "these kernels may have more: they are a finding of their own."
-    )
+    found = [
+        f"{percent(*clustered[SHARE])} of the kernels are clustered (dissimilarity below {threshold:g}), "
+        f"{number(clustered['kernels'])} in {number(networks)} independent network{'s' if networks > 1 else ''}; noise "
+        f"and control networks: {listed}. The {end} is {verdict} the highest of them.",
+        "Controls that are made of these kernels may have more: they are a finding of their own.",
+    ]
+    if networks < FEW:
+        found.append("Too few networks to say how others differ.")
     common = live.drop(index=["other", "clustered"], errors="ignore").nlargest(3, "share")
     named = (f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows())
     found.append(f"Most common: {', '.join(named)}.")

@@ -35,10 +35,10 @@ def totals():
 def test_shares_come_with_intervals_and_controls(totals):
     found = find_shares(totals, chance({"Gaussian noise": 0.004, "chance": 0.031}))
     assert found == [
-        "62.7 % [58.1, 66.9] of the kernels are clustered (dissimilarity below 0.2), 627 in 5 independent networks.",
-        "Noise and control networks: Gaussian noise 0.4 %, chance 3.1 %; the lower end of the interval is more than "
-        "twice the highest of them. Controls that are made of these kernels may have more: they are a finding of their "
-        "own.",
+        "62.7 % [58.1, 66.9] of the kernels are clustered (dissimilarity below 0.2), 627 in 5 independent networks; "
+        "noise and control networks: Gaussian noise 0.4 %, chance 3.1 %. The lower end of the interval is more than "
+        "twice the highest of them.",
+        "Controls that are made of these kernels may have more: they are a finding of their own.",
         "Most common: On-Centre 40.0 % [31.0, 52.0], pattern-2 22.7 % [20.0, 25.0].",
         "Left out as dead: 25 kernels, 2.4 % of all.",
     ]
@@ -54,15 +54,15 @@ def test_shares_come_with_intervals_and_controls(totals):
     ],
 )
 def test_the_verdict_compares_the_lower_end_with_the_highest_control(totals, controls, verdict):
-    assert f"the lower end of the interval is {verdict} the highest" in find_shares(totals, chance(controls))[1]
+    assert f"The lower end of the interval is {verdict} the highest" in find_shares(totals, chance(controls))[0]
 
 
 def test_findings_say_what_the_data_cannot():
     rows = [("5x5", label, 1, 10, 1.0, np.nan, np.nan) for label in ("On-Centre", "clustered")]
     one, noise = pd.DataFrame(rows, columns=TOTALS), chance({"noise": 0.0})
     found = find_shares(one, noise)
-    assert found[0].startswith("100.0 % of the kernels") and found[0].endswith("10 in 1 independent network.")
-    assert "Too few networks" in found[1] and "the share is above" in found[2]
+    assert found[0].startswith("100.0 % of the kernels") and "10 in 1 independent network; noise" in found[0]
+    assert "The share is above" in found[0] and "Too few networks" in found[2]
     assert find_shares(one.iloc[:0], noise) == ["No independent network has live kernels of this size."]
     assert "cannot be said" in find_correlation(pd.DataFrame(columns=CORRELATION))[0]
     unclear = pd.DataFrame([("5x5", "x", "top1", 10, 0.1, -0.2, 0.4, 0.1, -0.2, 0.4)], columns=CORRELATION)
