@@ -30,19 +30,23 @@ class Bench:
     net : nn.Module
         On the device to compute on.
     convolutions : mapping
-        Name -> depthwise convolution, in the order of the network.
+        Name -> depthwise convolution.
     images : Images
         Normalised: those to answer, and those of the training set that statistics of batch norm are estimated on.
     batch : int
         Images at a time.
+
+    Attributes
+    ----------
+    convolutions : dict
+        In the order in which the network begins to run them, which need not be that of its definition.
 
     Statistics are estimated as the plain mean over batches of training images in the mode that normalises by the
     batch; everything but batch norm stays as it is for evaluation.
     """
 
     def __init__(self, net: nn.Module, convolutions: Mapping[str, nn.Conv2d], images: Images, batch: int):
-        self.net, self.convolutions = net.eval(), convolutions
-        self.weights = {name: module.weight.detach().clone() for name, module in convolutions.items()}
+        self.net = net.eval()
         self.test, self.truth = images.test.split(batch), images.truth.split(batch)
         # in equal parts: batch norm cannot learn from a last one of a single image
         self.train = images.train.tensor_split(-(-len(images.train) // batch)) if len(images.train) else ()
@@ -51,6 +55,9 @@ class Bench:
         ]
         self.statistics = [[buffer.clone() for buffer in norm.buffers()] for norm in self.norms]
         self.device = next(net.parameters()).device
+        begun = self._run_once()[0]
+        self.convolutions = dict(sorted(convolutions.items(), key=lambda item: begun.get(item[1], np.inf)))
+        self.weights = {name: module.weight.detach().clone() for name, module in self.convolutions.items()}
         self.prefix: dict[nn.Module, dict[tuple[str, int], Tensor]] = {}
 
     @torch.inference_mode()
@@ -153,13 +160,14 @@ class Bench:
             norm.momentum = momentum
             norm.eval()
 
-    def _ended_before(self, convolution: nn.Module) -> list[nn.Module]:
-        """The largest modules that give a tensor before a convolution begins, and run once."""
+    @torch.inference_mode()
+    def _run_once(self) -> tuple[dict[nn.Module, int], dict[nn.Module, int], Counter]:
+        """When each module first begins and last ends to give a tensor, by a clock, and how often it runs."""
         clock, begun, ended, runs = itertools.count(), {}, {}, Counter()
 
         def begin(module: nn.Module, given: tuple) -> None:
             runs[module] += 1
-            begun[module] = next(clock)
+            begun.setdefault(module, next(clock))
 
         def end(module: nn.Module, given: tuple, output: object) -> None:
             if isinstance(output, Tensor):
@@ -170,6 +178,11 @@ class Bench:
         self.net(self.test[0].to(self.device))
         for hook in hooks:
             hook.remove()
+        return begun, ended, runs
+
+    def _ended_before(self, convolution: nn.Module) -> list[nn.Module]:
+        """The largest modules that give a tensor before a convolution first begins, and run once."""
+        begun, ended, runs = self._run_once()
         start, done, inside = begun[convolution], [], set()
         for module in self.net.modules():  # parents first
             if module in inside or runs[module] != 1 or ended.get(module, start) >= start:

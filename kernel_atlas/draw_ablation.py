@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kernel_atlas.canvas import INK, SOFT, WIDTH, Drawing, draw_interval, draw_nothing, open_canvas, place_axes, short
-from kernel_atlas.statistics import CONFIDENCE, FEWEST, RESAMPLES
+from kernel_atlas.canvas import INK, SOFT, WIDTH, Drawing, draw_interval, open_canvas, place_axes, short
+from kernel_atlas.statistics import bootstrap_share
 
 NAMES = {
     "reconstruction": "its reconstruction",
@@ -21,12 +21,14 @@ NAMES = {
     "zero": "zero",
 }
 LABELLED = ("prototype", "random")  # drawn for labels: is the pattern of the label enough, and is there need of one
+LAYERS = "layer, "  # how the labels begin that stand for single layers
+FIFTHS = ("1st fifth", "2nd fifth", "3rd fifth", "4th fifth", "5th fifth")  # of the depth
 MEASURED = ("difference", "others", "beyond")
 BLUE, ORANGE = "#0072b2", "#d55e00"
 
 
 def summarise_ablation(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """summary.csv: means over models of the changes in accuracy; single layers are left out.
+    """summary.csv: means over models of the changes in accuracy.
 
     Parameters
     ----------
@@ -37,23 +39,20 @@ def summarise_ablation(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        size (`all` where all sizes are replaced), label (`all` likewise), replacement, models, kernels; difference,
-        others and beyond, each with its interval over models, none below five; lowest and highest difference; the same
-        with the ending _reestimated.
+        size (`all` where all sizes are replaced), label (`all` likewise; `layer, 1st fifth` and so on where one layer
+        is, in that fifth of the depth), replacement, models, kernels; difference, others and beyond, each with its
+        interval over models, none below five; lowest and highest difference; the same with the ending _reestimated.
     """
-    named = table[table["layer_index"].isna()].copy()
-    for column in ("size", "label"):
-        named[column] = named[column].fillna("").replace("", "all")
     rows = []
-    for row, (key, part) in enumerate(named.groupby(["size", "label", "replacement"], sort=False)):
+    for row, (key, part) in enumerate(_parts(table).groupby(["size", "label", "replacement"], sort=False)):
         about = dict(zip(["size", "label", "replacement"], key, strict=True))
         about |= {"models": len(part), "kernels": int(part["kernels"].sum())}
         for end in ("", "_reestimated"):
             for name in MEASURED:
                 values = part[f"{name}{end}"].dropna().to_numpy()
-                low, high = _mean_interval(values, seed + row)
+                low, high = bootstrap_share(values, np.ones(len(values)), [seed + row])
                 mean = values.mean() if len(values) else np.nan
-                about |= {f"{name}{end}": mean, f"{name}_low{end}": low, f"{name}_high{end}": high}
+                about |= {f"{name}{end}": mean, f"{name}_low{end}": float(low), f"{name}_high{end}": float(high)}
             about |= {f"lowest{end}": part[f"difference{end}"].min(), f"highest{end}": part[f"difference{end}"].max()}
         rows.append(about)
     order = {name: place for place, name in enumerate(NAMES)}
@@ -62,14 +61,20 @@ def summarise_ablation(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     return frame.loc[keys.sort_values(["size", "whole", "label", "replacement"]).index].reset_index(drop=True)
 
 
-def _mean_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
-    """Percentile bootstrap of a mean over models; none where they are few."""
-    if len(values) < FEWEST:
-        return np.nan, np.nan
-    means = np.random.default_rng(seed).choice(values, (RESAMPLES, len(values))).mean(axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+def _parts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a label for each part; of each model, the mean over the layers in a fifth of the depth."""
+    table = table.copy()
+    for column in ("size", "label"):
+        table[column] = table[column].fillna("").replace("", "all")
+    is_layer = table["layer_index"].notna()
+    layers = table[is_layer]
+    last = layers.groupby("model")["layer_index"].transform("max").clip(lower=1)
+    fifth = (layers["layer_index"] / last * len(FIFTHS)).astype(int).clip(upper=len(FIFTHS) - 1)
+    layers = layers.assign(label=LAYERS + fifth.map(dict(enumerate(FIFTHS))))
+    keys = ["model", "replacement", "size", "label"]
+    changes = [f"{name}{end}" for end in ("", "_reestimated") for name in MEASURED]
+    means = layers.groupby(keys, sort=False).agg({"kernels": "sum"} | dict.fromkeys(changes, "mean")).reset_index()
+    return pd.concat([table.loc[~is_layer, means.columns], means], ignore_index=True)
 
 
 def find_ablation(summary: pd.DataFrame) -> list[str]:
@@ -105,7 +110,20 @@ def find_ablation(summary: pd.DataFrame) -> list[str]:
                 for row in rows
             )
             said.append(f"With only the clustered {size} kernels replaced, or as many others in their place: {listed}.")
-        single = ~part["label"].isin(["all", "clustered", "other"])
+        is_layer = part["label"].str.startswith(LAYERS)
+        for name in LABELLED:
+            rows = [row for _, row in part[is_layer & (part["replacement"] == name)].iterrows()]
+            listed = ", ".join(
+                f"{row['label'].removeprefix(LAYERS)} {_points(row)}"
+                + (f" (others {_points(row, '', 'others')})" if np.isfinite(row["others"]) else "")
+                for row in rows
+            )
+            if rows:
+                said.append(
+                    f"With the {size} kernels of a single layer replaced, each by {NAMES[name]}, or as many others, by "
+                    f"the fifth of the depth in which it lies: {listed}."
+                )
+        single = ~part["label"].isin(["all", "clustered", "other"]) & ~is_layer
         labels = part[single & (part["replacement"] == "random") & part["beyond_low"].notna()]
         apart = labels[(labels["beyond_low"] > 0) | (labels["beyond_high"] < 0)]
         if len(apart):
@@ -137,14 +155,10 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
     title : str
     """
     data = summary[(summary["size"] != "all")].reset_index(drop=True)
-    if data.empty:
-        return draw_nothing("", title, "no network was measured")
     whole = data[data["label"] == "all"]
     labels = data[(data["label"] != "all") & data["replacement"].isin(LABELLED) & data["others"].notna()]
     sizes = sorted(whole["size"].unique(), key=lambda size: -int(size.split("x")[0]))
-    models = table.assign(size=table["size"].fillna(""), label=table["label"].fillna(""))
-    models = models[models["layer_index"].isna() & (models["size"] != "")].replace({"label": {"": "all"}})
-    points = models.set_index(["size", "label", "replacement"]).sort_index()
+    points = _parts(table).set_index(["size", "label", "replacement"]).sort_index()
 
     rows = [
         (size, name)
@@ -152,7 +166,11 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         for name in NAMES
         if ((whole["size"] == size) & (whole["replacement"] == name)).any()
     ]
-    named = [(size, label) for size in sizes for label in sorted(labels.loc[labels["size"] == size, "label"].unique())]
+    named = [
+        (size, label)
+        for size in sizes
+        for label in sorted(labels.loc[labels["size"] == size, "label"].unique(), key=lambda x: (LAYERS in x, x))
+    ]
     pitch, head = 0.3, 0.75
     middle = head + pitch * (len(rows) + 0.6 * len(sizes))
     low_head = middle + 1.1
@@ -179,8 +197,15 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
     canvas.text(0.1, 0.2, "All kernels of a size replaced", weight="bold", size=9, va="center")
 
     if named:
-        canvas.text(0.1, low_head - 0.5, "The kernels of one label replaced", weight="bold", size=9, va="center")
-        looks = {"difference": (INK, "D", "of the label"), "others": ("#cc79a7", "o", "as many others")}
+        canvas.text(
+            0.1,
+            low_head - 0.5,
+            "The kernels of one label, or of one layer, replaced",
+            weight="bold",
+            size=9,
+            va="center",
+        )
+        looks = {"difference": (INK, "D", "of the label or layer"), "others": ("#cc79a7", "o", "as many others")}
         handles = [Line2D([], [], ls="", color=c, marker=m, ms=5, label=words) for c, m, words in looks.values()]
         for column, name in enumerate(LABELLED):
             left = 2.6 + column * 2.85
@@ -209,11 +234,12 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
     told = " ".join(find_ablation(summary))
     caption = (
         "Change of top-1 accuracy on test images when depthwise kernels are replaced, each by something with its mean "
-        "and norm (zero has neither). Small marks are networks, large ones their mean, lines 95 % intervals over "
-        "networks (none below five). The other kernels that a label is compared with are drawn at random from the same "
-        "layers as far as there are enough."
+        "and norm (zero has neither). Small marks are networks (of single layers, means over those in a fifth of the "
+        "depth), large ones their mean, lines 95 % intervals over networks (none below five). The other kernels that a "
+        "label or layer is compared with are drawn at random, for a label from the same layers as far as there are "
+        "enough."
     )
-    alt = f"Dot plots of the change of accuracy by replacement and by label. {told}"
+    alt = f"Dot plots of the change of accuracy by replacement, by label and by layer. {told}"
     return Drawing(figure, summary, title, caption, alt)
 
 

@@ -76,7 +76,7 @@ def draw_controls(size: str, threshold: float, controls: pd.DataFrame, examples:
         canvas.text(0.1, top + 0.42, wrapped(KINDS[kind], 1.3, 8.8), va="center", weight="bold", linespacing=1.2)
         for place, (encoder, (left, _)) in zip((0.34, 0.7), blocks.items(), strict=True):
             if (kind, encoder) not in shares.index:
-                canvas.text(left, top + 0.44, "too few kernels to train one", size=7, color=SOFT, va="center")
+                canvas.text(left, top + 0.44, "none was trained", size=7, color=SOFT, va="center")
                 continue
             found = shares.loc[(kind, encoder)]
             share, low, high = found[["clustered_share", "low", "high"]].astype(float)

@@ -153,7 +153,7 @@ def find_shares(summary: pd.DataFrame) -> list[str]:
             for row in part.itertuples()
         )
         sentences = [f"Kernels {words}: {listed}."]
-        alike = part[~(part["gain_low"] > 0) & part["gain_low"].notna()]
+        alike = part[~(part["gain_low"] > 0) & part["gain_low"].notna() & (part["cosine_to_first"] < FROZEN)]
         if len(alike):
             sentences.append(f"Not shown to be more than before training: {joined(list(alike['title']))}.")
         for against, rows in _compared(part).groupby("against", sort=False):
@@ -195,8 +195,16 @@ def find_parameters(summary: pd.DataFrame) -> list[str]:
     part = summary.drop_duplicates("condition")
     listed = "; ".join(f"{row.title} {row.params:,.0f}" for row in part.itertuples())
     return [
-        "Dense blocks are as wide as keeps parameters and operations of each stage, so that they have fewer channels. "
+        "Dense stages are as wide as keeps the parameters and operations of each, so that they have fewer channels. "
         f"Parameters of the networks: {listed}."
+    ]
+
+
+def find_pull(summary: pd.DataFrame) -> list[str]:
+    return [
+        "After each step, what of a kernel is not its nearest prototype (or, as a control, its nearest prototype with "
+        "scrambled phases) decays once more as fast as weight decay makes all of it decay. Kernels are more like "
+        "prototypes then by construction; the question is what that costs or gains in accuracy."
     ]
 
 
@@ -226,7 +234,7 @@ def find_caveat(summary: pd.DataFrame) -> list[str]:
     )
     return [
         f"Median cosine of the kernels to what they started from: {listed}. The recipe lets kernels decay fast: noise "
-        "goes early, and what a network starts from is soon overwritten.",
+        "goes early, and so does what kernels that are not frozen start from.",
         "Labels are those of one autoencoder, which the kernels of the zoo trained, also some of these data sets; what "
         "formulas fit does not depend on it.",
         f"Intervals are over {whole['units'].max()} layers of {whole['networks'].max()} small networks with short "
@@ -439,6 +447,12 @@ EXPERIMENTS = {
         summarise_runs,
         draw_starts,
         (find_accuracy, find_shares, find_labels, find_caveat),
+    ),
+    "pull": Experiment(
+        "What a pull towards prototypes does",
+        summarise_runs,
+        draw_shares,
+        (find_accuracy, find_pull, find_shares, find_labels, find_caveat),
     ),
     "ablation": Experiment("What kernels are for", summarise_ablation, draw_ablation, (find_ablation,)),
 }

@@ -1,12 +1,13 @@
 """Networks of the zoo's kind under other conditions: the images, the convolution, the schedule or the first kernels.
 
 A run is one network of one condition and seed. What is kept of it are the network, its kernels at steps that lie evenly
-on a logarithmic scale, and its accuracy there; `dynamics` reads them. To add a set of images or a start, write its
-function and list it in `IMAGES` or `STARTS`.
+on a logarithmic scale, and its accuracy there; `dynamics` reads them. To add a set of images, or of kernels to start
+from, write its function and list it in `IMAGES` or `UNIT_KERNELS`.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from torch.nn.utils import parametrize
 
 from kernel_atlas.encoders import read_encoder
 from kernel_atlas.errors import AtlasError
+from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.evidence.explained import synthetic_kernels
 from kernel_atlas.evidence.master_keys import read_filters
 from kernel_atlas.kernels import centre_and_normalise
@@ -27,6 +29,7 @@ from kernel_atlas.tables import write_csv, write_table
 from kernel_atlas.zoo import (
     BATCH,
     FLIPPED,
+    KERNEL_DECAY,
     KERNEL_STD,
     SHIFT,
     Batches,
@@ -46,10 +49,11 @@ LOOKED_AT = 1000  # images of the test and of the training split, for the accura
 class Condition(NamedTuple):
     """A row of config/experiments.tsv.
 
-    `images` is a key of `IMAGES`, `start` one of `STARTS`; `convolution` is depthwise or dense; `kernel` the side of
-    the first stage's kernels. If `frozen`, these stay as they start, but for a number added to all taps of each, which
-    is learned (Babaiee et al. 2025). `subset` is the number of training images, 0 for all; `augmented` says whether
-    they are shifted and mirrored; `steps` how many batches are seen.
+    `images` is a key of `IMAGES`, `start` noise or one of `UNIT_KERNELS`; `convolution` is depthwise or dense; `kernel`
+    the side of the first stage's kernels. If `frozen`, these stay as they start, but for a number added to all taps of
+    each, which is learned (Babaiee et al. 2025). `towards` is nothing, or that of `UNIT_KERNELS` towards which they are
+    pulled, see `pull_kernels`. `subset` is the number of training images, 0 for all; `augmented` says whether they are
+    shifted and mirrored; `steps` how many batches are seen.
     """
 
     images: str
@@ -57,6 +61,7 @@ class Condition(NamedTuple):
     kernel: int
     start: str
     frozen: bool
+    towards: str
     subset: int
     augmented: bool
     steps: int
@@ -144,7 +149,7 @@ def _fixed() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-# --- The first kernels ------------------------------------------------------------------------------------------
+# --- Kernels to start from and to be pulled towards ---------------------------------------------------------------
 
 
 def _prototypes(side: int, encoder: Path) -> np.ndarray:
@@ -154,6 +159,11 @@ def _prototypes(side: int, encoder: Path) -> np.ndarray:
         raise AtlasError(f"experiments: {encoder} has no prototypes of {side}x{side} kernels; name another encoder")
     clusters = atlases[side].clusters
     return atlases[side].coder.decode(((clusters["code_low"] + clusters["code_high"]) / 2).to_numpy(np.float32))
+
+
+def _scrambled(side: int, encoder: Path) -> np.ndarray:
+    """As many, with the power spectra of the prototypes and random phases: as smooth, and no pattern."""
+    return make_control("phase", _prototypes(side, encoder), 0)
 
 
 def _formulas(side: int, nothing: None) -> np.ndarray:
@@ -168,9 +178,10 @@ def _master_keys(side: int, filters: Path) -> np.ndarray:
     return centre_and_normalise(keys.reshape(len(keys), -1).astype(np.float32))
 
 
-# name -> unit kernels [n, taps], of a side and from a file, of which each channel gets one at random
-STARTS: dict[str, Callable[[int, Any], np.ndarray]] = {
+# name -> centred unit kernels [n, taps], of a side and from a file
+UNIT_KERNELS: dict[str, Callable[[int, Any], np.ndarray]] = {
     "prototypes": _prototypes,
+    "scrambled_prototypes": _scrambled,
     "formulas": _formulas,
     "master_keys": _master_keys,
 }
@@ -190,17 +201,22 @@ class Offset(nn.Module):
 def start_net(condition: Condition, classes: int, seed: int, file: Path | None = None) -> ZooNet:
     """The untrained network of a run; `file` holds the prototypes or the master keys that it starts from.
 
-    But for what the condition changes it is the same for all of a seed with as many classes. Kernels put in place have
-    the norm that noise has in the mean.
+    But for what the condition changes it is the same for all of a seed with as many classes. Each channel gets one of
+    the kernels it may start from at random, with the norm that noise has in the mean.
     """
-    if condition.start not in ("noise", *STARTS):
-        raise AtlasError(f"experiments: unknown start {condition.start!r}; known are noise, {', '.join(STARTS)}")
+    for name, none in ((condition.start, "noise"), (condition.towards, "")):
+        if name not in (none, *UNIT_KERNELS):
+            raise AtlasError(f"experiments: unknown kernels {name!r}; known are {', '.join(UNIT_KERNELS)}")
     if condition.convolution not in ("depthwise", "dense"):
         raise AtlasError(f"experiments: a convolution is depthwise or dense, not {condition.convolution!r}")
-    if condition.convolution == "dense" and (condition.frozen or condition.start != "noise"):
-        raise AtlasError("experiments: dense convolutions start from noise and are not frozen; change the condition")
+    changed = [condition.start != "noise" or condition.frozen, bool(condition.towards)]
+    if sum(changed) > (condition.convolution == "depthwise"):
+        raise AtlasError(
+            "experiments: depthwise kernels start from others, or frozen, or are pulled, and dense ones none of these; "
+            "change the condition"
+        )
     net = new_net(condition.kernel, classes, seed, condition.convolution)
-    units = None if condition.start == "noise" else STARTS[condition.start](condition.kernel, file)
+    units = None if condition.start == "noise" else UNIT_KERNELS[condition.start](condition.kernel, file)
     random = np.random.default_rng(seed)
     for block in first_blocks(net):
         weight = block.spatial.weight
@@ -216,6 +232,21 @@ def start_net(condition: Condition, classes: int, seed: int, file: Path | None =
 def first_blocks(net: ZooNet) -> list[nn.Module]:
     """The blocks with the kernels of the size asked for."""
     return [block for block in net.stages[0] if hasattr(block, "spatial")]
+
+
+@torch.no_grad()
+def pull_kernels(net: ZooNet, units: Tensor, rate: float) -> None:
+    """One step of a pull of the first stage's kernels towards the nearest of `units` [n, taps], which are of unit norm.
+
+    What of a kernel is not a multiple of the nearest one, and not the same in all taps, decays as weight decay makes
+    all of it decay, and as fast: so there is no strength to choose. `rate` is the learning rate of the step.
+    """
+    for block in first_blocks(net):
+        taps = block.spatial.weight.flatten(1)
+        centred = taps - taps.mean(1, keepdim=True)
+        likeness, nearest = (centred @ units.T).max(1, keepdim=True)
+        rest = centred - likeness.clamp(min=0) * units[nearest[:, 0]]
+        block.spatial.weight -= rate * KERNEL_DECAY * rest.view_as(block.spatial.weight)
 
 
 # --- The run ----------------------------------------------------------------------------------------------------
@@ -246,7 +277,8 @@ def train_run(
     seed
         Of the first weights and of the order and augmentation of the images.
     file
-        Of the prototypes (`encoder.safetensors` of a release) or of the master keys, for networks that start from them.
+        Of the prototypes (`encoder.safetensors` of a release) or of the master keys, for networks that start from them
+        or are pulled towards them.
     output
         The network (safetensors); the kernels of its first stage (Parquet: step, layer_index, channel, kh, kw, weight;
         of dense ones all slices, channel = output * inputs + input); its accuracy (CSV: step, loss, the mean since the
@@ -294,7 +326,11 @@ def train_run(
             check(step)
 
     check(0)
-    train(net, batches, steps, watch)
+    pull = None
+    if condition.towards:
+        units = torch.from_numpy(UNIT_KERNELS[condition.towards](condition.kernel, file)).to(device)
+        pull = partial(pull_kernels, net, units)
+    train(net, batches, steps, watch, pull)
     log(f"{name}: {steps * min(BATCH, len(data.train)) / curve[-1]['seconds']:.0f} images a second")
     for block in first_blocks(net) if condition.frozen else []:
         parametrize.remove_parametrizations(block.spatial, "weight")

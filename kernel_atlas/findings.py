@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from kernel_atlas.statistics import FEWEST
 from kernel_atlas.words import KINDS, interval, number, percent, points
 
 MANY = 10  # networks, or kernels of a label, below which there is no finding
-FEW = 4  # independent networks below which an interval over networks says little
+FEW = 4  # of a list that are named
 SHARE = ["share", "share_low", "share_high"]
 METHODS = {"kmeans": "k-means", "gaussian_mixture": "a Gaussian mixture", "hdbscan": "HDBSCAN"}
 EXPLAINED = ["explained_share", "explained_low", "explained_high"]
@@ -86,7 +87,7 @@ def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
         f"and control networks: {listed}. The {end} is {verdict} the highest of them.",
         "Controls that are made of these kernels may have more: they are a finding of their own.",
     ]
-    if networks < FEW:
+    if networks < FEWEST:
         found.append("Too few networks to say how others differ.")
     common = live.drop(index=["other", "clustered"], errors="ignore").nlargest(3, "share")
     named = (f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows())
@@ -172,7 +173,9 @@ def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str
         The rows of one size.
     """
     rows = baselines.set_index(["method", "k"])
-    if ("retrained", 1) not in rows.index or np.isnan(rows.loc[("retrained", 1), "held_out_low"]):
+    if not {("retrained", 1), ("kmeans", 10)} <= set(rows.index):
+        return []
+    if np.isnan(rows.loc[("retrained", 1), "held_out_low"]):
         return []
     one, ten = rows.loc[("retrained", 1)], rows.loc[("kmeans", 10)]
     others = {"k-means with k = 10": ten, "one principal component": rows.loc[("pca", 1)]}
@@ -248,14 +251,17 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
     others = {kind: rows.loc[(kind, "all")] for kind in KINDS if kind != "real" and (kind, "all") in rows.index}
     listed = ", ".join(f"{KINDS[kind]} {percent(*row[EXPLAINED])}" for kind, row in others.items())
     families = rows.loc["real"].drop("all")
-    most = families["explained_share"].idxmax()
     said = [
         f"{percent(*real[EXPLAINED])} of {number(real['kernels'])} kernels are explained by a difference of Gaussians, "
         f"a first or second derivative or a cross: their best cosine is above the {real['threshold']:.3f} that one in "
         f"a hundred Gaussian-noise kernels exceeds (the median of all is {real['cosine_median']:.3f}). Of controls: "
         f"{listed}.",
-        f"Most, {percent(*families.loc[most, EXPLAINED])}, are explained by the {PATTERNS[most]}.",
     ]
+    if real["explained_share"] > 0:
+        most = families["explained_share"].idxmax()
+        said.append(
+            f"The formula that explains most is the {PATTERNS[most]}, {percent(*families.loc[most, EXPLAINED])}."
+        )
     if real["threshold"] > LOOSE:
         said.append(
             f"As noise is fitted to {noise['cosine_median']:.3f} in the median, with hardly more taps than parameters, "
@@ -453,8 +459,8 @@ def find_knee(knees: pd.DataFrame) -> list[str]:
         words.append(
             "The threshold curve of the median network bends at "
             f"{interval(row.knee, row.knee_low, row.knee_high)}, where {percent(row.knee_share)} of its kernels "
-            f"and {percent(row.knee_noise)} of Gaussian noise are clustered; at the default of {row.threshold:.2f} it "
-            f"is {percent(row.share)} against {percent(row.noise)}."
+            f"and {percent(row.knee_noise)} of Gaussian noise are clustered; at {row.threshold:.2f}, the nearest "
+            f"to the threshold of the run, it is {percent(row.share)} against {percent(row.noise)}."
         )
         if np.isfinite(row.noise_floor):
             words.append(
@@ -468,7 +474,7 @@ def find_layers(layer_depths: pd.DataFrame, banding: pd.DataFrame, covariance_th
     """Dead and noisy kernels, entropy and orthogonality, banding, covariance; each only with an interval."""
     words = []
     means = layer_depths[layer_depths["subject"] == "real"].dropna(subset=["low"]).set_index(["measure", "depth"])
-    if ("dead", "all") in means.index:
+    if {("dead", "all"), ("noisy", "all")} <= set(means.index):
         dead, noisy = means.loc[("dead", "all")], means.loc["noisy"]
         words.append(f"Of the kernels of a layer, {percent(*dead[MEAN])} are dead on average.")
         text = f"{percent(*noisy.loc['all', MEAN])} of its live kernels are no more like a template than noise is"

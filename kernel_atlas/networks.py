@@ -118,7 +118,7 @@ def _build_timm(name: str, state: dict[str, Tensor] | None) -> Network:
         net = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **classes)
     except Exception as error:  # timm, torch and the hub raise anything
         raise AtlasError(f"timm {timm.__version__} cannot build {name!r} with these weights: {error}") from error
-    config = timm.data.resolve_data_config({}, model=net)
+    config = timm.data.resolve_data_config({}, model=net, use_test_size=True)
     return Network(net, net.num_classes, None, timm.data.create_transform(**config, is_training=False))
 
 

@@ -7,7 +7,7 @@ import jinja2
 from markupsafe import Markup
 
 from kernel_atlas.tables import whole
-from kernel_atlas.words import number, percent
+from kernel_atlas.words import interval, number, percent
 
 
 def read_script(script: str | Path, licence: str | Path) -> Markup:
@@ -25,7 +25,7 @@ def write_page(output: str | Path, template: str | Path, **facts: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number}
+    environment.filters |= {"percent": percent, "number": number, "interval": interval}
     page = environment.get_template(Path(template).name).render(facts)
     with whole(output) as partial:
         partial.write_text(page, encoding="utf-8")

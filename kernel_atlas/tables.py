@@ -76,6 +76,15 @@ def write_csv(frame: "pd.DataFrame", path: str | Path, float_format: str | None 
         frame.to_csv(partial, sep="\t" if str(path).endswith("tsv") else ",", index=False, float_format=float_format)
 
 
+def read_csv(path: str | Path) -> "pd.DataFrame":
+    """Read a CSV file of `write_csv`: only what is empty is missing, and models are named by text, be it `007`."""
+    import pandas as pd
+
+    texts = dict.fromkeys(["model", "model_a", "model_b", "against", "revision", "date", "licence", "failure"], str)
+    tabs = "\t" if str(path).endswith("tsv") else ","
+    return pd.read_csv(path, sep=tabs, dtype=texts, keep_default_na=False, na_values=[""])
+
+
 @contextlib.contextmanager
 def open_table(path: str | Path) -> Iterator[pq.ParquetFile]:
     """Open a file of `write_table`.

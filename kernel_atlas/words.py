@@ -27,6 +27,8 @@ def percent(share: float, low: float = np.nan, high: float = np.nan) -> str:
 
 def points(difference: float, low: float = np.nan, high: float = np.nan) -> str:
     """`-4.6 points [-7.1, -2.0]`, of a difference of shares; without the brackets where there is no interval."""
+    if not np.isfinite(difference):
+        return NOTHING
     interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(low) else ""
     return f"{100 * difference:.1f} points{interval}"
 

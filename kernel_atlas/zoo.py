@@ -165,8 +165,8 @@ class ZooNet(nn.Module):
     classes
         Number of classes.
     convolution
-        "depthwise", or "dense": regular convolutions of the same sizes in blocks as wide as keeps their parameters, and
-        so their operations, nearest to those of the depthwise ones.
+        "depthwise", or "dense": regular convolutions of the same sizes, in stages as wide as keeps the weights of each
+        nearest to those of the depthwise one, and so its operations.
 
     Images go in as RGB [N, 3, H, W], grey ones as three equal channels: a stem on one channel would have weights of
     a depthwise convolution's shape.
@@ -175,12 +175,14 @@ class ZooNet(nn.Module):
     def __init__(self, size: int, classes: int, convolution: str = "depthwise"):
         super().__init__()
         self.stages = nn.ModuleList()
-        channels = 3
+        channels = depthwise = 3  # of the stage before, and of its depthwise counterpart
         for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
             first = stage == 0
             side = size if first else min(size, 3)
             if convolution == "dense":
-                width = round(math.sqrt(width * (side**2 + width) / (side**2 + 1)))
+                weights = 4 * depthwise * width + depth * (side**2 + width) * width
+                depthwise = width
+                width = _dense_width(weights, 4 * channels, depth * (side**2 + 1))
             halve = nn.Sequential(nn.Conv2d(channels, width, 2, stride=2, bias=False), nn.BatchNorm2d(width))
             blocks = [Block(width, side, not first, convolution) for _ in range(depth)]
             self.stages.append(nn.Sequential(halve, *blocks))
@@ -198,6 +200,11 @@ class ZooNet(nn.Module):
         for stage in self.stages:
             x = stage(x)
         return self.head(F.relu(self.norm(x)).mean((2, 3)))
+
+
+def _dense_width(weights: int, halving: int, blocks: int) -> int:
+    """The width w at which `halving` * w + `blocks` * w**2 is nearest to `weights`."""
+    return round((math.sqrt(halving**2 + 4 * blocks * weights) - halving) / (2 * blocks))
 
 
 def new_net(kernel: int, classes: int, seed: int, convolution: str = "depthwise") -> ZooNet:
@@ -411,8 +418,17 @@ def train_net(
     return row
 
 
-def train(net: ZooNet, batches: Batches, steps: int, watch: Callable[[int, Tensor], None]) -> None:
-    """Train a net by the recipe of the zoo, where it and its images lie; `watch(step, loss)` follows each step."""
+def train(
+    net: ZooNet,
+    batches: Batches,
+    steps: int,
+    watch: Callable[[int, Tensor], None],
+    pull: Callable[[float], None] | None = None,
+) -> None:
+    """Train a net by the recipe of the zoo, where it and its images lie.
+
+    After each step `pull(rate)` may change it, with the learning rate of the step, and `watch(step, loss)` sees it.
+    """
     optimiser = _optimiser(net)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
     endless = itertools.chain.from_iterable(itertools.repeat(batches))
@@ -424,6 +440,8 @@ def train(net: ZooNet, batches: Batches, steps: int, watch: Callable[[int, Tenso
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        if pull:
+            pull(schedule.get_last_lr()[0])
         schedule.step()
         watch(step, loss.detach())
 

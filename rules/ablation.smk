@@ -35,7 +35,12 @@ rule ablate_model:
         folder=os.path.dirname(SHEET),
         images=config["images"],
         thresholds=config["thresholds"],
-        options=config["ablation"],
+        # Not which models: another one is no reason to measure this one again.
+        options={
+            name: value
+            for name, value in config["ablation"].items()
+            if name != "models"
+        },
         seed=config["seed"],
     message:
         "Replacing kernels of {wildcards.model}"

@@ -17,7 +17,7 @@ from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import AtlasError, forget_failure, reason_of
 from kernel_atlas.evidence.picked import subject_of
 from kernel_atlas.sheet import USES, check_config, permissive_only, read_sheet
-from kernel_atlas.tables import check_schema, shards_of
+from kernel_atlas.tables import check_schema, read_csv, shards_of
 
 
 wildcard_constraints:
@@ -71,8 +71,8 @@ def library(script):
 
 def models_read(*uses):
     """Those of `models_of` whose kernels could be read; known once every model was tried."""
-    sources = pd.read_csv(checkpoints.collect_inventory.get().output.sources)
-    read = set(sources.loc[sources["failure"].isna(), "model"].astype(str))
+    sources = read_csv(checkpoints.collect_inventory.get().output.sources)
+    read = set(sources.loc[sources["failure"].isna(), "model"])
     return [model for model in models_of(*uses) if model in read]
 
 
@@ -85,7 +85,7 @@ def files_of(pattern, *uses):
 
 def trained_sizes():
     """The sizes with enough kernels for an autoencoder; known once the kernels are counted."""
-    counts = pd.read_csv(checkpoints.collect_inventory.get().output.sizes)
+    counts = read_csv(checkpoints.collect_inventory.get().output.sizes)
     return counts.loc[counts["trained"], "size"].tolist()
 
 
@@ -255,14 +255,15 @@ def run_files(name):
     ]
 
 
-def start_file(wildcards):
-    """The file with the kernels that a condition starts from, if it does not start from noise or formulas."""
+def unit_file(wildcards):
+    """The file with the kernels that a condition starts from or is pulled towards, if these are in a file."""
     files = {
         "prototypes": ENCODER,
+        "scrambled_prototypes": ENCODER,
         "master_keys": beside("resources/master_key_filters.csv"),
     }
-    start = CONDITIONS.at[wildcards.condition, "start"]
-    return [files[start]] if start in files else []
+    named = CONDITIONS.loc[wildcards.condition, ["start", "towards"]]
+    return [files[name] for name in named if name in files]
 
 
 def of_net(column):

@@ -1,5 +1,5 @@
 """Train networks under different conditions: `snakemake experiment_data --cores N --config images=FOLDER`, and
-experiment_dense, experiment_dynamics and experiment_init; not part of the main job.
+experiment_dense, experiment_dynamics, experiment_init and experiment_pull; not part of the main job.
 
 Inputs: config/experiments.tsv (the conditions), the Parquet image sets in the folder that the configuration names, the
 encoder that names kernels, the published master keys.
@@ -37,7 +37,7 @@ localrules:
 
 rule train_experiment_net:
     input:
-        start=start_file,
+        units=unit_file,
         library=library("train_experiment_net.py"),
     output:
         weights=f"{RUNS}/runs/{{condition}}_s{{seed}}/net.safetensors",

@@ -196,13 +196,28 @@ def test_statistics_estimated_again_mend_a_change_of_scale():
 def network_of(kind: str) -> tuple[nn.Module, int]:
     if kind == "zoo":
         return zoo.new_net(7, 10, 0), 32
+    torch.manual_seed(0)
+    if kind == "winding":
+        return Winding(), 16
     import timm
 
-    torch.manual_seed(0)
     return timm.create_model(kind, num_classes=10), 64
 
 
-@pytest.mark.parametrize("kind", ["zoo", TIMM])
+class Winding(nn.Module):
+    """Runs its convolutions in another order than it defines them, and one of them again at the end."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.again, self.first = (nn.Conv2d(6, 6, 5, padding=2, groups=6) for _ in range(3))
+        self.widen, self.middle, self.head = nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.Linear(6, 10)
+
+    def forward(self, x):
+        x = torch.tanh(self.middle(self.first(self.widen(x))))
+        return self.head(self.again(torch.tanh(self.last(self.again(x)))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["zoo", TIMM, "winding"])
 def test_starting_late_answers_the_same(kind):
     net, side = network_of(kind)
     torch.manual_seed(0)
@@ -212,7 +227,9 @@ def test_starting_late_answers_the_same(kind):
     convolutions = {layer.name: module for layer, module in find_layers(net, is_depthwise)}
     bench = Bench(net, convolutions, images, 4)
     random = np.random.default_rng(0)
-    for name in list(convolutions)[1::2]:
+    if kind == "winding":
+        assert list(bench.convolutions) == ["first.weight", "again.weight", "last.weight"]
+    for name in list(bench.convolutions)[1::2]:
         new = random.normal(size=bench.weights[name].flatten(1).shape).astype(np.float32)
         expected = bench.answer([{name: new}, {}])
         bench.start_at(name, 4)
@@ -485,12 +502,34 @@ def make_table(models: int) -> pd.DataFrame:
         if (name, size) != ("master_key", "3x3")
     ]
     table = pd.DataFrame(keys, columns=["model", "replacement", "size", "label"]).assign(layer_index=np.nan, kernels=40)
+    layers = [
+        (f"net{n}", name, "7x7" if layer < 3 else "3x3", "", layer, 20)
+        for n in range(models)
+        for layer in range(8)
+        for name in ("prototype", "random")
+    ]
+    table = pd.concat([table, pd.DataFrame(layers, columns=table.columns)], ignore_index=True)
     for end in ("", "_reestimated"):
         table[f"difference{end}"] = random.uniform(-60, 1, len(table))
         table[f"others{end}"] = random.uniform(-60, 1, len(table))
-        table.loc[table["label"] == "", f"others{end}"] = np.nan
+        table.loc[(table["label"] == "") & table["layer_index"].isna(), f"others{end}"] = np.nan
         table[f"beyond{end}"] = table[f"difference{end}"] - table[f"others{end}"]
     return table
+
+
+def test_single_layers_are_summed_up_by_depth():
+    table = make_table(6)
+    summary = summarise_ablation(table, 0)
+    layers = summary[summary["label"].str.startswith("layer, ")]
+    found = layers[layers["replacement"] == "random"].set_index(["size", "label"])
+    assert [label for size, label in found.index if size == "7x7"] == ["layer, 1st fifth", "layer, 2nd fifth"]
+    ends = [f"layer, {place} fifth" for place in ("3rd", "4th", "5th")]
+    assert [label for size, label in found.index if size == "3x3"] == ends
+    first = table[(table["layer_index"] < 2) & (table["replacement"] == "random")]
+    row = found.loc[("7x7", "layer, 1st fifth")]
+    assert row["models"] == 6 and row["kernels"] == 12 * 20
+    assert row["difference"] == pytest.approx(first["difference"].mean())
+    assert row["beyond"] == pytest.approx(row["difference"] - row["others"])
 
 
 @pytest.mark.parametrize("models", [1, 6])

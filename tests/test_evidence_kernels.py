@@ -52,7 +52,8 @@ def pick(project, **more) -> pa.Table:
 def test_what_a_model_is_to_the_evidence():
     assert subject_of("train", "depthwise") == subject_of("assign", "depthwise") == "real"
     assert subject_of("control", "depthwise") == "untrained"
-    assert subject_of("control", "dense") == subject_of("train", "dense") == "dense"
+    assert subject_of("control", "dense") == subject_of("assign", "dense") == "dense"
+    assert subject_of("train", "dense") == "real"  # the autoencoder is about its kernels
 
 
 def test_picked_kernels_are_the_checkpoints_with_their_assignments(finished):
@@ -132,6 +133,7 @@ def test_an_autoencoder_that_imposes_nothing_leaves_controls_alone(tmp_path):
     assert shares.loc[("real", "own"), "kernels"] < 800 and shares.loc[("real", "main"), "kernels"] == 800
     assert ((table["low"].isna()) | (table["low"] <= table["clustered_share"])).all()
     assert shares.loc[("gaussian", "own"), "above_chance"] == 0
+    assert shares.xs("own", level="encoder").loc[["real", *MADE], "kernels"].nunique() == 1  # the same halves
     assert len(examples) == len(table) * EXAMPLES
     drawn = examples.to_pandas().iloc[0]
     assert 1 - drawn["kernel"] @ drawn["reconstruction"] == pytest.approx(drawn["dissimilarity"], abs=1e-5)

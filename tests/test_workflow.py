@@ -10,6 +10,8 @@ import pytest
 import yaml
 from conftest import ROOT, ROWS, make_net, make_sheet, snakemake
 
+from kernel_atlas.tables import read_csv
+
 
 def planned(project, *arguments) -> tuple[Counter, set[str]]:
     """What a dry run would do, `all` left out: jobs per rule; and the rules whose own inputs were edited.
@@ -83,12 +85,14 @@ def test_the_order_of_the_sheet_changes_only_what_reads_the_sheet(project):
 
 
 def test_one_more_model_runs_only_its_own_jobs_and_the_aggregates(project):
-    make_sheet(project, [*ROWS, "gamma file:nets/gamma.safetensors assign toy 60 500 MIT"])
+    name = "007"  # text, though tables have it without quotes
+    make_sheet(project, [*ROWS, f"{name} file:nets/gamma.safetensors assign toy 60 500 MIT"])
     jobs = done(snakemake(project).stdout)
     assert jobs.pop("extract_kernels") == jobs.pop("assign_kernels") == 1
     assert jobs.pop("collect_inventory") == 1
     assert set(jobs) == LAST
-    assert "gamma" in pd.read_csv(project / "results/statistics/models.csv")["model"].tolist()
+    assert name in read_csv(project / "results/statistics/models.csv")["model"].tolist()
+    assert f'<th scope="row">{name}</th>' in (project / "results/report.html").read_text()
 
 
 def test_a_changed_threshold_reruns_assignment_only(project):

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernel_atlas.errors import job_log
+from kernel_atlas.errors import AtlasError, job_log
 from kernel_atlas.tables import write_csv
 
 with job_log(snakemake.log[0]):
+    if not snakemake.input.parts:
+        raise AtlasError("no evidence: no size has enough kernels for an autoencoder; see minimum_kernels")
     for path in snakemake.output.tables:
-        parts = [pd.read_csv(part) for part in snakemake.input.parts if Path(part).name == Path(path).name]
+        named = [part for part in snakemake.input.parts if Path(part).name == Path(path).name]
+        # as text, so that every number stays as it was written
+        parts = [pd.read_csv(part, dtype=str, keep_default_na=False) for part in named]
         write_csv(pd.concat(parts, ignore_index=True), path)

@@ -1,17 +1,13 @@
 """One figure of one size: its tables -> the drawing, its data and its words."""
 
-import pandas as pd
-
 from kernel_atlas import draw
 from kernel_atlas.canvas import write_drawing
 from kernel_atlas.errors import job_log
-from kernel_atlas.tables import read_table
+from kernel_atlas.tables import read_csv, read_table
 
 
 def read(path):
-    if path.endswith(".parquet"):
-        return read_table(path).to_pandas()
-    return pd.read_csv(path, sep="\t" if path.endswith(".tsv") else ",")
+    return read_table(path).to_pandas() if path.endswith(".parquet") else read_csv(path)
 
 
 with job_log(snakemake.log[0]):

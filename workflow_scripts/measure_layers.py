@@ -1,15 +1,13 @@
 """All models: their shards -> measures of each layer, and how alike the layers of different networks are."""
 
-import pandas as pd
-
 from kernel_atlas.errors import job_log
 from kernel_atlas.evidence.layers import analyse_layers
 from kernel_atlas.sheet import one_per_group
-from kernel_atlas.tables import read_table, write_csv
+from kernel_atlas.tables import read_csv, read_table, write_csv
 
 with job_log(snakemake.log[0]):
     given, params = snakemake.input, snakemake.params
-    by_size = pd.read_csv(given.models, dtype={"model": str}).groupby("size")
+    by_size = read_csv(given.models).groupby("size")
     tables = analyse_layers(
         given.shards,
         read_table(given.inventory).to_pandas(),

@@ -6,13 +6,13 @@ import pandas as pd
 
 from kernel_atlas.errors import job_log
 from kernel_atlas.findings import state_findings
-from kernel_atlas.tables import read_table, write_csv
+from kernel_atlas.tables import read_csv, read_table, write_csv
 
 with job_log(snakemake.log[0]):
     given = snakemake.input
-    sizes = pd.read_csv(given.sizes)
+    sizes = read_csv(given.sizes)
     sizes = sizes.loc[sizes["trained"], "size"].tolist()
-    tables = {Path(path).stem: pd.read_csv(path) for path in given.tables}
+    tables = {Path(path).stem: read_csv(path) for path in given.tables}
     histories = [
         read_table(path).to_pandas().assign(size=size) for size, path in zip(sizes, given.histories, strict=True)
     ]

@@ -15,7 +15,7 @@ with job_log(snakemake.log[0]):
         Path(params.images),
         Condition(**params.condition),
         int(params.seed),
-        Path(given.start[0]) if given.start else None,
+        Path(given.units[0]) if given.units else None,
         (Path(output.weights), Path(output.kernels), Path(output.curve)),
         choose_device(snakemake.resources.get("gpu", 0)),
         params.smoke,

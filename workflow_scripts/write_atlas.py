@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from kernel_atlas.atlas import Size, write_atlas
 from kernel_atlas.clusters import read_clusters
 from kernel_atlas.errors import job_log
 from kernel_atlas.sheet import read_sheet
-from kernel_atlas.tables import read_table
+from kernel_atlas.tables import read_csv, read_table
 
 with job_log(snakemake.log[0]):
     given, names = snakemake.input, [Path(folder).name for folder in snakemake.input.kernels]
@@ -24,5 +22,5 @@ with job_log(snakemake.log[0]):
         kernels=dict(zip(names, given.kernels, strict=True)),
         assignments=dict(zip(names, given.assignments, strict=True)),
         sizes=sizes,
-        fits=pd.read_csv(given.fits[0]) if given.fits else None,
+        fits=read_csv(given.fits[0]) if given.fits else None,
     )

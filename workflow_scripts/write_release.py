@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
 import yaml
 
 from kernel_atlas.errors import job_log
 from kernel_atlas.release import write_release
 from kernel_atlas.report import describe_parameters
 from kernel_atlas.sheet import read_sheet
+from kernel_atlas.tables import read_csv
 
 with job_log(snakemake.log[0]):
     given = snakemake.input
@@ -16,7 +16,7 @@ with job_log(snakemake.log[0]):
     write_release(
         snakemake.output.release,
         title=snakemake.params.title,
-        sources=pd.read_csv(given.sources, dtype={"model": str, "licence": str, "failure": str}),
+        sources=read_csv(given.sources),
         sheet=read_sheet(given.sheet),
         kernels=given.kernels,
         assignments=given.assignments,

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 import yaml
 
 from kernel_atlas.clusters import read_clusters
@@ -11,32 +10,31 @@ from kernel_atlas.errors import job_log
 from kernel_atlas.page import read_script, write_page
 from kernel_atlas.report import collect_facts, describe_experiments, read_figure
 from kernel_atlas.sheet import read_sheet
+from kernel_atlas.tables import read_csv
 
 with job_log(snakemake.log[0]):
     given = snakemake.input
-    sizes = pd.read_csv(given.sizes)
+    sizes = read_csv(given.sizes)
     figures = {size: [] for size in sizes.loc[sizes["trained"], "size"]}
     for svg, words in zip(given.figures, given.words, strict=True):
         figures[Path(svg).stem.rpartition("_")[2]].append(read_figure(svg, words))
-    made = pd.read_csv(given.made, sep="\t", index_col="experiment")
+    made = read_csv(given.made).set_index("experiment")
     kept = list(map(read_figure, given.experiments, given.experiment_words))
-    said = [state(name, pd.read_csv(table)) for name, table in zip(made.index, given.experiment_summaries, strict=True)]
+    said = [state(name, read_csv(table)) for name, table in zip(made.index, given.experiment_summaries, strict=True)]
     facts = collect_facts(
         title=snakemake.params.title,
         sheet=read_sheet(given.sheet),
         parameters=snakemake.params.parameters,
         rules=yaml.safe_load(Path(given.schema).read_text(encoding="utf-8")),
-        sources=pd.read_csv(
-            given.sources, dtype=dict.fromkeys(["model", "source", "revision", "date", "failure"], str)
-        ),
+        sources=read_csv(given.sources),
         sizes=sizes,
         clusters=dict(zip(figures, map(read_clusters, given.clusters), strict=True)),
         figures=figures,
         evidence=snakemake.params.evidence,
-        models=pd.read_csv(given.models),
-        correlation=pd.read_csv(given.correlation),
-        analysed=pd.read_csv(given.analysed),
-        findings=pd.read_csv(given.findings),
+        models=read_csv(given.models),
+        correlation=read_csv(given.correlation),
+        analysed=read_csv(given.analysed),
+        findings=read_csv(given.findings),
         experiments=describe_experiments(made, kept, said, {"dynamics": given.animation}),
         scripts=[read_script(script, given.licence) for script in given.scripts],
     )

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import rankdata
 
+from kernel_atlas.errors import AtlasError
 from kernel_atlas.patterns import family_of
 from kernel_atlas.sheet import images_of, one_per_group
 from kernel_atlas.statistics import CONFIDENCE, FEWEST, RESAMPLES, bootstrap_share
@@ -105,7 +106,7 @@ def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.Dat
         for variable, dataset, known in asked:
             known = known.dropna(subset=["value", "clustered_share"])
             if len(known) >= FEWEST and (known[["value", "clustered_share"]].nunique() > 1).all():
-                family = pd.factorize(known["family"].fillna(""))[0]
+                family = pd.factorize(known["family"].fillna(known["model"]))[0]  # an unknown one is its own
                 row = _coefficients(
                     known["value"].to_numpy(),
                     known["clustered_share"].to_numpy(),
@@ -178,10 +179,18 @@ def contrast(layers: pd.DataFrame, contrasts: pd.DataFrame, seed: int) -> pd.Dat
         layers; jensen_shannon (base 2, 0 to 1) of the label shares of live kernels; chance and chance_high, mean and
         95 % quantile of that distance between two random parts of the kernels of both together. Kernels of a layer are
         not independent, so that chance is the least that two networks can be expected to differ by.
+
+    Raises
+    ------
+    AtlasError
+        A column of the contrasts is missing.
     """
     wide = layers.pivot_table(
         index=["size", "model", "layer_index"], columns="label", values="kernels", aggfunc="sum", fill_value=0
     )
+    missing = [name for name in ("contrast", "model", "against", "differs") if name not in contrasts]
+    if missing:
+        raise AtlasError(f"contrasts: no column {', '.join(missing)} in the table; see config/contrasts.tsv")
     networks = {key: part.droplevel([0, 1]) for key, part in wide.groupby(level=["size", "model"])}
     rows = []
     for pair in contrasts.itertuples():
@@ -400,7 +409,7 @@ def knee_of(x: np.ndarray, y: np.ndarray) -> int:
         Index into x. Of a flat curve, 0.
     """
     span = y[-1] - y[0]
-    return int(np.argmax((y - y[0]) / (span if span > 0 else 1) - (x - x[0]) / (x[-1] - x[0]))) if span > 0 else 0
+    return int(np.argmax((y - y[0]) / span - (x - x[0]) / (x[-1] - x[0]))) if span > 0 else 0
 
 
 def locate_knees(

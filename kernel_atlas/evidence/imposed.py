@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from kernel_atlas import autoencoder
 from kernel_atlas.codes import Coder
+from kernel_atlas.errors import AtlasError
 from kernel_atlas.evidence.controls import MADE, make_control
 from kernel_atlas.evidence.picked import SUBJECTS, unit_kernels
 from kernel_atlas.kernels import centre_and_normalise, taps_column
@@ -52,8 +53,9 @@ def compare_controls(
     controls : DataFrame
         size, control (`real`, `gaussian`, `shuffled`, `phase`, `untrained`, `dense`), encoder (`main`, `own`),
         clustered_share, low, high, kernels, layers, above_chance: the share less that of Gaussian noise by the run's
-        autoencoder, or by the one trained on Gaussian noise. Intervals are over models for `real`, over layers for the
-        other networks, and binomial (Wilson) for controls that are independent kernels.
+        autoencoder, or by the one trained on Gaussian noise. Intervals are over models for `real` and the controls that
+        keep something of each real kernel, over layers for the other networks, and binomial (Wilson) for Gaussian
+        noise, whose kernels are independent. No row `own` where training collapsed.
     examples : Table
         control, encoder, dissimilarity, kernel, reconstruction: some kernels of each kind, those at even steps of
         dissimilarity.
@@ -68,12 +70,15 @@ def compare_controls(
     rows, examples = [], []
     for kind, (kernels, where) in kinds.items():
         layer = where.groupby(["model", "layer_index"]).ngroup().to_numpy()
-        units = {"real": where["model"].to_numpy(), **dict.fromkeys(MADE)}.get(kind, layer)
-        random = np.random.default_rng([seed, zlib.crc32(kind.encode())])
+        units = {"gaussian": None, "untrained": layer, "dense": layer}.get(kind, where["model"].to_numpy())
+        random = np.random.default_rng([seed, zlib.crc32(("real" if kind in MADE else kind).encode())])
         half = np.isin(layer, random.permutation(layer.max() + 1)[: (layer.max() + 1) // 2])
         encoders = {"main": (lambda some: coder.decode(coder.encode(some)), np.ones(len(kernels), bool))}
         if minimum <= 2 * half.sum() < 2 * len(kernels):
-            encoders["own"] = _train(kernels[half], steps, seed), ~half
+            try:
+                encoders["own"] = _train(kernels[half], steps, seed), ~half
+            except AtlasError as error:
+                print(f"{kind}: {error}")
         for encoder, (reconstruct, used) in encoders.items():
             decoded = reconstruct(kernels[used])
             dissimilarity = 1 - (decoded * kernels[used]).sum(axis=1)

@@ -198,7 +198,7 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
         "square": kind == "square",
         "centre": kind == "centre",
         "either": kind.notna(),
-        "all": kind.notna() | True,
+        "all": np.ones(len(kind), bool),
     }
     for name, chosen in groups.items():
         for (stride, padding), part in real[chosen].groupby(["stride", "padding"]):

@@ -11,15 +11,15 @@ import pyarrow as pa
 from kernel_atlas.kernels import centre_and_normalise, taps_array
 from kernel_atlas.tables import read_table, shards_of
 
-# `real`: independent depthwise networks that train or are assigned; `untrained`: depthwise models with use = control;
-# `dense`: slices of regular convolutions.
+# `real`: independent networks that train the autoencoder, and depthwise ones that are only assigned; `untrained`:
+# depthwise models with use = control; `dense`: slices of regular convolutions that do not train it.
 SUBJECTS = ("real", "untrained", "dense")
 ASSIGNED = ["code", "dissimilarity", "cluster", "label"]
 
 
 def subject_of(use: str, convolution: str) -> str:
     """Which of `SUBJECTS` a model of the sheet belongs to."""
-    if convolution == "dense":
+    if use != "train" and convolution == "dense":
         return "dense"
     return "untrained" if use == "control" else "real"
 

@@ -88,7 +88,7 @@ function tableOf(kernels, kernel) {
 
 const panels = ["left", "right"].map((side) => {
   const box = get(side), part = (name) => box.querySelector(name);
-  const panel = { side, box, model: part(".model"), layer: part(".layer"), count: part(".count") };
+  const panel = { side, box, model: part(".model"), layer: part(".layer"), count: part(".count"), png: part(".png") };
   const pick = (kernel) => {
     const { model, layer_index: layer, channel } = now().facts(kernel);
     change({ kernel: `${model}/${layer}/${channel}` });
@@ -97,7 +97,7 @@ const panels = ["left", "right"].map((side) => {
   panel.model.addEventListener("change", () => change({ [side]: panel.model.value }));
   panel.layer.addEventListener("change", () => change({ [side]: `${panel.model.value}/${panel.layer.value}` }));
   part(".csv").addEventListener("click", () => keep(tableText(panel), panel, "csv"));
-  part(".png").addEventListener("click", async () => keep(await panel.wall.picture(PICTURE), panel, "png"));
+  panel.png.addEventListener("click", async () => keep(await panel.wall.picture(PICTURE), panel, "png"));
   return panel;
 });
 
@@ -132,6 +132,7 @@ async function showWall(panel, kernels, models) {
   await kernels.load(begin, end);
   const hidden = new Set(state.off.split(",").filter(Boolean));
   const { kernels: shown, found } = kernels.select(begin, end, { ...state, hidden });
+  panel.png.textContent = shown.length > PICTURE ? `PNG of the first ${counted(PICTURE)}` : "PNG";
   panel.count.textContent = end > begin ? `${counted(shown.length)} of ${counted(end - begin)} kernels`
     : `no ${state.size} kernels in ${state[panel.side]}: choose another model`;
   const same = String(shown.length && [state.size, state[panel.side], state.off, state.most, state.dead, state.order, state.side]);
