@@ -26,7 +26,7 @@ from kernel_atlas.evidence.master_keys import read_filters
 from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.layers import is_depthwise
 from kernel_atlas.networks import Images
-from kernel_atlas.statistics import CONFIDENCE, RESAMPLES
+from kernel_atlas.statistics import RESAMPLES, TAILS
 from kernel_atlas.tables import read_table, shards_of
 
 FEWEST_KERNELS = 10  # of a label in a network, below which it is not replaced alone
@@ -458,6 +458,5 @@ def paired_interval(change: np.ndarray, draws: np.ndarray, seed: int) -> tuple[f
     picked = random.integers(0, len(numbers), (RESAMPLES, len(numbers)))
     resampled = random.multinomial(sizes[picked], (counts / sizes[:, None])[picked])
     means = (resampled[..., 2] - resampled[..., 0]).sum(axis=1) / sizes[picked].sum(axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = 100 * np.quantile(means, [tail, 1 - tail])
+    low, high = 100 * np.quantile(means, TAILS)
     return float(low), float(high)

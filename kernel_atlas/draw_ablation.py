@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from kernel_atlas.canvas import INK, SOFT, WIDTH, Drawing, draw_interval, open_canvas, place_axes, short
-from kernel_atlas.statistics import bootstrap_share
+from kernel_atlas.statistics import bootstrap_share, fifth_of
 
 NAMES = {
     "reconstruction": "its reconstruction",
@@ -22,7 +22,7 @@ NAMES = {
 }
 LABELLED = ("prototype", "random")  # drawn for labels: is the pattern of the label enough, and is there need of one
 LAYERS = "layer, "  # how the labels begin that stand for single layers
-FIFTHS = ("1st fifth", "2nd fifth", "3rd fifth", "4th fifth", "5th fifth")  # of the depth
+PLACES = ("1st fifth", "2nd fifth", "3rd fifth", "4th fifth", "5th fifth")  # of the depth
 MEASURED = ("difference", "others", "beyond")
 BLUE, ORANGE = "#0072b2", "#d55e00"
 
@@ -69,8 +69,7 @@ def _parts(table: pd.DataFrame) -> pd.DataFrame:
     is_layer = table["layer_index"].notna()
     layers = table[is_layer]
     last = layers.groupby("model")["layer_index"].transform("max").clip(lower=1)
-    fifth = (layers["layer_index"] / last * len(FIFTHS)).astype(int).clip(upper=len(FIFTHS) - 1)
-    layers = layers.assign(label=LAYERS + fifth.map(dict(enumerate(FIFTHS))))
+    layers = layers.assign(label=LAYERS + fifth_of(layers["layer_index"] / last).map(dict(enumerate(PLACES))))
     keys = ["model", "replacement", "size", "label"]
     changes = [f"{name}{end}" for end in ("", "_reestimated") for name in MEASURED]
     means = layers.groupby(keys, sort=False).agg({"kernels": "sum"} | dict.fromkeys(changes, "mean")).reset_index()

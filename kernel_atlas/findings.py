@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.statistics import FEWEST
+from kernel_atlas.statistics import FEWEST, FIFTHS
 from kernel_atlas.words import KINDS, interval, number, percent, points
 
 MANY = 10  # networks, or kernels of a label, below which there is no finding
@@ -32,7 +32,6 @@ NAMED = {  # what labels of a pattern have in their names
     "Second-Derivative": "second_derivative",
 }
 MEAN = ["mean", "low", "high"]
-FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth, as evidence.layers writes them
 VALUE = ["value", "low", "high"]
 PUSHED = {"square": "of Square", "either": "of Square or Centre", "all": "of all kernels"}  # in tests of padding
 

@@ -19,11 +19,18 @@ from kernel_atlas.tables import read_table
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+TAILS = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2  # quantiles of resamples that are the ends of an interval
+FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
 MODEL_COLUMNS = ["family", "architecture", "dataset", "top1", "params", "group", "licence", "use", "convolution"]
 DRIFT_QUANTILES = [0.5, 0.9]
 DRIFT = 0.2  # share beyond the training kernels' 90 % quantile: twice what these have
 FEWEST = 5  # units below which a bootstrap interval covers far less than it says (71 % at three)
+
+
+def fifth_of(depth: pd.Series | np.ndarray) -> pd.Series | np.ndarray:
+    """Place in `FIFTHS` of depths from 0 to 1."""
+    return np.minimum((depth * len(FIFTHS)).astype(int), len(FIFTHS) - 1)
 
 
 def count_assignments(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -81,8 +88,7 @@ def bootstrap_share(part: np.ndarray, whole: np.ndarray, seed: list[int]) -> tup
     draws = np.random.default_rng(seed).multinomial(len(whole), np.full(len(whole), 1 / len(whole)), RESAMPLES)
     with np.errstate(invalid="ignore"):
         shares = (draws @ part) / (draws @ whole).reshape(-1, *[1] * (part.ndim - 1))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(shares, [tail, 1 - tail], axis=0)
+    low, high = np.nanquantile(shares, TAILS, axis=0)
     return low, high
 
 
@@ -302,7 +308,7 @@ def correlate(models: pd.DataFrame) -> pd.DataFrame:
             if len(pair) >= 4 and (pair.nunique() > 1).all():
                 pearson = pearsonr(pair["x"], pair["y"])
                 spearman = spearmanr(pair["x"], pair["y"]).statistic
-                width = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + spearman**2 / 2) / (len(pair) - 3))
+                width = norm.ppf(TAILS[1]) * np.sqrt((1 + spearman**2 / 2) / (len(pair) - 3))
                 # perfect ranks have no interval of this kind
                 centre = np.arctanh(spearman) if abs(spearman) < 1 - 1e-9 else np.nan
                 row = size, dataset, variable, len(pair), pearson.statistic, *pearson.confidence_interval(CONFIDENCE)

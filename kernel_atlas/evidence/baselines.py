@@ -24,7 +24,7 @@ from kernel_atlas.clusters import cluster_of
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.kernels import centre_and_normalise
-from kernel_atlas.statistics import CONFIDENCE, FEWEST, bootstrap_share
+from kernel_atlas.statistics import FEWEST, TAILS, bootstrap_share
 from kernel_atlas.tables import read_table
 
 STARTS = 3  # of k-means and mixtures; the best by their own measure is kept
@@ -109,7 +109,7 @@ def tables_of(
     there = random.permutation(np.unique(units))
     in_half = np.isin(units, there[: (len(there) + 1) // 2])
     fitted, held_out = kernels[in_half], kernels[~in_half]
-    noise = centre_and_normalise(make_control("gaussian", kernels, seed))
+    noise = make_control("gaussian", kernels, seed)
 
     main = Method("autoencoder", 1, *_of_atlas(atlas, fitted))
     methods = [main, *_retrained(fitted, restarts, steps, seed)]
@@ -229,7 +229,7 @@ def _agreement(size: str, methods: list[Method], units: np.ndarray, random: np.r
             low = high = np.nan
             if a is labelings[0] and halves:
                 spread = [adjusted_rand_score(a.labels[half], b.labels[half]) for half in halves]
-                low, high = np.quantile(spread, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+                low, high = np.quantile(spread, TAILS)
             scores = adjusted_rand_score(a.labels, b.labels), normalized_mutual_info_score(a.labels, b.labels)
             rows.append((size, a.method, a.k, b.method, b.k, *scores, len(a.labels), low, high))
     names = ["size", "method_a", "k_a", "method_b", "k_b", "adjusted_rand", "normalised_mutual_information", "kernels"]

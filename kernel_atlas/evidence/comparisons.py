@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from kernel_atlas.errors import AtlasError
 from kernel_atlas.patterns import family_of
 from kernel_atlas.sheet import images_of, one_per_group
-from kernel_atlas.statistics import CONFIDENCE, FEWEST, RESAMPLES, bootstrap_share
+from kernel_atlas.statistics import CONFIDENCE, FEWEST, RESAMPLES, TAILS, bootstrap_share
 
 DEPTHS = np.linspace(0, 1, 21)
 BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth
@@ -132,14 +132,13 @@ def _coefficients(x: np.ndarray, y: np.ndarray, family: np.ndarray, seed: list[i
     families = len(np.unique(family[0]))
     if families < 2 or len(x[0]) - families < FEWEST:
         found[2][:] = np.nan
-    tail = (1 - CONFIDENCE) / 2
     with np.errstate(all="ignore"):
         return [
             number
             for values in found
             for number in (
                 values[0],
-                *(np.nanquantile(values[1:], [tail, 1 - tail]) if np.isfinite(values[0]) else [np.nan] * 2),
+                *(np.nanquantile(values[1:], TAILS) if np.isfinite(values[0]) else [np.nan] * 2),
             )
         ]
 
@@ -217,8 +216,7 @@ def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> tuple:
         shares.append(1 - other.sum() / live.sum())
         resampled.append(1 - (draw @ other) / (draw @ live))
     fewest = min(len(one), len(two))
-    tail = (1 - CONFIDENCE) / 2
-    interval = [np.nan] * 2 if fewest < FEWEST else np.quantile(resampled[1] - resampled[0], [tail, 1 - tail])
+    interval = [np.nan] * 2 if fewest < FEWEST else np.quantile(resampled[1] - resampled[0], TAILS)
     first, second = (table.sum().to_numpy().astype(np.int64) for table in (one, two))
     halves = random.multivariate_hypergeometric(first + second, first.sum(), HALVES, method="marginals")
     chance = _jensen_shannon(halves, first + second - halves)
@@ -292,8 +290,7 @@ def summarise_distances(architectures: pd.DataFrame, models: pd.DataFrame, seed:
             if in_pairs >= FEWEST:
                 with np.errstate(invalid="ignore"):
                     means = ((draws @ distance) * draws).sum(axis=1) / ((draws @ known) * draws).sum(axis=1)
-                tail = (1 - CONFIDENCE) / 2
-                low, high = np.nanquantile(means, [tail, 1 - tail])
+                low, high = np.nanquantile(means, TAILS)
             if chosen.any():
                 rows.append((size, kind, in_pairs, chosen.sum(), distance.sum() / known.sum(), low, high))
     return pd.DataFrame(rows, columns=["size", "pairs_of", "models", "pairs", "jensen_shannon", "low", "high"])
@@ -477,5 +474,4 @@ def _knee_interval(x: np.ndarray, curves: np.ndarray, seed: list[int]) -> list[f
         return [np.nan] * 2
     draws = np.random.default_rng(seed).integers(len(curves), size=(CURVES, len(curves)))
     knees = [x[knee_of(x, np.median(curves[draw], axis=0))] for draw in draws]
-    tail = (1 - CONFIDENCE) / 2
-    return list(np.quantile(knees, [tail, 1 - tail], method="nearest"))
+    return list(np.quantile(knees, TAILS, method="nearest"))

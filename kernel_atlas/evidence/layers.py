@@ -17,7 +17,7 @@ from kernel_atlas.evidence.comparisons import seed_of
 from kernel_atlas.evidence.picked import SUBJECTS
 from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.patterns import templates
-from kernel_atlas.statistics import bootstrap_share
+from kernel_atlas.statistics import FIFTHS, bootstrap_share, fifth_of
 from kernel_atlas.tables import shards_of
 
 NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
@@ -27,7 +27,6 @@ FEWEST_KERNELS = 8  # for a variance entropy: of fewer, the Gaussian reference i
 LAYER_SIZES = np.unique(np.geomspace(FEWEST_KERNELS, 4096, 19).round().astype(int))  # of the simulation, kernels
 SIMULATED = 20  # Gaussian layers of each
 COVARIANCE_KERNELS = 32  # a layer with fewer says little about a covariance
-FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THIRDS = ("first", "middle", "last")
 BLOCK = 1024  # kernels at a time against all others, as the cosines of 8,000 kernels take 256 MB
 MEASURES = ("dead", "noisy", "sparsity", "variance_entropy", "orthogonality", "row_energy", "column_energy", "banding")
@@ -351,7 +350,7 @@ def summarise_depths(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
     """
     rows = []
     for size, subject, part in _subjects(measures):
-        fifth = np.minimum((part["depth"] * len(FIFTHS)).astype(int), len(FIFTHS) - 1)
+        fifth = fifth_of(part["depth"])
         parts = [("all", part)]
         parts += [(FIFTHS[index], part[fifth == index]) for index in sorted(fifth.unique())]
         for depth, layers in parts:
@@ -379,7 +378,7 @@ def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
     """
     rows = []
     for size, subject, part in _subjects(measures):
-        late = part["depth"] >= 1 - 1 / len(FIFTHS)
+        late = fifth_of(part["depth"]) == len(FIFTHS) - 1
         last, others = (part[where].groupby("model")["banding"].mean() for where in (late, ~late))
         both = pd.DataFrame({"last": last, "others": others}).dropna()
         if len(both):

@@ -18,14 +18,12 @@ from kernel_atlas.evidence.controls import MADE, make_control
 from kernel_atlas.evidence.picked import SUBJECTS
 from kernel_atlas.kernels import centre_and_normalise, taps_array
 from kernel_atlas.patterns import resemble
-from kernel_atlas.statistics import CONFIDENCE, FEWEST, RESAMPLES, bootstrap_share
+from kernel_atlas.statistics import FEWEST, FIFTHS, RESAMPLES, TAILS, bootstrap_share, fifth_of
 
 KEYS = 8  # as many as are published; other sets are compared with as many
 LARGEST = 32  # keys a greedy search goes to
 DRAWS = 100  # of random sets of kernels
 CANDIDATES = 800  # kernels a greedy search may choose, beside the samples of the spectrum
-DEPTH_EDGES = (0.2, 0.4, 0.6, 0.8)
-DEPTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _ROUNDS = 25  # of `line_centres`
 _BINS = 1000  # of a residual, from 0 to 1, where medians are bootstrapped
@@ -224,10 +222,8 @@ def _subjects(picked: pa.Table, seed: int) -> dict[str, Subject]:
     for name in SUBJECTS:
         if (names == name).any():
             found[name] = every.take(names == name)
-    real = names == "real"
     for name in MADE:
-        made = centre_and_normalise(make_control(name, raw[real], seed))
-        found[name] = found["real"]._replace(kernels=made)
+        found[name] = found["real"]._replace(kernels=make_control(name, found["real"].kernels, seed))
     return found
 
 
@@ -278,10 +274,10 @@ def share_keys(size: str, subjects: dict[str, Subject], keys: np.ndarray, seed: 
     for name, subject in subjects.items():
         table = residuals(subject.kernels, keys)
         best, residual = table.argmin(axis=1), table.min(axis=1)
-        bins = np.digitize(subject.depths, DEPTH_EDGES)
+        fifths = fifth_of(subject.depths)
         parts = {"all": np.ones(len(best), bool)}
         if name not in MADE:
-            parts |= {depth: bins == place for place, depth in enumerate(DEPTHS)}
+            parts |= {depth: fifths == place for place, depth in enumerate(FIFTHS)}
         for depth, inside in parts.items():
             if not inside.any():
                 continue
@@ -323,8 +319,7 @@ def compare_sets(size: str, sets: dict[str, list[np.ndarray]], subjects: dict[st
         best = [residuals(subject.kernels, keys).min(axis=1) for keys in draws]
         if len(draws) > 1:
             found = np.array([(residual.mean(), np.median(residual)) for residual in best])
-            tail = (1 - CONFIDENCE) / 2
-            low, high = np.quantile(found, [tail, 1 - tail], axis=0)
+            low, high = np.quantile(found, TAILS, axis=0)
             (mean, median), over = found.mean(axis=0), "draws"
         else:
             mean, median = best[0].mean(), np.median(best[0])
@@ -409,6 +404,5 @@ def _median_interval(values: np.ndarray, units: np.ndarray, seed: int) -> tuple[
     draws = np.random.default_rng([seed]).multinomial(count, np.full(count, 1 / count), RESAMPLES)
     passed = (draws @ counts.astype(float)).cumsum(axis=1)
     medians = ((passed >= passed[:, -1:] / 2).argmax(axis=1) + 0.5) / _BINS
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail])
+    low, high = np.quantile(medians, TAILS)
     return low, high
