@@ -9,8 +9,9 @@ unexport PYTHONDONTWRITEBYTECODE
 run: .venv/ready
 	.venv/bin/snakemake --cores all
 
+# Two files of tests at a time: one waits for Snakemake to start most of its time.
 test: .venv/ready
-	.venv/bin/python -m pytest -q -rs
+	.venv/bin/python -m pytest -q -rs -n 2 --dist loadfile
 
 coverage: .venv/ready
 	.venv/bin/python -m pytest -q -rs --cov=kernel_atlas --cov-report=term-missing --cov-fail-under=95

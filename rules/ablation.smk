@@ -76,7 +76,7 @@ use rule draw_experiment as draw_ablation with:
         library=library("draw_experiment.py"),
     output:
         summary="results/ablation/summary.csv",
-        figure="results/ablation/drop.svg",
+        figure=experiment_figure("results/ablation/drop.svg", "ablation"),
         pdf="results/ablation/drop.pdf",
         words="results/ablation/drop.json",
     log:

@@ -181,6 +181,16 @@ def shown(path, category="Tables"):
     )
 
 
+def experiment_figure(path, experiment="{experiment}"):
+    """The figure of an experiment that Snakemake's own report shows."""
+    return report(
+        path,
+        caption="captions/experiment.rst",
+        category="Experiments",
+        labels={"figure": experiment, "model": "all", "size": "all"},
+    )
+
+
 def figure_category(wildcards):
     """Where Snakemake's own report shows a figure."""
     return "Evidence" if wildcards.figure in EVIDENCE_FIGURES else "Figures"

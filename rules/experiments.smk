@@ -107,7 +107,7 @@ rule draw_experiment:
         library=library("draw_experiment.py"),
     output:
         summary=f"{RUNS}/{{experiment}}/summary.csv",
-        figure=f"{RUNS}/{{experiment}}/figure.svg",
+        figure=experiment_figure(f"{RUNS}/{{experiment}}/figure.svg"),
         pdf=f"{RUNS}/{{experiment}}/figure.pdf",
         words=f"{RUNS}/{{experiment}}/figure.json",
     log:
@@ -137,16 +137,7 @@ use rule draw_experiment as draw_kept_experiment with:
         library=library("draw_experiment.py"),
     output:
         summary="results/figures/experiment_{experiment}.csv",
-        figure=report(
-            "results/figures/experiment_{experiment}.svg",
-            caption="captions/experiment.rst",
-            category="Experiments",
-            labels={
-                "figure": "{experiment}",
-                "model": "small networks",
-                "size": "7x7",
-            },
-        ),
+        figure=experiment_figure("results/figures/experiment_{experiment}.svg"),
         pdf="results/figures/experiment_{experiment}.pdf",
         words="results/figures/experiment_{experiment}.json",
     log:

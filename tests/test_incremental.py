@@ -20,7 +20,7 @@ RANDOM = np.random.default_rng(5)
 FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "state_findings": 1, "write_report": 1}
 FROM_ASSIGNMENTS = {**FROM_SHARES, "write_atlas": 1}
 ONE_SIZE = {**FROM_ASSIGNMENTS, "sample_kernels": 2, "draw_figure": 15}  # all but two of 3x3
-KEPT = {"draw_kept_experiment": 5}  # the experiments of resources/experiments
+KEPT = {"draw_kept_experiment": 6}  # the experiments of resources/experiments
 ASSIGN = {"assign_kernels": 3, "assign_noise": 1}
 BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE, "draw_figure": 16}  # all but k-means
 
