@@ -342,8 +342,8 @@ def find_master_keys(key_sets: pd.DataFrame, greedy_sets: pd.DataFrame) -> list[
         row, largest = greedy[greedy["within_tolerance"]].iloc[0], greedy.iloc[-1]
         left = interval(row["residual"], row["residual_low"], row["residual_high"])
         found.append(
-            f"{row['keys']} greedily chosen {'key leaves' if row['keys'] == 1 else 'keys leave'} {left}; fewer are not within the tolerance of the "
-            f"{largest['residual']:.2f} that {largest['keys']} leave."
+            f"{row['keys']} greedily chosen {'key leaves' if row['keys'] == 1 else 'keys leave'} {left}; fewer are not "
+            f"within the tolerance of the {largest['residual']:.2f} that {largest['keys']} leave."
         )
     return found
 
