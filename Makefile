@@ -11,7 +11,7 @@ run: .venv/ready
 
 # Two files of tests at a time: one waits for Snakemake to start most of its time.
 test: .venv/ready
-	.venv/bin/python -m pytest -q -rs -n 2 --dist loadfile
+	.venv/bin/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
 
 coverage: .venv/ready
 	.venv/bin/python -m pytest -q -rs --cov=kernel_atlas --cov-report=term-missing --cov-fail-under=95

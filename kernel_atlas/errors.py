@@ -27,7 +27,9 @@ class AtlasError(Exception):
 def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[None]:
     """Send what a job prints to its log; an `AtlasError` ends the job with one line, there and on the terminal.
 
-    So does a disk that is full or read-only. Any other exception is a bug and keeps its traceback, in the log.
+    So does a disk that is full or read-only. Any other exception is a bug and keeps its traceback, in the log. A job
+    that ends well ends its process here: later, one of some thousands is aborted by Arrow's threads, all work done
+    (github.com/apache/arrow/issues/34314).
 
     Parameters
     ----------
@@ -61,6 +63,9 @@ def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[None]
         with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
         sys.exit(1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def reason_of(model: str | Path) -> str | None:

@@ -33,6 +33,11 @@ CODE = [
 ]
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that it does not run alone at the end."""
+    items.sort(key=lambda item: item.path.name != "test_slurm.py")
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder that KERNEL_ATLAS_DATA names: real checkpoints, kernels and images, which may not be committed."""

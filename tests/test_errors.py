@@ -1,6 +1,7 @@
 """The one line of a job that fails: what the user reads, what the log keeps, what is left of a model."""
 
 import errno
+import os
 import sys
 
 import pytest
@@ -9,23 +10,28 @@ from kernel_atlas.errors import AtlasError, forget_failure, job_log, reason_of
 from kernel_atlas.tables import shards_of, whole
 
 
+@pytest.fixture(autouse=True)
+def ended(monkeypatch):
+    """A job that ends well ends its process at once; here only the test of it."""
+    monkeypatch.setattr(os, "_exit", sys.exit)
+
+
 def fail(log, error, capsys, model=None) -> str:
     """What a job that raises an error says on the terminal."""
-    try:
-        with job_log(log, model):
-            print("so far")
-            print("aside", file=sys.stderr)
-            raise error
-    except SystemExit as end:
-        assert end.code == 1 and model is None
+    with pytest.raises(SystemExit) as end, job_log(log, model):
+        print("so far")
+        print("aside", file=sys.stderr)
+        raise error
+    assert end.value.code == (1 if model is None else 0)
     out, terminal = capsys.readouterr()
     assert out == ""
     return terminal
 
 
 def test_what_a_job_prints_is_in_its_log(tmp_path, capsys):
-    with job_log(tmp_path / "log"):
+    with pytest.raises(SystemExit) as end, job_log(tmp_path / "log"):
         print("so far")
+    assert end.value.code == 0
     assert (tmp_path / "log").read_text() == "so far\n" and capsys.readouterr() == ("", "")
 
 
