@@ -118,7 +118,7 @@ def trouble(slurm, tmp_path_factory):
     project = copy_project(tmp_path_factory.mktemp("trouble") / "project")
     (project / "config.yaml").write_text(SMALL)
     script = project / "workflow_scripts/extract_kernels.py"
-    script.write_text(script.read_text() + FAULTS)
+    script.write_text(FAULTS + script.read_text())
     (project / "nets").mkdir()
     models = ("doomed", "needy", "slow")
     for seed, model in enumerate(models):
