@@ -29,8 +29,8 @@ def points(difference: float, low: float = np.nan, high: float = np.nan) -> str:
     """`-4.6 points [-7.1, -2.0]`, of a difference of shares; without the brackets where there is no interval."""
     if not np.isfinite(difference):
         return NOTHING
-    interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(low) else ""
-    return f"{100 * difference:.1f} points{interval}"
+    interval = f" [{100 * low:z.1f}, {100 * high:z.1f}]" if np.isfinite(low) else ""
+    return f"{100 * difference:z.1f} points{interval}"
 
 
 def number(value: float) -> str:
