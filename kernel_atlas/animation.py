@@ -21,8 +21,8 @@ from kernel_atlas.canvas import (
     place_axes,
     step_axis,
 )
-from kernel_atlas.errors import AtlasError
-from kernel_atlas.kernels import is_dead, size_name
+from kernel_atlas.encoders import atlas_of
+from kernel_atlas.kernels import is_dead
 from kernel_atlas.patterns import family_of
 from kernel_atlas.tables import read_table, whole
 
@@ -48,10 +48,7 @@ def animate_kernels(kernels: str | Path, atlases: Mapping[int, Atlas], layer: in
     table = read_table(kernels).to_pandas()
     table = table[(table["layer_index"] == layer) & (table["channel"] < 8 * COLUMNS)]
     taps = np.stack(table["weight"]).astype(np.float32)
-    side = int(table["kh"].iloc[0])
-    if side not in atlases:
-        raise AtlasError(f"{kernels}: {size_name(side)} kernels, which the encoder does not know; name another encoder")
-    found = atlases[side].assign(taps, is_dead(taps))
+    found = atlas_of(atlases, int(table["kh"].iloc[0]), kernels).assign(taps, is_dead(taps))
     table = table.assign(code=found["code"], family=[family_of(label) for label in found["label"]])
     steps = np.sort(table["step"].unique())
     order = table[table["step"] == steps[-1]].sort_values("code")["channel"].to_numpy()

@@ -103,20 +103,12 @@ def find_ablation(summary: pd.DataFrame) -> list[str]:
         clustered = part[part["label"] == "clustered"]
         if len(clustered):
             rows = [row for _, row in clustered.iterrows()]
-            listed = ", ".join(
-                f"{NAMES[row['replacement']]} {_points(row)}"
-                + (f" (others {_points(row, '', 'others')})" if np.isfinite(row["others"]) else "")
-                for row in rows
-            )
+            listed = ", ".join(f"{NAMES[row['replacement']]} {_beside_others(row)}" for row in rows)
             said.append(f"With only the clustered {size} kernels replaced, or as many others in their place: {listed}.")
         is_layer = part["label"].str.startswith(LAYERS)
         for name in LABELLED:
             rows = [row for _, row in part[is_layer & (part["replacement"] == name)].iterrows()]
-            listed = ", ".join(
-                f"{row['label'].removeprefix(LAYERS)} {_points(row)}"
-                + (f" (others {_points(row, '', 'others')})" if np.isfinite(row["others"]) else "")
-                for row in rows
-            )
+            listed = ", ".join(f"{row['label'].removeprefix(LAYERS)} {_beside_others(row)}" for row in rows)
             if rows:
                 said.append(
                     f"With the {size} kernels of a single layer replaced, each by {NAMES[name]}, or as many others, by "
@@ -142,6 +134,10 @@ def find_ablation(summary: pd.DataFrame) -> list[str]:
 def _points(row: pd.Series | dict, end: str = "", name: str = "difference") -> str:
     value, low, high = (row[f"{name}{part}{end}"] for part in ("", "_low", "_high"))
     return f"{value:z.1f} [{low:z.1f}, {high:z.1f}]" if np.isfinite(low) else f"{value:z.1f}"
+
+
+def _beside_others(row: pd.Series) -> str:
+    return _points(row) + (f" (others {_points(row, '', 'others')})" if np.isfinite(row["others"]) else "")
 
 
 def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:

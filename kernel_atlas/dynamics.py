@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.assignments import Atlas
-from kernel_atlas.errors import AtlasError
+from kernel_atlas.encoders import atlas_of
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.evidence.explained import NOISE_QUANTILE
 from kernel_atlas.evidence.families import FAMILIES as FORMULAS
@@ -61,12 +61,11 @@ def measure_run(
     """
     table = read_table(kernels).to_pandas()
     side = int(table["kh"].iloc[0])
-    if side not in atlases:
-        raise AtlasError(f"{kernels}: {size_name(side)} kernels, which the encoder does not know; name another encoder")
+    atlas = atlas_of(atlases, side, kernels)
     taps = np.stack(table["weight"]).astype(np.float32)
     dead = is_dead(taps)
     units = centre_and_normalise(np.where(dead[:, None], 0, taps))
-    found = atlases[side].assign(taps, dead)
+    found = atlas.assign(taps, dead)
     codes, labels, clustered = found["code"], found["label"], found["cluster"] >= 0
     families = np.array([family_of(label) for label in labels])
     controls = [make_control("phase", units, seed + draw) for draw in range(SCRAMBLED)]

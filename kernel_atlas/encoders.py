@@ -76,5 +76,18 @@ def read_encoder(path: str | Path) -> dict[int, Atlas]:
         ) from error
 
 
+def atlas_of(atlases: Mapping[int, Atlas], side: int, kernels: str | Path) -> Atlas:
+    """The Atlas of kernels of a side, which are in the file `kernels`.
+
+    Raises
+    ------
+    AtlasError
+        The encoder does not know kernels of this size.
+    """
+    if side not in atlases:
+        raise AtlasError(f"{kernels}: {size_name(side)} kernels, which the encoder does not know; name another encoder")
+    return atlases[side]
+
+
 def _side(coder: Coder) -> int:
     return round(coder.taps**0.5)

@@ -299,7 +299,7 @@ def test_a_gpu_without_memory_hands_over_to_the_cpu(monkeypatch):
     assert told[0] == "cuda is out of memory: training on the CPU, which takes longer"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, and this is about its absence")
 def test_training_that_asks_for_a_gpu_where_there_is_none_says_that_it_goes_on_without(finished):
     assert re.search("^ +gpu=1,$", (finished / "rules/train.smk").read_text(), re.M)
     assert "kernels on cpu" in (finished / "results/logs/train_autoencoder/5x5.log").read_text()
