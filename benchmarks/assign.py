@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from kernel_atlas.assignments import assign_model, load_atlases
-from kernel_atlas.merge import merge_kernels
-from kernel_atlas.shards import extract_model
+from kernel_atlas.io.extract import extract_model
+from kernel_atlas.io.merge import merge_kernels
+from kernel_atlas.model.assign import assign_model, load_atlases
 
 LAYER = 4096  # kernels of a layer
 CORES = len(os.sched_getaffinity(0))
@@ -65,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         return child(options.child[0], Path(options.child[1]), options.child[2])
-    from kernel_atlas import autoencoder  # not for the children: assigning needs no torch
+    from kernel_atlas.model import autoencoder
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -24,12 +24,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browser import complaints, open_browser, show  # noqa: E402
 
-from kernel_atlas.assignments import SCHEMA  # noqa: E402
-from kernel_atlas.atlas import Size, write_atlas  # noqa: E402
-from kernel_atlas.codes import SAMPLES, build_spectrum  # noqa: E402
-from kernel_atlas.patterns import templates  # noqa: E402
-from kernel_atlas.shards import extract_model  # noqa: E402
-from kernel_atlas.tables import shards_of, write_table  # noqa: E402
+from kernel_atlas.core.patterns import templates  # noqa: E402
+from kernel_atlas.io.extract import extract_model  # noqa: E402
+from kernel_atlas.io.shards import shards_of  # noqa: E402
+from kernel_atlas.io.tables import write_table  # noqa: E402
+from kernel_atlas.model.assign import SCHEMA  # noqa: E402
+from kernel_atlas.model.coder import SAMPLES, build_spectrum  # noqa: E402
+from kernel_atlas.publish.atlas import Size, write_atlas  # noqa: E402
 
 MODEL, LAYER = 10_000, 500  # kernels
 SCROLL = """const done = arguments[0], wall = document.querySelector("#left .wall"), begin = performance.now();

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from scipy.optimize import least_squares
 
-from kernel_atlas.autoencoder import choose_device
-from kernel_atlas.evidence import explained, families, fits
-from kernel_atlas.kernels import centre_and_normalise, is_dead, taps_array
-from kernel_atlas.tables import read_table
+from kernel_atlas.core.kernels import centre_and_normalise, is_dead, taps_array
+from kernel_atlas.evidence import families
+from kernel_atlas.evidence import fit as fits
+from kernel_atlas.evidence import formulas as explained
+from kernel_atlas.io.tables import read_table
+from kernel_atlas.model.autoencoder import choose_device
 
 SIDE = 7
 SAME = 1e-3

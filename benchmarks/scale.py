@@ -74,7 +74,7 @@ def finish(folder: Path, models: list[str]) -> int:
     """What a finished run of all models would have left, from one of the first two; bytes of the records."""
     import pyarrow as pa
 
-    from kernel_atlas.tables import write_csv, write_table
+    from kernel_atlas.io.tables import write_csv, write_table
 
     results, records = folder / "results", folder / ".snakemake/metadata"
     kept = {}  # the records of a model, by what they are records of; those of aggregates name all models

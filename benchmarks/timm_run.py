@@ -134,7 +134,7 @@ def add(folder: Path, options: argparse.Namespace) -> None:
 
 def write_shards(folder: Path) -> None:
     """The shards of random networks with the layers of timm's default tags."""
-    from kernel_atlas.shards import extract_model
+    from kernel_atlas.io.extract import extract_model
 
     sheet, random = pd.read_csv(SHEET, sep="\t"), np.random.default_rng(0)
     layers = pd.read_parquet(LAYERS)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from kernel_atlas import autoencoder
-from kernel_atlas.kernels import centre_and_normalise
+from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.model import autoencoder
 
 SIDE = 7
 

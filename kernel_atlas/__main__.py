@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernel_atlas.canvas import short
-from kernel_atlas.contact_sheet import write_sheet
-from kernel_atlas.errors import AtlasError
-from kernel_atlas.labelling import assign, describe_layers, extract
+from kernel_atlas.api import assign, describe_layers, extract
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.figures.contact_sheet import write_sheet
+from kernel_atlas.figures.style import short
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -72,7 +72,7 @@ rule collect_ablation:
 use rule draw_experiment as draw_ablation with:
     input:
         table="results/ablation/ablation.csv",
-        style=beside("kernel_atlas/atlas.mplstyle"),
+        style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
         summary="results/ablation/summary.csv",

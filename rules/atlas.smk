@@ -13,14 +13,14 @@ rule write_atlas:
         clusters=atlas_files("clusters.tsv"),
         fits=[*whole("fits").values()] if config["evidence"]["wanted"] else [],
         sheet=SHEET,
-        template=beside("kernel_atlas/pages/atlas.html"),
-        head=beside("kernel_atlas/pages/head.html"),
-        style=beside("kernel_atlas/pages/atlas.css"),
+        template=beside("kernel_atlas/publish/pages/atlas.html"),
+        head=beside("kernel_atlas/publish/pages/head.html"),
+        style=beside("kernel_atlas/publish/pages/atlas.css"),
         scripts=[
-            beside(f"kernel_atlas/pages/{name}.js")
+            beside(f"kernel_atlas/publish/pages/{name}.js")
             for name in ("vendor/echarts.min", "kernels", "wall", "atlas")
         ],
-        licence=beside("kernel_atlas/pages/vendor/echarts.LICENSE.txt"),
+        licence=beside("kernel_atlas/publish/pages/vendor/echarts.LICENSE.txt"),
         library=library("write_atlas.py"),
     output:
         atlas=report(

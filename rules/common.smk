@@ -13,11 +13,13 @@ sys.path.insert(0, BASE)
 # Scripts import kernel_atlas from here, installed or not.
 os.environ.update(PYTHONPATH=BASE)
 
-from kernel_atlas.clusters import read_clusters
-from kernel_atlas.errors import AtlasError, forget_failure, reason_of
-from kernel_atlas.evidence.picked import subject_of
-from kernel_atlas.sheet import USES, check_config, permissive_only, read_sheet
-from kernel_atlas.tables import check_schema, read_csv, shards_of
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.evidence.kernels import subject_of
+from kernel_atlas.figures import registry
+from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
+from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
+from kernel_atlas.io.tables import check_schema, read_csv
+from kernel_atlas.model.clusters import read_clusters
 
 
 wildcard_constraints:
@@ -45,12 +47,13 @@ def find_file(path):
     )
 
 
-def library(script):
-    """The modules of kernel_atlas that a script imports, directly or not.
+def library(script, *modules):
+    """The modules of kernel_atlas that a script imports, directly or not, and these beside what they import.
 
     As named inputs they make an edited module rerun the rules that use it, which Snakemake does not see by itself.
     """
-    found, waiting = set(), [os.path.join(BASE, "workflow_scripts", script)]
+    found = {os.path.join(BASE, "kernel_atlas", module) for module in modules}
+    waiting = [os.path.join(BASE, "workflow_scripts", script), *found]
     while waiting:
         with open(waiting.pop(), encoding="utf-8") as file:
             imports = [
@@ -67,6 +70,11 @@ def library(script):
                     found.add(path)
                     waiting.append(path)
     return sorted(os.path.relpath(path) for path in found)
+
+
+def figure_library(wildcards):
+    """The modules that draw one figure: an edit of one figure's module draws no other again."""
+    return library("draw_figure.py", f"figures/{wildcards.figure}.py")
 
 
 def models_read(*uses):
@@ -193,13 +201,17 @@ def experiment_figure(path, experiment="{experiment}"):
 
 def figure_category(wildcards):
     """Where Snakemake's own report shows a figure."""
-    return "Evidence" if wildcards.figure in EVIDENCE_FIGURES else "Figures"
+    return "Evidence" if wildcards.figure in registry.EVIDENCE else "Figures"
 
 
 def tables_drawn(wildcards):
     """The tables of one figure, by the names its function gives them."""
     return {
-        name: path.format(size=wildcards.size)
+        name: (
+            beside(path)
+            if path.startswith("resources/")
+            else path.format(size=wildcards.size)
+        )
         for name, path in FIGURES[wildcards.figure].items()
     }
 

@@ -103,7 +103,7 @@ rule sum_up_experiment:
 rule draw_experiment:
     input:
         table=f"{RUNS}/{{experiment}}/runs.csv",
-        style=beside("kernel_atlas/atlas.mplstyle"),
+        style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
         summary=f"{RUNS}/{{experiment}}/summary.csv",
@@ -133,7 +133,7 @@ rule draw_experiment:
 use rule draw_experiment as draw_kept_experiment with:
     input:
         table=beside("resources/experiments/{experiment}.csv"),
-        style=beside("kernel_atlas/atlas.mplstyle"),
+        style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
         summary="results/figures/experiment_{experiment}.csv",

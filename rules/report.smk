@@ -58,13 +58,13 @@ rule write_report:
         findings="results/findings.csv",
         sheet=SHEET,
         schema=beside("schemas/config.schema.yaml"),
-        template=beside("kernel_atlas/pages/report.html"),
-        head=beside("kernel_atlas/pages/head.html"),
+        template=beside("kernel_atlas/publish/pages/report.html"),
+        head=beside("kernel_atlas/publish/pages/head.html"),
         scripts=[
-            beside(f"kernel_atlas/pages/vendor/{name}.min.js")
+            beside(f"kernel_atlas/publish/pages/vendor/{name}.min.js")
             for name in ("dataTables", "dataTables.buttons")
         ],
-        licence=beside("kernel_atlas/pages/vendor/dataTables.LICENSE.txt"),
+        licence=beside("kernel_atlas/publish/pages/vendor/dataTables.LICENSE.txt"),
         library=library("write_report.py"),
     output:
         report=report(
@@ -84,7 +84,7 @@ rule write_report:
         runtime=30,
     params:
         title=config["title"],
-        evidence=list(EVIDENCE_FIGURES),
+        evidence=list(registry.EVIDENCE),
         # all that decides the results: a page that lists every parameter must be written again when one changes
         parameters={
             name: value

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kernel_atlas.patterns import templates
+from kernel_atlas.core.patterns import templates
 
 ROOT = Path(__file__).parents[1]
 CODE = [

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from kernel_atlas.ablation import ablate, find_kernels, make_tools, set_up
-from kernel_atlas.autoencoder import choose_device
-from kernel_atlas.errors import job_log
-from kernel_atlas.networks import load_images, load_network
-from kernel_atlas.tables import write_csv
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import write_csv
+from kernel_atlas.model.autoencoder import choose_device
+from kernel_atlas.training.ablation import ablate, find_kernels, make_tools, set_up
+from kernel_atlas.training.networks import load_images, load_network
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
@@ -23,3 +23,4 @@ with job_log(snakemake.log[0]):
     table = ablate(bench, kernels, taps, tools, draws, batches, params.seed)
     table.insert(0, "model", snakemake.wildcards.model)
     write_csv(table, snakemake.output.table, float_format="%.6g")
+end_job()

@@ -1,8 +1,9 @@
 """A network of an experiment: its kernels on the way -> an animation of the first layer."""
 
-from kernel_atlas.animation import animate_kernels
-from kernel_atlas.encoders import read_encoder
-from kernel_atlas.errors import job_log
+from kernel_atlas.figures.animation import animate_kernels
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.model.encoders import read_encoder
 
 with job_log(snakemake.log[0]):
     animate_kernels(snakemake.input.kernels, read_encoder(snakemake.input.encoder), 0, snakemake.output.animation)
+end_job()

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernel_atlas.errors import AtlasError, job_log
-from kernel_atlas.tables import write_csv
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import write_csv
 
 with job_log(snakemake.log[0]):
     if not snakemake.input.parts:
@@ -15,3 +16,4 @@ with job_log(snakemake.log[0]):
         # as text, so that every number stays as it was written
         parts = [pd.read_csv(part, dtype=str, keep_default_na=False) for part in named]
         write_csv(pd.concat(parts, ignore_index=True), path)
+end_job()

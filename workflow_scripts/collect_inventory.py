@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from kernel_atlas.errors import job_log
-from kernel_atlas.merge import count_kernels
-from kernel_atlas.shards import read_inventory, read_sources
-from kernel_atlas.tables import write_csv, write_table
+from kernel_atlas.io.extract import read_inventory, read_sources
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.merge import count_kernels
+from kernel_atlas.io.tables import write_csv, write_table
 
 with job_log(snakemake.log[0]):
     shards = [Path(model) for model in snakemake.input.shards]
@@ -14,3 +14,4 @@ with job_log(snakemake.log[0]):
     train = [model for model in shards if model.name in snakemake.params.train]
     sides = [int(size.split("x")[0]) for size in snakemake.params.sizes]
     write_csv(count_kernels(train, sides, snakemake.params.minimum), snakemake.output.sizes)
+end_job()

@@ -2,10 +2,10 @@
 
 import torch
 
-from kernel_atlas.codes import Coder
-from kernel_atlas.errors import job_log
-from kernel_atlas.evidence.imposed import compare_controls
-from kernel_atlas.tables import read_table, write_csv, write_table
+from kernel_atlas.evidence.controls import compare_controls
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_table, write_csv, write_table
+from kernel_atlas.model.coder import Coder
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
@@ -21,3 +21,4 @@ with job_log(snakemake.log[0]):
     )
     write_csv(controls, snakemake.output.controls)
     write_table(examples, snakemake.output.examples)
+end_job()

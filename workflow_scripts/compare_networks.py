@@ -1,8 +1,8 @@
 """All models: the tables of shares -> what goes with the share clustered and with depth, where thresholds bend."""
 
-from kernel_atlas.errors import job_log
-from kernel_atlas.evidence.comparisons import compare
-from kernel_atlas.tables import read_csv, write_csv
+from kernel_atlas.evidence.networks import compare
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_csv, write_csv
 
 with job_log(snakemake.log[0]):
     given = snakemake.input
@@ -18,3 +18,4 @@ with job_log(snakemake.log[0]):
     )
     for name, table in tables.items():
         write_csv(table, snakemake.output[name])
+end_job()

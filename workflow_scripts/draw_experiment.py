@@ -2,15 +2,18 @@
 
 from matplotlib import style
 
-from kernel_atlas.canvas import STYLE, write_drawing
-from kernel_atlas.draw_experiments import EXPERIMENTS
-from kernel_atlas.errors import job_log
-from kernel_atlas.tables import read_csv
+from kernel_atlas.figures.experiments import FIGURES
+from kernel_atlas.figures.style import STYLE, write_drawing
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_csv
+from kernel_atlas.training.summaries import summarise
 
 with job_log(snakemake.log[0]):
-    experiment, output = EXPERIMENTS[snakemake.params.experiment], snakemake.output
+    experiment, output = snakemake.params.experiment, snakemake.output
     table = read_csv(snakemake.input.table)
-    summary = experiment.summarise(table, snakemake.params.seed)
+    summary = summarise(experiment, table, snakemake.params.seed)
+    title, draw = FIGURES[experiment]
     with style.context(STYLE):
-        drawing = experiment.draw(table, summary, experiment.title)
+        drawing = draw(table, summary, title)
     write_drawing(drawing, output.figure, output.pdf, output.summary, output.words)
+end_job()

@@ -1,9 +1,12 @@
 """One figure of one size: its tables -> the drawing, its data and its words."""
 
-from kernel_atlas import draw
-from kernel_atlas.canvas import write_drawing
-from kernel_atlas.errors import job_log
-from kernel_atlas.tables import read_csv, read_table
+import importlib
+
+from matplotlib import style
+
+from kernel_atlas.figures.style import STYLE, write_drawing
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_csv, read_table
 
 
 def read(path):
@@ -12,6 +15,9 @@ def read(path):
 
 with job_log(snakemake.log[0]):
     tables = {name: read(path) for name, path in snakemake.input.items() if name not in ("library", "style")}
-    drawing = draw.draw(snakemake.wildcards.figure, snakemake.wildcards.size, snakemake.params.threshold, tables)
+    figure = importlib.import_module(f"kernel_atlas.figures.{snakemake.wildcards.figure}")
+    with style.context(STYLE):
+        drawing = figure.draw(snakemake.wildcards.size, snakemake.params.threshold, **tables)
     written = snakemake.output
     write_drawing(drawing, written.figure, written.pdf, written.data, written.words)
+end_job()

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kernel_atlas.errors import job_log
-from kernel_atlas.shards import extract_model
+from kernel_atlas.io.extract import extract_model
+from kernel_atlas.io.job import end_job, job_log
 
 with job_log(snakemake.log[0], model=snakemake.output.shards):
     extract_model(
@@ -17,3 +17,4 @@ with job_log(snakemake.log[0], model=snakemake.output.shards):
         licence=snakemake.params.licence,
         permissive=snakemake.params.permissive,
     )
+end_job()

@@ -2,10 +2,10 @@
 
 import torch
 
-from kernel_atlas.autoencoder import choose_device
-from kernel_atlas.errors import job_log
-from kernel_atlas.evidence.explained import synthetic_truth, tables_of
-from kernel_atlas.tables import read_table, write_csv
+from kernel_atlas.evidence.formulas import synthetic_truth, tables_of
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_table, write_csv
+from kernel_atlas.model.autoencoder import choose_device
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
@@ -16,3 +16,4 @@ with job_log(snakemake.log[0]):
     tables["synthetic"] = synthetic_truth(side, params.synthetic, params.decibels, params.seed, device)
     for name, table in tables.items():
         write_csv(table, snakemake.output[name])
+end_job()

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from kernel_atlas.clusters import find_prototypes, read_clusters
-from kernel_atlas.errors import job_log
-from kernel_atlas.evidence.master_keys import read_filters
+from kernel_atlas.evidence.keys import read_filters
 from kernel_atlas.evidence.scale_space import scale_space_table, summarise_scale_space
-from kernel_atlas.tables import read_table, write_csv
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_table, write_csv
+from kernel_atlas.model.clusters import find_prototypes, read_clusters
 
 with job_log(snakemake.log[0]):
     prototypes = {
@@ -16,3 +16,4 @@ with job_log(snakemake.log[0]):
     table = scale_space_table(prototypes, read_filters(snakemake.input.filters))
     write_csv(table, snakemake.output.scale_space)
     write_csv(summarise_scale_space(table, snakemake.params.seed), snakemake.output.scale_space_summary)
+end_job()

@@ -1,9 +1,9 @@
 """One size: the picked kernels -> how well the published master keys and other small sets of keys match them."""
 
-from kernel_atlas.clusters import read_clusters
-from kernel_atlas.errors import job_log
-from kernel_atlas.evidence.master_keys import read_filters, tables_of
-from kernel_atlas.tables import read_table, write_csv
+from kernel_atlas.evidence.keys import read_filters, tables_of
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_table, write_csv
+from kernel_atlas.model.clusters import read_clusters
 
 with job_log(snakemake.log[0]):
     given, size = snakemake.input, snakemake.wildcards.size
@@ -18,3 +18,4 @@ with job_log(snakemake.log[0]):
     )
     for name, table in tables.items():
         write_csv(table, snakemake.output[name])
+end_job()

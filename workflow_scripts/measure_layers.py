@@ -1,9 +1,9 @@
 """All models: their shards -> measures of each layer, and how alike the layers of different networks are."""
 
-from kernel_atlas.errors import job_log
 from kernel_atlas.evidence.layers import analyse_layers
-from kernel_atlas.sheet import one_per_group
-from kernel_atlas.tables import read_csv, read_table, write_csv
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_csv, read_table, write_csv
+from kernel_atlas.stats.shares import one_per_group
 
 with job_log(snakemake.log[0]):
     given, params = snakemake.input, snakemake.params
@@ -19,3 +19,4 @@ with job_log(snakemake.log[0]):
     )
     for name, table in tables.items():
         write_csv(table, snakemake.output[name])
+end_job()

@@ -2,12 +2,12 @@
 
 import torch
 
-from kernel_atlas.assignments import load_atlases
-from kernel_atlas.errors import job_log
 from kernel_atlas.evidence.baselines import training_units
 from kernel_atlas.evidence.stability import tables_of
-from kernel_atlas.merge import training_kernels
-from kernel_atlas.tables import write_csv
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.merge import training_kernels
+from kernel_atlas.io.tables import write_csv
+from kernel_atlas.model.assign import load_atlases
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
@@ -28,3 +28,4 @@ with job_log(snakemake.log[0]):
     )
     for name, table in tables.items():
         write_csv(table, snakemake.output[name])
+end_job()

@@ -1,10 +1,10 @@
 """One size: its spectrum -> named stretches of the code."""
 
-from kernel_atlas.clusters import read_clusters
-from kernel_atlas.errors import job_log
-from kernel_atlas.kernels import taps_array
-from kernel_atlas.spectrum import find_clusters
-from kernel_atlas.tables import read_table, write_csv
+from kernel_atlas.core.kernels import taps_array
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_table, write_csv
+from kernel_atlas.model.clusters import read_clusters
+from kernel_atlas.model.naming import find_clusters
 
 with job_log(snakemake.log[0]):
     if snakemake.input.by_hand:
@@ -18,3 +18,4 @@ with job_log(snakemake.log[0]):
             smallest=snakemake.params.smallest_cluster,
         )
     write_csv(clusters, snakemake.output.clusters)
+end_job()

@@ -1,8 +1,8 @@
 """One size: the shards and assignments of all models -> the kernels that the evidence is about."""
 
-from kernel_atlas.errors import job_log
-from kernel_atlas.evidence.picked import pick_kernels
-from kernel_atlas.tables import read_table, write_table
+from kernel_atlas.evidence.kernels import pick_kernels
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_table, write_table
 
 with job_log(snakemake.log[0]):
     given, params = snakemake.input, snakemake.params
@@ -18,3 +18,4 @@ with job_log(snakemake.log[0]):
         seed=params.seed,
     )
     write_table(kernels, snakemake.output.kernels)
+end_job()

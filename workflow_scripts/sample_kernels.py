@@ -1,7 +1,7 @@
 """One size: a sample of its kernels with taps and labels, for the figures."""
 
-from kernel_atlas.assignments import sample_assigned
-from kernel_atlas.errors import job_log
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.model.assign import sample_assigned
 
 with job_log(snakemake.log[0]):
     sample_assigned(
@@ -11,3 +11,4 @@ with job_log(snakemake.log[0]):
         snakemake.params.seed,
         snakemake.output.sample,
     )
+end_job()

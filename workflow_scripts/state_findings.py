@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernel_atlas.errors import job_log
-from kernel_atlas.findings import state_findings
-from kernel_atlas.tables import read_csv, read_table, write_csv
+from kernel_atlas.findings.registry import state_findings
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import read_csv, read_table, write_csv
 
 with job_log(snakemake.log[0]):
     given = snakemake.input
@@ -19,3 +19,4 @@ with job_log(snakemake.log[0]):
     if histories:
         tables["history"] = pd.concat(histories)
     write_csv(state_findings(tables, sizes), snakemake.output.findings)
+end_job()

@@ -4,10 +4,10 @@ import pandas as pd
 import torch
 from safetensors import safe_open
 
-from kernel_atlas.dynamics import measure_run, noise_level
-from kernel_atlas.encoders import read_encoder
-from kernel_atlas.errors import job_log
-from kernel_atlas.tables import write_csv
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.tables import write_csv
+from kernel_atlas.model.encoders import read_encoder
+from kernel_atlas.training.dynamics import measure_run, noise_level
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
@@ -23,3 +23,4 @@ with job_log(snakemake.log[0]):
         about |= {"params": int(told["params"]), "device": told["device"]}
         tables.append(table.assign(**about)[[*about, *table.columns]])
     write_csv(pd.concat(tables, ignore_index=True), snakemake.output.table, float_format="%.5g")
+end_job()

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from kernel_atlas import statistics
-from kernel_atlas.errors import job_log
-from kernel_atlas.sheet import read_sheet
-from kernel_atlas.tables import read_table, write_csv
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.sheet import read_sheet
+from kernel_atlas.io.tables import read_table, write_csv
+from kernel_atlas.stats import shares as statistics
 
 with job_log(snakemake.log[0]):
     seed, output = snakemake.params.seed, snakemake.output
@@ -24,3 +24,4 @@ with job_log(snakemake.log[0]):
     write_csv(statistics.summarise_thresholds(pd.concat([below, noise])), output.thresholds)
     write_csv(statistics.correlate(models), output.correlation)
     write_csv(statistics.measure_drift(snakemake.input.assignments, sheet, seed), output.drift)
+end_job()

@@ -3,11 +3,11 @@
 import pyarrow as pa
 import torch
 
-from kernel_atlas import autoencoder
-from kernel_atlas.codes import Coder, build_spectrum, sample_codes
-from kernel_atlas.errors import job_log
-from kernel_atlas.merge import training_kernels
-from kernel_atlas.tables import write_table
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.merge import training_kernels
+from kernel_atlas.io.tables import write_table
+from kernel_atlas.model import autoencoder
+from kernel_atlas.model.coder import Coder, build_spectrum, sample_codes
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
@@ -25,3 +25,4 @@ with job_log(snakemake.log[0]):
     autoencoder.save(model, snakemake.output.encoder, size=snakemake.wildcards.size, seed=snakemake.params.seed)
     coder = Coder(snakemake.output.encoder)
     write_table(build_spectrum(coder.decode(sample_codes()), coder.encode(kernels)), snakemake.output.spectrum)
+end_job()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from kernel_atlas.autoencoder import choose_device
-from kernel_atlas.errors import job_log
-from kernel_atlas.experiments import Condition, train_run
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.model.autoencoder import choose_device
+from kernel_atlas.training.conditions import Condition, train_run
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
@@ -20,3 +20,4 @@ with job_log(snakemake.log[0]):
         choose_device(snakemake.resources.get("gpu", 0)),
         params.smoke,
     )
+end_job()

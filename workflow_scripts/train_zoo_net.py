@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from kernel_atlas.autoencoder import choose_device
-from kernel_atlas.errors import job_log
-from kernel_atlas.zoo import init_net, train_net
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.model.autoencoder import choose_device
+from kernel_atlas.training.zoo import init_net, train_net
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
@@ -16,3 +16,4 @@ with job_log(snakemake.log[0]):
         train_net(*net, int(params.epochs), output, choose_device(snakemake.resources.get("gpu", 0)))
     else:
         init_net(*net, output)
+end_job()

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from kernel_atlas.atlas import Size, write_atlas
-from kernel_atlas.clusters import read_clusters
-from kernel_atlas.errors import job_log
-from kernel_atlas.sheet import read_sheet
-from kernel_atlas.tables import read_csv, read_table
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.sheet import read_sheet
+from kernel_atlas.io.tables import read_csv, read_table
+from kernel_atlas.model.clusters import read_clusters
+from kernel_atlas.publish.atlas import Size, write_atlas
 
 with job_log(snakemake.log[0]):
     given, names = snakemake.input, [Path(folder).name for folder in snakemake.input.kernels]
@@ -24,3 +24,4 @@ with job_log(snakemake.log[0]):
         sizes=sizes,
         fits=read_csv(given.fits[0]) if given.fits else None,
     )
+end_job()

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import yaml
 
-from kernel_atlas.errors import job_log
-from kernel_atlas.release import write_release
-from kernel_atlas.report import describe_parameters
-from kernel_atlas.sheet import read_sheet
-from kernel_atlas.tables import read_csv
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.sheet import read_sheet
+from kernel_atlas.io.tables import read_csv
+from kernel_atlas.publish.release import write_release
+from kernel_atlas.publish.report import describe_parameters
 
 with job_log(snakemake.log[0]):
     given = snakemake.input
@@ -29,3 +29,4 @@ with job_log(snakemake.log[0]):
         card=given.card,
         example=given.example,
     )
+end_job()

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import yaml
 
-from kernel_atlas.clusters import read_clusters
-from kernel_atlas.draw_experiments import state
-from kernel_atlas.errors import job_log
-from kernel_atlas.page import read_script, write_page
-from kernel_atlas.report import collect_facts, describe_experiments, read_figure
-from kernel_atlas.sheet import read_sheet
-from kernel_atlas.tables import read_csv
+from kernel_atlas.findings.experiments import state
+from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.sheet import read_sheet
+from kernel_atlas.io.tables import read_csv
+from kernel_atlas.model.clusters import read_clusters
+from kernel_atlas.publish.page import read_script, write_page
+from kernel_atlas.publish.report import collect_facts, describe_experiments, read_figure
 
 with job_log(snakemake.log[0]):
     given = snakemake.input
@@ -39,3 +39,4 @@ with job_log(snakemake.log[0]):
         scripts=[read_script(script, given.licence) for script in given.scripts],
     )
     write_page(snakemake.output.report, given.template, **facts)
+end_job()

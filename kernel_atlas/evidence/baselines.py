@@ -18,14 +18,14 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, normalized_mutual_info_score, silhouette_score
 from sklearn.mixture import GaussianMixture
 
-from kernel_atlas import autoencoder
-from kernel_atlas.assignments import Atlas
-from kernel_atlas.clusters import cluster_of
-from kernel_atlas.errors import AtlasError
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.evidence.controls import make_control
-from kernel_atlas.kernels import centre_and_normalise
-from kernel_atlas.statistics import FEWEST, TAILS, bootstrap_share
-from kernel_atlas.tables import read_table
+from kernel_atlas.io.tables import read_table
+from kernel_atlas.model import autoencoder
+from kernel_atlas.model.assign import Atlas
+from kernel_atlas.model.clusters import cluster_of
+from kernel_atlas.stats.shares import FEWEST, TAILS, bootstrap_share
 
 STARTS = 3  # of k-means and mixtures; the best by their own measure is kept
 PROTOTYPES = (4, 8, 10, 16, 32)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernel_atlas.patterns import COMPASS
+from kernel_atlas.core.patterns import COMPASS
 
 SIGMAS = 6  # of the grid of templates
 AXES = ("EW", "NE-SW", "NS", "NW-SE")  # each 45 degrees further

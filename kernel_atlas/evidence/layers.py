@@ -13,12 +13,12 @@ import pandas as pd
 from scipy.optimize import curve_fit
 from scipy.special import gammaln
 
-from kernel_atlas.evidence.comparisons import seed_of
-from kernel_atlas.evidence.picked import SUBJECTS
-from kernel_atlas.kernels import centre_and_normalise, size_name, taps_array
-from kernel_atlas.patterns import templates
-from kernel_atlas.statistics import FIFTHS, bootstrap_share, fifth_of
-from kernel_atlas.tables import shards_of
+from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.core.patterns import templates
+from kernel_atlas.evidence.kernels import SUBJECTS
+from kernel_atlas.evidence.networks import seed_of
+from kernel_atlas.io.shards import shards_of
+from kernel_atlas.stats.shares import FIFTHS, bootstrap_share, fifth_of
 
 NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
 NOISE_QUANTILE = 0.95

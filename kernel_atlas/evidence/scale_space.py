@@ -16,8 +16,8 @@ from pyscsp.discscsp import filtermean, make1Ddiscgaussfilter, variance
 from scipy.ndimage import correlate, correlate1d
 from scipy.optimize import minimize, minimize_scalar
 
-from kernel_atlas.kernels import centre_and_normalise, size_name
-from kernel_atlas.patterns import resemble
+from kernel_atlas.core.kernels import centre_and_normalise, size_name
+from kernel_atlas.core.patterns import resemble
 
 METHODS = ("A", "B", "C1", "C2", "D1", "D2")
 SMOOTH, SHARPEN = "T", "identity - alpha Lap T"

@@ -20,13 +20,13 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from kernel_atlas import autoencoder
-from kernel_atlas.assignments import OTHER, Atlas
-from kernel_atlas.clusters import cluster_of
-from kernel_atlas.codes import SAMPLES, Coder, sample_codes
-from kernel_atlas.errors import AtlasError
-from kernel_atlas.spectrum import find_clusters
-from kernel_atlas.statistics import FEWEST
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.model import autoencoder
+from kernel_atlas.model.assign import OTHER, Atlas
+from kernel_atlas.model.clusters import cluster_of
+from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
+from kernel_atlas.model.naming import find_clusters
+from kernel_atlas.stats.shares import FEWEST
 
 ALIKE = 0.9  # cosine of prototypes from which on a cluster has come back
 RECURS = 0.8

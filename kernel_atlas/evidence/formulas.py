@@ -1,0 +1,258 @@
+"""How much is a kernel like a difference of Gaussians? Shares of kernels that the families of `families` explain.
+
+More parameters fit more, so a kernel counts as explained only where its cosine is above that of 99 % of Gaussian-noise
+kernels fitted in the same way.
+"""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.evidence.controls import MADE, make_control
+from kernel_atlas.evidence.families import FAMILIES, LOGARITHMIC, bounds, coordinates, evaluate
+from kernel_atlas.evidence.fit import describe_fits, fit_family, fit_kernels
+from kernel_atlas.evidence.kernels import SUBJECTS
+from kernel_atlas.stats.shares import bootstrap_share
+
+NOISE_QUANTILE = 0.99  # of the best cosines of Gaussian noise, above which a kernel is explained
+DEPTH_BINS = 5  # equal parts of the depth 0..1
+BINS = 24  # of 15 degrees
+COSINE_BINS = 50
+TURN = {"first_derivative": 360, "second_derivative": 180}  # degrees after which a direction comes again
+
+
+def tables_of(
+    size: str, picked: pa.Table, kernels_per_control: int, seed: int, device: str = "cpu"
+) -> dict[str, pd.DataFrame]:
+    """All tables about the fits of one size.
+
+    Parameters
+    ----------
+    size : str
+        `7x7`.
+    picked : pyarrow.Table
+        From `pick_kernels`.
+    kernels_per_control : int
+        Real kernels that controls are made from, and Gaussian-noise kernels for the threshold.
+    seed : int
+    device : str
+
+    Returns
+    -------
+    dict of DataFrame
+        fits: one row a picked kernel. fit_explained, fit_labels: shares explained by family, of each subject and
+        control, and of each label of the autoencoder. fit_cosines: their distribution. fit_scales: sigma by depth.
+        fit_orientations, fit_cardinal: directions of the derivatives. fit_crosses: the formula of the cross.
+    """
+    side = int(size.split("x")[0])
+    raw = taps_array(picked["weight"])
+    about = picked.drop_columns(["weight"]).to_pandas()
+    real = np.flatnonzero(about["subject"] == "real")
+    random = np.random.default_rng([seed, side])
+    drawn = np.sort(random.choice(real, min(kernels_per_control, len(real)), replace=False))
+    noise = random.standard_normal((kernels_per_control, side * side), np.float32)
+
+    everything = [about, *(about.iloc[drawn].assign(subject=name) for name in MADE)]
+    taps = [raw, *(make_control(name, raw[drawn], seed) for name in MADE), noise]
+    units = centre_and_normalise(np.concatenate(taps))
+    fits = fit_kernels(units, device)
+    threshold = fits["cosine"].iloc[-len(noise) :].quantile(NOISE_QUANTILE)
+    fits = fits.iloc[: -len(noise)]
+    fits["explained"] = fits["cosine"] > threshold
+    about = pd.concat(everything, ignore_index=True).rename(columns={"label": "assigned"})
+    table = pd.concat([about, fits], axis=1)
+    real = table[table["subject"] == "real"]
+    tables = {
+        "fits": table[table["subject"].isin(SUBJECTS)].drop(columns=["code", "dissimilarity", "cluster", "stride"]),
+        "fit_explained": _explained(table, "subject", [seed, side]).assign(threshold=threshold),
+        "fit_labels": _explained(real, "assigned", [seed, side]),
+        "fit_cosines": _cosines(table),
+        "fit_scales": _scales(real),
+        "fit_orientations": _orientations(real),
+        "fit_cardinal": _cardinal(table, [seed, side]),
+        "fit_crosses": _crosses(units, table, device),
+    }
+    for one in tables.values():
+        one.insert(0, "size", size)
+    return tables
+
+
+def _explained(table: pd.DataFrame, by: str, seed: list[int]) -> pd.DataFrame:
+    """Shares per value of a column and family: best in the family, and of those explained; intervals over models."""
+    tables = []
+    for value, part in table.groupby(by, sort=False):
+        best = pd.get_dummies(part["family"]).reindex(columns=list(FAMILIES), fill_value=False).assign(all=True)
+        explained = best & part["explained"].to_numpy()[:, None]
+        per_model = explained.groupby(part["model"]).sum()
+        low, high = bootstrap_share(per_model.to_numpy(), part.groupby("model").size().to_numpy(), seed)
+        rows = pd.DataFrame({"kernels": best.sum(), "share": best.mean(), "explained_share": explained.mean()})
+        rows["explained_low"], rows["explained_high"] = low, high
+        cosine = {name: part["cosine"][best[name]].quantile([0.1, 0.5, 0.9]).to_numpy() for name in best}
+        rows[["cosine_q10", "cosine_median", "cosine_q90"]] = np.stack([cosine[name] for name in rows.index])
+        tables.append(rows.rename_axis("family").reset_index().assign(models=len(per_model), **{by: value}))
+    names = [by, "family", "models", "kernels", "share", "explained_share", "explained_low", "explained_high"]
+    names += ["cosine_q10", "cosine_median", "cosine_q90"]
+    return pd.concat(tables, ignore_index=True)[names] if tables else pd.DataFrame(columns=names)
+
+
+def _cosines(table: pd.DataFrame) -> pd.DataFrame:
+    """The distribution of the best cosine of each subject."""
+    edges = np.linspace(0, 1, COSINE_BINS + 1)
+    rows = []
+    for subject, part in table.groupby("subject", sort=False):
+        counts = np.histogram(part["cosine"].clip(0, 1), edges)[0]
+        rows.append(
+            pd.DataFrame(
+                {
+                    "subject": subject,
+                    "cosine_low": edges[:-1],
+                    "cosine_high": edges[1:],
+                    "kernels": counts,
+                    "share": counts / len(part),
+                }
+            )
+        )
+    names = ["subject", "cosine_low", "cosine_high", "kernels", "share"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=names)
+
+
+def _scales(real: pd.DataFrame) -> pd.DataFrame:
+    """Quantiles of sigma of the explained kernels by family and depth, and of derivatives the mean cos 4 angle."""
+    quantiles = {"q10": 0.1, "q25": 0.25, "median": 0.5, "q75": 0.75, "q90": 0.9}
+    kept = real[real["explained"]]
+    step = np.minimum(kept["depth"] * DEPTH_BINS, DEPTH_BINS - 1).astype(int)
+    rows = []
+    for (family, one), part in kept.groupby([kept["family"], step]):
+        cardinal = np.cos(4 * np.radians(part["angle"])).mean() if family in TURN else np.nan
+        spread = part["sigma"].quantile([*quantiles.values()])
+        rows.append((family, one / DEPTH_BINS, (one + 1) / DEPTH_BINS, len(part), *spread, cardinal))
+    names = ["family", "depth_low", "depth_high", "kernels", *(f"sigma_{name}" for name in quantiles), "cardinal"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _orientations(real: pd.DataFrame) -> pd.DataFrame:
+    """Histograms of the angle of the explained derivatives; the first bin is centred on 0, east."""
+    tables = []
+    for family, turn in TURN.items():
+        angles = real["angle"][real["explained"] & (real["family"] == family)]
+        width = 360 / BINS
+        counts = np.bincount(((angles + width / 2) % turn // width).astype(int), minlength=int(turn / width))
+        middle = np.arange(len(counts)) * width
+        rows = {"family": family, "angle_low": middle - width / 2, "angle_high": middle + width / 2, "kernels": counts}
+        tables.append(pd.DataFrame(rows).assign(share=counts / max(1, counts.sum())))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _cardinal(table: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
+    """How much derivatives prefer the directions of the grid: mean cos 4 angle; 1 all along it, -1 all diagonal.
+
+    Of the kernels that are explained and of all that are best in the family, as controls have few of the former: taps
+    on a square grid may favour directions by themselves.
+    """
+    rows = []
+    for (subject, family), part in table.groupby(["subject", "family"], sort=False):
+        for kernels, kept in (("explained", part[part["explained"]]), ("all", part)):
+            if family in TURN and len(kept):
+                along = np.cos(4 * np.radians(kept["angle"])).groupby(kept["model"]).agg(["sum", "size"])
+                low, high = bootstrap_share(*along.to_numpy().T, seed)
+                mean = along["sum"].sum() / along["size"].sum()
+                rows.append((subject, family, kernels, len(along), len(kept), mean, float(low), float(high)))
+    names = ["subject", "family", "which", "models", "kernels", "cardinal", "cardinal_low", "cardinal_high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _crosses(units: np.ndarray, table: pd.DataFrame, device: str) -> pd.DataFrame:
+    """The formula of the cross and its error on explained real crosses, with a free and with a fixed centre weight.
+
+    `best_share` is the share of them that no other family fits better, `at_bounds` that of fits with sigma, elongation
+    or weight at a bound, where medians say where the bounds are.
+    """
+    chosen = np.flatnonzero((table["subject"] == "real") & table["explained"] & (table["family"] == "cross"))
+    kernels = torch.from_numpy(units[chosen]).to(device)
+    columns = ["sigma", "elongation", "centre_weight", "error"]
+    names = [f"{one}_{quantile}" for one in columns for quantile in ("q10", "median", "q90")]
+    names = ["weight", "kernels", *names, "best_share", "at_bounds"]
+    if len(chosen) == 0:
+        return pd.DataFrame(columns=names)
+    others = table.iloc[chosen][[f"cosine_{name}" for name in FAMILIES if name != "cross"]].max(axis=1)
+    rows, edges = [], np.array(bounds(FAMILIES["cross"], round(units.shape[1] ** 0.5)))
+    own = [3, 5, 6]  # log sigma, log elongation, weight
+    for weight, fixed in (("free", None), ("0", {"centre_weight": 0.0}), ("-1", {"centre_weight": -1.0})):
+        parameters, cosine = (one.cpu().numpy() for one in fit_family(kernels, FAMILIES["cross"], fixed))
+        fit = describe_fits("cross", parameters.astype(np.float64), cosine).assign(error=1 - np.abs(cosine))
+        quantiles = fit[columns].quantile([0.1, 0.5, 0.9]).to_numpy().T.reshape(-1)
+        at_bounds = (np.abs(parameters[:, own, None] - edges.T[own]) < 1e-3).any(axis=(1, 2)).mean()
+        rows.append((weight, len(fit), *quantiles, (fit["cosine"].to_numpy() > others).mean(), at_bounds))
+    return pd.DataFrame(rows, columns=names)
+
+
+# What synthetic kernels are drawn from, evenly: well inside the bounds, and where the families differ at 7x7.
+SYNTHETIC = {
+    "centre": {"sigma": (0.8, 1.6), "aspect": (1.0, 1.2), "ratio": (1.3, 3.0)},
+    "first_derivative": {"sigma": (0.8, 1.6), "aspect": (0.8, 1.7)},
+    "second_derivative": {"sigma": (0.8, 1.6), "aspect": (1.0, 2.0)},
+    "cross": {"sigma": (0.6, 1.1), "aspect": (1.0, 1.0), "elongation": (3.0, 5.0), "centre_weight": (-1.5, 0.5)},
+}
+OFF = 0.5  # taps at most from the middle
+NEAR = 5  # degrees from where the name of a direction changes
+
+
+def synthetic_kernels(side: int, per_family: int, snr_db: float, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Kernels of known parameters with noise.
+
+    Parameters
+    ----------
+    side, per_family : int
+    snr_db : float
+        Power of the pattern over that of the Gaussian noise, both summed over the taps, in decibels.
+    seed : int
+
+    Returns
+    -------
+    kernels : float32 array [families * per_family, taps]
+        Centred unit kernels.
+    truth : DataFrame
+        The columns of `fit_kernels` without the cosines.
+    """
+    random = np.random.default_rng([seed, side])
+    kernels, truth = [], []
+    for name, family in FAMILIES.items():
+        place = random.uniform(-OFF, OFF, (2, per_family))
+        angle = random.uniform(0, 2 * np.pi, per_family)
+        sign = random.choice([-1, 1], per_family)
+        own = {key: random.uniform(*SYNTHETIC[name][key], per_family) for key in ("sigma", *family.shape)}
+        fitted = [np.log(own[key]) if key in LOGARITHMIC | {"sigma"} else own[key] for key in own]
+        parameters = np.stack([*place, angle, *fitted], axis=1)
+        taps = evaluate(family, torch.from_numpy(parameters), *coordinates(side, torch.zeros(0).double()))[0].numpy()
+        kernels.append(centre_and_normalise(sign[:, None] * taps))
+        truth.append(describe_fits(name, parameters, sign).drop(columns="cosine"))
+    clean = np.concatenate(kernels)
+    noise = random.standard_normal(clean.shape) * np.sqrt(10 ** (-snr_db / 10) / clean.shape[1])
+    return centre_and_normalise(clean + noise), pd.concat(truth, ignore_index=True)
+
+
+def synthetic_truth(side: int, per_family: int, snr_db: float, seed: int, device: str = "cpu") -> pd.DataFrame:
+    """Whether fits find what synthetic kernels were drawn from: `synthetic_kernels`, fitted.
+
+    Returns
+    -------
+    DataFrame
+        size, snr_db, and each column of `fit_kernels` with the true one beside it as `true_COLUMN`; radius, where a
+        centre crosses zero, in taps, since sigma and ratio make up for each other; between_names, where the true
+        direction is within `NEAR` degrees of where its name changes.
+    """
+    kernels, truth = synthetic_kernels(side, per_family, snr_db, seed)
+    fits = fit_kernels(kernels, device)
+    for table in (truth, fits):
+        square = table["ratio"] ** 2
+        table["radius"] = table["sigma"] * np.sqrt(2 * np.log(square) * square / (square - 1))
+    # an even number of half steps is a named direction, an odd one where names change
+    named = truth["family"].isin(list(TURN))
+    halves = truth["angle"] / 22.5
+    between = named & (np.abs(halves - (2 * np.floor(halves / 2) + 1)) * 22.5 < NEAR)
+    table = pd.concat([truth.add_prefix("true_"), fits], axis=1).assign(between_names=between)
+    table.insert(0, "snr_db", snr_db)
+    table.insert(0, "size", size_name(side))
+    return table

@@ -1,0 +1,108 @@
+"""Pick the kernels of one size that the evidence is about, and those of the networks they are compared with."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kernel_atlas.core.kernels import centre_and_normalise, taps_array
+from kernel_atlas.io.shards import shards_of
+from kernel_atlas.io.tables import read_table
+
+# `real`: independent networks that train the autoencoder, and depthwise ones that are only assigned; `untrained`:
+# depthwise models with use = control; `dense`: slices of regular convolutions that do not train it.
+SUBJECTS = ("real", "untrained", "dense")
+ASSIGNED = ["code", "dissimilarity", "cluster", "label"]
+
+
+def subject_of(use: str, convolution: str) -> str:
+    """Which of `SUBJECTS` a model of the sheet belongs to."""
+    if use != "train" and convolution == "dense":
+        return "dense"
+    return "untrained" if use == "control" else "real"
+
+
+def pick_kernels(
+    models: Sequence[str | Path],
+    assignments: Sequence[str | Path],
+    inventory: pd.DataFrame,
+    subjects: Mapping[str, str],
+    groups: Mapping[str, str],
+    side: int,
+    count: int,
+    dense_per_layer: int,
+    seed: int,
+) -> pa.Table:
+    """Draw at most `count` live kernels of each subject, every kernel with the same chance.
+
+    Parameters
+    ----------
+    models, assignments : sequence of path
+        Folder of shards and assignments of each model, in one order.
+    inventory : DataFrame
+        inventory.parquet.
+    subjects : mapping
+        Model -> one of `SUBJECTS`.
+    groups : mapping
+        Model -> group, for models that share weights: of the real ones, that with most kernels of the size counts.
+    side, count : int
+    dense_per_layer : int
+        Slices that were drawn from a layer of a regular convolution; the inventory counts all.
+    seed : int
+
+    Returns
+    -------
+    pyarrow.Table
+        subject, model, layer_index, depth (0 to 1), stride, channel, code, dissimilarity, cluster, label, weight (raw).
+    """
+    last = inventory.groupby("model")["layer_index"].transform("max")
+    layers = inventory.assign(depth=inventory["layer_index"] / last.where(last > 0, 1))
+    layers = layers[(layers["kh"] == side) & (layers["kw"] == side)]
+    layers = _independent(layers.assign(subject=layers["model"].map(subjects)), groups)
+    layers["channels"] = layers["channels"].mask(
+        layers["subject"] == "dense", layers["channels"].clip(upper=dense_per_layer)
+    )
+    folders = {Path(path).name: path for path in models}
+    tables = {Path(path).stem: path for path in assignments}
+    drawn = []
+    for subject in SUBJECTS:
+        there = layers[layers["subject"] == subject]
+        ends = there["channels"].cumsum().to_numpy()
+        total = int(ends[-1]) if len(ends) else 0
+        random = np.random.default_rng([seed, side, zlib.crc32(subject.encode())])
+        places = np.sort(random.choice(total, min(count, total), replace=False))
+        layer = np.searchsorted(ends, places, side="right")
+        there = there.assign(row=np.arange(len(there)))
+        for model, part in there[there["row"].isin(layer)].groupby("model", sort=False):
+            assigned = read_table(tables[model], ["layer_index", *ASSIGNED])
+            shards = {int(shard.path.stem): shard for shard in shards_of(folders[model])}
+            for one in part.itertuples():
+                rows = places[layer == one.row] - (ends[one.row] - one.channels)
+                with shards[one.layer_index].open() as file:
+                    taps = file.read(["channel", "weight", "dead"]).take(rows)
+                same = {name: getattr(one, name) for name in ("subject", "model", "layer_index", "depth")}
+                columns = {name: pa.array([value] * len(rows)) for name, value in same.items()}
+                columns["stride"] = pa.array([one.stride] * len(rows), pa.float32(), from_pandas=True)
+                columns["channel"] = taps["channel"]
+                mine = assigned.filter(pa.array(assigned["layer_index"].to_numpy() == one.layer_index)).take(rows)
+                columns |= {name: mine[name] for name in ASSIGNED} | {"weight": taps["weight"]}
+                drawn.append(pa.table(columns).filter(pa.array(~taps["dead"].to_numpy())))
+    return pa.concat_tables(drawn).combine_chunks()
+
+
+def unit_kernels(picked: pa.Table, subject: str) -> np.ndarray:
+    """The kernels of one subject, centred and normalised: float32 [n, taps]; [0, taps] where there are none."""
+    mine = picked.filter(pa.array(picked["subject"].to_numpy() == subject))
+    return centre_and_normalise(taps_array(mine["weight"]))
+
+
+def _independent(layers: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
+    """Without the layers of real models that share weights with one that has more kernels."""
+    models = layers[layers["subject"] == "real"].groupby("model")["channels"].sum().rename("kernels").reset_index()
+    models = models.sort_values(["kernels", "model"], ascending=[False, True])
+    group = models["model"].map(groups)
+    repeated = models["model"][group.notna() & group.duplicated()]
+    return layers[~layers["model"].isin(repeated)]

@@ -1,0 +1,477 @@
+"""What goes with the share clustered: accuracy and images, single changes of a network, depth, and the threshold.
+
+Everything here is computed from the tables of results/statistics. Networks that share weights count once; kernels of a
+layer and layers of a network are not independent, so intervals are bootstrapped over layers of a network, or networks.
+"""
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import rankdata
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.patterns import family_of
+from kernel_atlas.io.sheet import images_of
+from kernel_atlas.stats.shares import CONFIDENCE, FEWEST, RESAMPLES, TAILS, bootstrap_share, one_per_group
+
+DEPTHS = np.linspace(0, 1, 21)
+BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth
+HALVES = 500  # random halves, for what two samples of the same kernels differ by
+NOISE_FLOOR = 0.01  # share of Gaussian noise that may be called clustered
+CURVES = 500  # resampled median curves; a knee is one of 50 thresholds, so that more say nothing more
+
+
+def compare(
+    models: pd.DataFrame,
+    layers: pd.DataFrame,
+    architectures: pd.DataFrame,
+    thresholds: pd.DataFrame,
+    datasets: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    default_thresholds: Mapping[str, float],
+    seed: int,
+) -> dict[str, pd.DataFrame]:
+    """Every table of this module.
+
+    Parameters
+    ----------
+    models, layers, architectures, thresholds : DataFrame
+        Those tables of results/statistics.
+    datasets, contrasts : DataFrame
+        resources/datasets.tsv and config/contrasts.tsv.
+    default_thresholds : mapping
+        Size -> threshold of the configuration.
+    seed : int
+
+    Returns
+    -------
+    dict of DataFrame
+        correlations, contrasts, contrast_kinds, distances, depth, trends, knees.
+    """
+    pairs = contrast(layers, contrasts, seed)
+    counts = _families(layers, models)
+    return {
+        "correlations": correlate(models, datasets, seed),
+        "contrasts": pairs,
+        "contrast_kinds": summarise_contrasts(pairs, seed),
+        "distances": summarise_distances(architectures, models, seed),
+        "depth": smooth_depth(counts, seed),
+        "trends": trend_with_depth(counts, seed),
+        "knees": locate_knees(thresholds, models, default_thresholds, seed),
+    }
+
+
+def seed_of(seed: int, *names: str) -> list[int]:
+    """A seed of its own for what these names say, so that another row does not change this one's interval."""
+    return [seed, *(zlib.crc32(name.encode()) for name in names)]
+
+
+# Accuracy, images, parameters
+
+
+def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """correlations.csv: clustered share against top-1, log10 of parameters and log10 of training images.
+
+    Accuracies compare within a data set only, and so do parameters, which follow the task; images compare over all.
+    The partial coefficient is Pearson's of what is left when each family's mean is taken from both, so that it says
+    what holds among networks of one family. Intervals are percentiles of a bootstrap over networks (Efron & Tibshirani
+    1993), which cover less than they say below about 20 networks.
+
+    Parameters
+    ----------
+    models : DataFrame
+        models.csv.
+    datasets : DataFrame
+        pattern, images.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, variable, dataset (`all` for images), n, families (with at least two of the networks), and pearson,
+        spearman, partial with _low and _high. Rows with five networks at least; the partial coefficient wants two
+        families, and as many networks after the families' means are taken.
+    """
+    rows = []
+    for size, part in models.groupby("size"):
+        part = one_per_group(part)
+        images = np.log10(part["dataset"].map(lambda name: images_of(name, datasets)).astype(float))
+        asked = [("log10_images", "all", part.assign(value=images))]
+        for dataset, same in part.groupby("dataset"):
+            asked.append(("top1", dataset, same.assign(value=same["top1"].astype(float))))
+            asked.append(("log10_params", dataset, same.assign(value=np.log10(same["params"].astype(float)))))
+        for variable, dataset, known in asked:
+            known = known.dropna(subset=["value", "clustered_share"])
+            if len(known) >= FEWEST and (known[["value", "clustered_share"]].nunique() > 1).all():
+                family = pd.factorize(known["family"].fillna(known["model"]))[0]  # an unknown one is its own
+                row = _coefficients(
+                    known["value"].to_numpy(),
+                    known["clustered_share"].to_numpy(),
+                    family,
+                    seed_of(seed, size, variable, dataset),
+                )
+                rows.append((size, variable, dataset, len(known), (np.bincount(family) > 1).sum(), *row))
+    names = [f"{name}{end}" for name in ("pearson", "spearman", "partial") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["size", "variable", "dataset", "n", "families", *names])
+
+
+def _coefficients(x: np.ndarray, y: np.ndarray, family: np.ndarray, seed: list[int]) -> list[float]:
+    """Pearson, Spearman and partial coefficient of two variables [n], each followed by its interval."""
+    draws = np.random.default_rng(seed).integers(len(x), size=(RESAMPLES, len(x)))
+    draws = np.vstack([np.arange(len(x)), draws])  # the first row is the sample itself
+    x, y, family = x[draws], y[draws], family[draws]
+    one = np.zeros_like(family)
+    found = [
+        _cosine(_less_means(x, one), _less_means(y, one)),
+        _cosine(_less_means(rankdata(x, axis=1), one), _less_means(rankdata(y, axis=1), one)),
+        _cosine(_less_means(x, family), _less_means(y, family)),
+    ]
+    families = len(np.unique(family[0]))
+    if families < 2 or len(x[0]) - families < FEWEST:
+        found[2][:] = np.nan
+    with np.errstate(all="ignore"):
+        return [
+            number
+            for values in found
+            for number in (
+                values[0],
+                *(np.nanquantile(values[1:], TAILS) if np.isfinite(values[0]) else [np.nan] * 2),
+            )
+        ]
+
+
+def _less_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Values [resamples, n] less the mean of their group in the same row."""
+    cell = group + np.arange(len(group))[:, None] * (group.max() + 1)
+    count = np.bincount(cell.ravel())
+    return values - (np.bincount(cell.ravel(), values.ravel()) / np.maximum(count, 1))[cell]
+
+
+def _cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Cosine of each row; NaN where one of them does not vary beyond rounding."""
+    lengths = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return np.where(lengths > 1e-12, (x * y).sum(axis=1) / np.maximum(lengths, 1e-12), np.nan)
+
+
+# One thing changed
+
+
+def contrast(layers: pd.DataFrame, contrasts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """contrasts.csv: two networks that are listed for one difference, which may not be the only one.
+
+    Parameters
+    ----------
+    layers : DataFrame
+        layers.csv.
+    contrasts : DataFrame
+        contrast, model, against, differs; rows with a network that is not in the run are passed over.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        contrast, model, against, differs, size, layers (of the smaller network), paired, share, against_share,
+        difference (against - model) with its interval over layers, drawn in pairs where both networks have the same
+        layers; jensen_shannon (base 2, 0 to 1) of the label shares of live kernels; chance and chance_high, mean and
+        95 % quantile of that distance between two random parts of the kernels of both together. Kernels of a layer are
+        not independent, so that chance is the least that two networks can be expected to differ by.
+
+    Raises
+    ------
+    AtlasError
+        A column of the contrasts is missing.
+    """
+    wide = layers.pivot_table(
+        index=["size", "model", "layer_index"], columns="label", values="kernels", aggfunc="sum", fill_value=0
+    )
+    missing = [name for name in ("contrast", "model", "against", "differs") if name not in contrasts]
+    if missing:
+        raise AtlasError(f"contrasts: no column {', '.join(missing)} in the table; see config/contrasts.tsv")
+    networks = {key: part.droplevel([0, 1]) for key, part in wide.groupby(level=["size", "model"])}
+    rows = []
+    for pair in contrasts.itertuples():
+        for size in layers["size"].drop_duplicates().sort_values():
+            one, two = networks.get((size, pair.model)), networks.get((size, pair.against))
+            if one is not None and two is not None:
+                row = _contrast(one, two, seed_of(seed, size, pair.model, pair.against))
+                rows.append((pair.contrast, pair.model, pair.against, pair.differs, size, *row))
+    names = ["contrast", "model", "against", "differs", "size", "layers", "paired", "share", "against_share"]
+    names += ["difference", "low", "high", "jensen_shannon", "chance", "chance_high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> tuple:
+    random = np.random.default_rng(seed)
+    paired = one.sum(axis=1).equals(two.sum(axis=1))
+    one, two = (table.drop(columns="dead", errors="ignore") for table in (one, two))
+    draws = [random.multinomial(len(t), np.full(len(t), 1 / len(t)), RESAMPLES) for t in (one, two)]
+    if paired:
+        draws[1] = draws[0]
+    shares, resampled = [], []
+    for table, draw in zip((one, two), draws, strict=True):
+        live, other = table.sum(axis=1).to_numpy(), table.get("other", pd.Series(0, table.index)).to_numpy()
+        shares.append(1 - other.sum() / live.sum())
+        resampled.append(1 - (draw @ other) / (draw @ live))
+    fewest = min(len(one), len(two))
+    interval = [np.nan] * 2 if fewest < FEWEST else np.quantile(resampled[1] - resampled[0], TAILS)
+    first, second = (table.sum().to_numpy().astype(np.int64) for table in (one, two))
+    halves = random.multivariate_hypergeometric(first + second, first.sum(), HALVES, method="marginals")
+    chance = _jensen_shannon(halves, first + second - halves)
+    distance = _jensen_shannon(first[None], second[None])[0]
+    change = shares[1] - shares[0], *interval
+    return fewest, paired, *shares, *change, distance, chance.mean(), np.quantile(chance, CONFIDENCE)
+
+
+def _jensen_shannon(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(jensenshannon(a, b, base=2, axis=1))  # rounding below 0 gives NaN
+
+
+def summarise_contrasts(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """contrast_kinds.csv: over the pairs of one contrast and size.
+
+    Returns
+    -------
+    DataFrame
+        size, contrast, pairs, difference (mean, against - model) with an interval over pairs, absolute_difference
+        (mean; the order of two seeds says nothing), jensen_shannon and chance (means), beyond (pairs with a distance
+        above chance_high). Pairs may share a network, so that the interval is rather too narrow.
+    """
+    rows = []
+    for (size, kind), part in pairs.groupby(["size", "contrast"]):
+        low, high = bootstrap_share(part["difference"].to_numpy(), np.ones(len(part)), seed_of(seed, size, kind))
+        means = part[["jensen_shannon", "chance"]].mean()
+        beyond = (part["jensen_shannon"] > part["chance_high"]).sum()
+        changes = part["difference"].mean(), float(low), float(high), part["difference"].abs().mean()
+        rows.append((size, kind, len(part), *changes, *means, beyond))
+    names = ["size", "contrast", "pairs", "difference", "low", "high", "absolute_difference"]
+    return pd.DataFrame(rows, columns=[*names, "jensen_shannon", "chance", "beyond"])
+
+
+def summarise_distances(architectures: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """distances.csv: are networks of one family, or of one data set, nearer to each other than others?
+
+    Parameters
+    ----------
+    architectures : DataFrame
+        architectures.csv.
+    models : DataFrame
+        models.csv.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, pairs_of (`all`, `family`: networks of the same one, `dataset`, `neither`), models, pairs, jensen_shannon
+        (mean), low, high: over independent networks drawn with replacement; a pair counts as often as both were drawn.
+    """
+    rows = []
+    for size, part in architectures.groupby("size"):
+        networks = one_per_group(models[models["size"] == size]).set_index("model").sort_index()
+        part = part[part["model_a"].isin(networks.index) & part["model_b"].isin(networks.index)]
+        a, b = (networks.index.get_indexer(part[name]) for name in ("model_a", "model_b"))
+        same = {
+            column: (networks[column].to_numpy()[a] == networks[column].to_numpy()[b])
+            & networks[column].notna().to_numpy()[a]
+            for column in ("family", "dataset")
+        }
+        kinds = {"all": np.ones(len(part), bool)} | same | {"neither": ~same["family"] & ~same["dataset"]}
+        draws = np.random.default_rng(seed_of(seed, size)).multinomial(
+            len(networks), np.full(len(networks), 1 / len(networks)), RESAMPLES
+        )
+        for kind, chosen in kinds.items():
+            known, distance = np.zeros((2, len(networks), len(networks)))
+            known[a[chosen], b[chosen]] = 1
+            distance[a[chosen], b[chosen]] = part["jensen_shannon"].to_numpy()[chosen]
+            in_pairs = len(np.unique([a[chosen], b[chosen]]))
+            low = high = np.nan
+            if in_pairs >= FEWEST:
+                with np.errstate(invalid="ignore"):
+                    means = ((draws @ distance) * draws).sum(axis=1) / ((draws @ known) * draws).sum(axis=1)
+                low, high = np.nanquantile(means, TAILS)
+            if chosen.any():
+                rows.append((size, kind, in_pairs, chosen.sum(), distance.sum() / known.sum(), low, high))
+    return pd.DataFrame(rows, columns=["size", "pairs_of", "models", "pairs", "jensen_shannon", "low", "high"])
+
+
+# Depth
+
+
+def _families(layers: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
+    """Live kernels per size, model, layer_index and depth (the index) of independent networks.
+
+    Columns: live, then a family each, and `Cross` for On and Off together.
+    """
+    kept = pd.concat([one_per_group(part)[["size", "model"]] for _, part in models.groupby("size")])
+    live = layers[layers["label"] != "dead"].merge(kept, on=["size", "model"])
+    counts = live.assign(family=live["label"].map(family_of)).pivot_table(
+        index=["size", "model", "layer_index", "depth"],
+        columns="family",
+        values="kernels",
+        aggfunc="sum",
+        fill_value=0,
+    )
+    counts.insert(0, "live", counts.sum(axis=1))
+    return counts.assign(Cross=counts.filter(regex="^(On|Off)-Cross$").sum(axis=1))
+
+
+def smooth_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """depth.csv: the share of each family of labels along the relative depth of the layers.
+
+    A local mean (Nadaraya 1964; Watson 1964) over the kernels of independent networks: weights are Gaussian in depth
+    with a standard deviation of 0.1.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        From `_families`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, family (`Cross`: On and Off together), depth, models (with a layer within twice the bandwidth), share,
+        low, high (over networks; NaN with fewer than five).
+    """
+    tables = []
+    for size, part in counts.groupby(level="size"):
+        part = part.loc[:, (part != 0).any()]
+        names, places = part.columns[1:], part.index.get_level_values("depth").to_numpy()
+        for depth in DEPTHS:
+            weight = np.exp(-(((places - depth) / BANDWIDTH) ** 2) / 2)
+            units = part.mul(weight, axis=0).groupby(level="model").sum().to_numpy()
+            near = part.index.get_level_values("model")[np.abs(places - depth) <= 2 * BANDWIDTH].nunique()
+            low, high = bootstrap_share(units[:, 1:], units[:, 0], seed_of(seed, size, "depth"))
+            share = units[:, 1:].sum(axis=0) / units[:, 0].sum()
+            if near < FEWEST:  # networks far from here say nothing about this depth
+                share, low, high = np.full((3, len(names)), np.nan)
+            values = {"share": share, "low": low, "high": high}
+            tables.append(pd.DataFrame({"size": size, "family": names, "depth": depth, "models": near, **values}))
+    names = ["size", "family", "depth", "models", "share", "low", "high"]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
+    return table.sort_values(["size", "family", "depth"], ignore_index=True)
+
+
+def trend_with_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """trends.csv: does the share of a family grow with depth?
+
+    Parameters
+    ----------
+    counts : DataFrame
+        From `_families`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, family, models, spearman (mean over networks of the rank correlation of share and depth over a network's
+        layers), low, high (over networks), growing (share of networks with a positive one). Networks with fewer than
+        five layers of the size, or with the same share in all, are passed over.
+    """
+    found: dict[tuple[str, str], list[float]] = {}
+    for (size, _), part in counts.groupby(level=["size", "model"]):
+        if len(part) >= FEWEST:
+            shares = part.drop(columns="live").div(part["live"], axis=0)
+            ranks = rankdata(shares.to_numpy(), axis=0).T
+            depth = rankdata(part.index.get_level_values("depth"))[None]
+            rho = _cosine(ranks - ranks.mean(axis=1, keepdims=True), depth - depth.mean())
+            for family, value in zip(shares.columns, rho, strict=True):
+                if np.isfinite(value):
+                    found.setdefault((size, family), []).append(value)
+    rows = []
+    for (size, family), values in sorted(found.items()):
+        low, high = bootstrap_share(np.array(values), np.ones(len(values)), seed_of(seed, size, family))
+        rows.append(
+            (size, family, len(values), np.mean(values), float(low), float(high), np.mean(np.array(values) > 0))
+        )
+    return pd.DataFrame(rows, columns=["size", "family", "models", "spearman", "low", "high", "growing"])
+
+
+# The threshold
+
+
+def knee_of(x: np.ndarray, y: np.ndarray) -> int:
+    """Where a rising curve bends most: the point farthest above its chord (Kneedle, Satopaa et al. 2011).
+
+    Parameters
+    ----------
+    x, y : float arrays [n]
+        x rising.
+
+    Returns
+    -------
+    int
+        Index into x. Of a flat curve, 0.
+    """
+    span = y[-1] - y[0]
+    return int(np.argmax((y - y[0]) / span - (x - x[0]) / (x[-1] - x[0]))) if span > 0 else 0
+
+
+def locate_knees(
+    thresholds: pd.DataFrame, models: pd.DataFrame, default_thresholds: Mapping[str, float], seed: int
+) -> pd.DataFrame:
+    """knees.csv: the threshold that each curve of shares would choose itself, and the one that noise allows.
+
+    Parameters
+    ----------
+    thresholds : DataFrame
+        thresholds.csv, with the rows of model `noise`.
+    models : DataFrame
+        models.csv.
+    default_thresholds : mapping
+        Size -> threshold of the configuration.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        model, size, threshold (the default), share (there), noise (share of Gaussian noise there), knee, knee_low,
+        knee_high, knee_share, knee_noise, noise_floor (largest threshold that calls at most 1 % of Gaussian noise
+        clustered; it depends on the size only), floor_share, floor_noise. Row `all` is the median curve of independent
+        networks, and the only one whose knee has an interval (over networks).
+    """
+    rows = []
+    for size, part in thresholds.groupby("size"):
+        curves = part.pivot_table(index="model", columns="threshold", values="clustered_share").dropna()
+        x = curves.columns.to_numpy()
+        if "noise" not in curves.index:
+            continue
+        noise = curves.loc["noise"].to_numpy()
+        default = np.argmin(np.abs(x - default_thresholds[size]))
+        allowed = np.flatnonzero(noise <= NOISE_FLOOR)
+        floor = allowed[-1] if len(allowed) else None
+        networks = curves.drop(index="noise")
+        counted = networks[networks.index.isin(one_per_group(models[models["size"] == size])["model"])].to_numpy()
+        everyone = [
+            (model, curve, [np.nan] * 2) for model, curve in zip(networks.index, networks.to_numpy(), strict=True)
+        ]
+        if len(counted):
+            everyone.append(("all", np.median(counted, axis=0), _knee_interval(x, counted, seed_of(seed, size))))
+        for model, curve, interval in everyone:
+            knee = knee_of(x, curve)
+            limit = [np.nan] * 3 if floor is None else [x[floor], curve[floor], noise[floor]]
+            row = x[default], curve[default], noise[default], x[knee], *interval, curve[knee], noise[knee], *limit
+            rows.append((model, size, *row))
+    names = [
+        "model",
+        "size",
+        "threshold",
+        "share",
+        "noise",
+        "knee",
+        "knee_low",
+        "knee_high",
+        "knee_share",
+        "knee_noise",
+    ]
+    return pd.DataFrame(rows, columns=[*names, "noise_floor", "floor_share", "floor_noise"])
+
+
+def _knee_interval(x: np.ndarray, curves: np.ndarray, seed: list[int]) -> list[float]:
+    if len(curves) < FEWEST:
+        return [np.nan] * 2
+    draws = np.random.default_rng(seed).integers(len(curves), size=(CURVES, len(curves)))
+    knees = [x[knee_of(x, np.median(curves[draw], axis=0))] for draw in draws]
+    return list(np.quantile(knees, TAILS, method="nearest"))

@@ -1,0 +1,213 @@
+"""Are kernels off their middle, and does padding push them? On- and Off-Square may be On- and Off-Centre so displaced.
+
+A kernel 2k + 1 wide stands, with stride 2, for a cell of 2 x 2 inputs. With k zeros on every side (PyTorch) its middle
+tap lies on the upper left of the four; with TensorFlow's SAME on an even input, which has its odd zero right and below,
+on the lower right one. A pattern centred on its cell is then half a tap off the middle of the kernel: right and down
+with symmetric padding, left and up with SAME. With stride 1 both paddings are symmetric and push nowhere.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.core.patterns import family_of
+from kernel_atlas.evidence.kernels import SUBJECTS
+from kernel_atlas.evidence.networks import seed_of
+from kernel_atlas.stats.shares import bootstrap_share
+
+# where padding would push a pattern with stride 2, as a unit vector (x right, y up)
+PUSH = {"symmetric": np.array([1, -1]) / np.sqrt(2), "same": np.array([-1, 1]) / np.sqrt(2)}
+SHUFFLES = 200
+
+
+def measure_offsets(picked: pa.Table, padding: Mapping[str, str | None], seed: int) -> dict[str, pd.DataFrame]:
+    """Every table of this module, of one size.
+
+    Parameters
+    ----------
+    picked : pyarrow.Table
+        results/evidence/SIZE/kernels.parquet.
+    padding : mapping
+        Model -> `symmetric`, `same`, or nothing where unknown.
+    seed : int
+
+    Returns
+    -------
+    dict of DataFrame
+        offsets, padding.
+    """
+    kernels = tabulate_offsets(picked, padding)
+    return {"offsets": summarise_offsets(kernels, seed), "padding": examine_padding(kernels, seed)}
+
+
+def centre_of_energy(unit: np.ndarray) -> np.ndarray:
+    """Where the energy of a kernel lies: the mean place of its taps, weighted by the square of their height.
+
+    Height is above or below the kernel's median, which is the level of its ground: a pattern smaller than its kernel
+    lifts the mean, and the many taps of the ground, each a little off that mean, would draw the centre to the middle of
+    the kernel (by a fifth for a dot of sigma 0.8 in 7 x 7 taps, by half if sizes were taken in place of squares).
+
+    Parameters
+    ----------
+    unit : float array [n, side * side]
+        Centred unit kernels; a zero one has its centre in the middle.
+
+    Returns
+    -------
+    float64 array [n, 2]
+        x (to the right) and y (up) in taps, from the middle of the kernel.
+    """
+    side = round(unit.shape[1] ** 0.5)
+    place = np.arange(side) - (side - 1) / 2
+    energy = (unit - np.median(unit, axis=1, keepdims=True)).astype(np.float64) ** 2
+    energy = (energy / np.maximum(energy.sum(axis=1, keepdims=True), 1e-12)).reshape(-1, side, side)
+    return np.stack([energy.sum(axis=1) @ place, -(energy.sum(axis=2) @ place)], axis=1)
+
+
+def tabulate_offsets(picked: pa.Table, padding: Mapping[str, str | None]) -> pd.DataFrame:
+    """One row per picked kernel: size, subject, model, label, family, stride, padding, dx, dy, length (taps)."""
+    taps = taps_array(picked["weight"])
+    table = picked.select(["subject", "model", "layer_index", "label", "stride"]).to_pandas()
+    table[["dx", "dy"]] = offsets = centre_of_energy(centre_and_normalise(taps))
+    return table.assign(
+        size=size_name(round(taps.shape[1] ** 0.5)),
+        family=table["label"].map(family_of),
+        stride=table["stride"].map(lambda stride: "unknown" if np.isnan(stride) else f"{stride:.0f}"),
+        padding=[padding.get(model) or "unknown" for model in table["model"]],
+        length=np.linalg.norm(offsets, axis=1),
+    )
+
+
+def summarise_offsets(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """offsets.csv: mean offset of the kernels with a label, and of a family of labels, by stride and padding.
+
+    Parameters
+    ----------
+    kernels : DataFrame
+        From `tabulate_offsets`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, subject, label (a family; a label where it is not its own family; or `all`), stride (`1`, `2`, ...,
+        `unknown`, `all`), padding (`symmetric`, `same`, `unknown`, `all`; single labels have `all` of both only),
+        models, kernels, dx, dy, length (mean of the kernels' own) each with _low and _high over models; direction of
+        (dx, dy) in degrees, counter-clockwise from the right; shift: length of (dx, dy); chance and chance_high: mean
+        and 95 % quantile of `length` for as many kernels of the same models drawn whatever their label.
+    """
+    rows = []
+    for subject in SUBJECTS:
+        mine = kernels[kernels["subject"] == subject]
+        for name, stride, padding, part in _parts(mine):
+            where = part["size"].iloc[0], subject, name, stride, padding
+            units = part.groupby("model")[["dx", "dy", "length"]].sum()
+            whole = part.groupby("model").size()
+            low, high = bootstrap_share(units.to_numpy(), whole.to_numpy(), seed_of(seed, *where))
+            mean = units.sum().to_numpy() / whole.sum()
+            beside = mine
+            beside = beside if stride == "all" else beside[beside["stride"] == stride]
+            beside = beside if padding == "all" else beside[beside["padding"] == padding]
+            chance = (
+                (np.nan, np.nan) if name == "all" else _shuffled_length(part, beside, seed_of(seed, *where, "null"))
+            )
+            numbers = [value for column in zip(mean, low, high, strict=True) for value in column]
+            direction = np.degrees(np.arctan2(mean[1], mean[0])) % 360
+            rows.append((*where, len(whole), len(part), *numbers, direction, np.hypot(*mean[:2]), *chance))
+    names = ["size", "subject", "label", "stride", "padding", "models", "kernels"]
+    names += [f"{name}{end}" for name in ("dx", "dy", "length") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=[*names, "direction", "shift", "chance", "chance_high"])
+
+
+def _parts(kernels: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Label or family, stride, padding, and the kernels that have them."""
+    for label, part in kernels.groupby("label"):
+        if label != family_of(label):
+            yield label, "all", "all", part
+    by = [name for name in ("stride", "padding") if kernels[name].nunique() > 1]
+    for name, family in [("all", kernels), *kernels.groupby("family")] if len(kernels) else ():
+        yield name, "all", "all", family
+        for columns in ([[column] for column in by] + [by]) if len(by) > 1 else [by] if by else ():
+            for values, part in family.groupby(columns):
+                known = dict(zip(columns, values, strict=True))
+                yield name, known.get("stride", "all"), known.get("padding", "all"), part
+
+
+def _shuffled_length(part: pd.DataFrame, beside: pd.DataFrame, seed: list[int]) -> tuple[float, float]:
+    """Mean and 95 % quantile of the mean length when labels are shuffled within each model."""
+    random = np.random.default_rng(seed)
+    of_model = dict(list(beside.groupby("model")["length"]))
+    sums = np.zeros(SHUFFLES)
+    for model, count in part.groupby("model").size().items():
+        lengths = of_model[model].to_numpy()
+        # the sum of `count` lengths drawn without replacement, as a normal variable of its mean and variance
+        rest = (len(lengths) - count) / max(len(lengths) - 1, 1)
+        sums += random.normal(count * lengths.mean(), np.sqrt(count * rest) * lengths.std(), SHUFFLES)
+    return float(sums.mean() / len(part)), float(np.quantile(sums / len(part), 0.95))
+
+
+def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """padding.csv: what would hold if squares were centres that padding has displaced.
+
+    Parameters
+    ----------
+    kernels : DataFrame
+        From `tabulate_offsets`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, test, models, kernels, value, low, high (over independent networks), expected (under the hypothesis):
+
+        - `square - centre`: mean length of the offset of Square less Centre kernels, mean over networks with both: > 0;
+        - `square`, `centre`: their mean length;
+        - `push KIND, stride S, PADDING`: mean offset along `PUSH` of Square, Centre, either, or all kernels: > 0 for
+          stride 2, 0 for stride 1; for a stride that is unknown > 0 where some layers have stride 2. A cluster called
+          Square takes what its one prototype resembles, off to one side as that is; `either` and `all` are free of this
+          choice;
+        - `square share, stride S`: share of Square among Square and Centre kernels: higher for stride 2.
+    """
+    real = kernels[kernels["subject"] == "real"].copy()
+    if real.empty:
+        return pd.DataFrame(columns=["size", "test", "models", "kernels", "value", "low", "high", "expected"])
+    size = real["size"].iloc[0]
+    kind = real["family"].str.extract("(Square|Centre)$")[0].str.lower()
+    rows = []
+
+    def add(test: str, part: pd.DataFrame, values: pd.Series, expected: str) -> None:
+        """Mean over kernels of the values, bootstrapped over models."""
+        if len(part):
+            units = values.groupby(part["model"]).agg(["sum", "size"]).to_numpy(np.float64)
+            low, high = bootstrap_share(units[:, 0], units[:, 1], seed_of(seed, size, test))
+            mean = units[:, 0].sum() / units[:, 1].sum()
+            rows.append((size, test, len(units), len(part), mean, float(low), float(high), expected))
+
+    pair = real.groupby(["model", kind])["length"].mean().unstack().reindex(columns=["square", "centre"]).dropna()
+    if len(pair):
+        change = pair["square"] - pair["centre"]
+        low, high = bootstrap_share(change.to_numpy(), np.ones(len(pair)), seed_of(seed, size, "square - centre"))
+        both = kind.notna() & real["model"].isin(pair.index)
+        rows.append((size, "square - centre", len(pair), both.sum(), change.mean(), float(low), float(high), "> 0"))
+    for name in ("square", "centre"):
+        add(name, real[kind == name], real.loc[kind == name, "length"], "")
+    groups = {
+        "square": kind == "square",
+        "centre": kind == "centre",
+        "either": kind.notna(),
+        "all": np.ones(len(kind), bool),
+    }
+    for name, chosen in groups.items():
+        for (stride, padding), part in real[chosen].groupby(["stride", "padding"]):
+            if padding in PUSH:
+                along = part[["dx", "dy"]] @ PUSH[padding]
+                expected = {"1": "0", "2": "> 0"}.get(stride, "> 0 if some have stride 2")
+                add(f"push {name}, stride {stride}, {padding}", part, along, expected)
+    for stride, part in real[kind.notna()].groupby("stride"):
+        if stride != "unknown":
+            is_square = (kind[part.index] == "square").astype(float)
+            add(f"square share, stride {stride}", part, is_square, "higher for stride 2" if stride == "2" else "")
+    return pd.DataFrame(rows, columns=["size", "test", "models", "kernels", "value", "low", "high", "expected"])

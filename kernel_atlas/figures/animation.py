@@ -1,0 +1,86 @@
+"""Kernels of a layer while a network is trained, as an animation."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from PIL import Image
+
+from kernel_atlas.core.kernels import is_dead
+from kernel_atlas.core.patterns import family_of
+from kernel_atlas.core.vocabulary import FAMILIES
+from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, draw_kernel, draw_legend, open_canvas, place_axes, step_axis
+from kernel_atlas.io.tables import read_table, whole
+from kernel_atlas.model.assign import Atlas
+from kernel_atlas.model.encoders import atlas_of
+
+COLUMNS = 8  # of kernels
+PITCH = 0.46  # inches from a kernel to the next
+DOTS = 90  # per inch
+SHOWN, LAST = 400, 3000  # milliseconds of a step, and of the last
+
+
+def animate_kernels(kernels: str | Path, atlases: Mapping[int, Atlas], layer: int, output: str | Path) -> None:
+    """Write a GIF that is shown once more and again: the kernels beside their ways along the code, step after step.
+
+    Parameters
+    ----------
+    kernels : path
+        What `train_run` wrote.
+    atlases : mapping
+        Side of the kernels -> Atlas, from `read_encoder`.
+    layer : int
+        Its layer_index; the first 64 kernels are shown, in the order of their codes at the end.
+    output : path
+    """
+    table = read_table(kernels).to_pandas()
+    table = table[(table["layer_index"] == layer) & (table["channel"] < 8 * COLUMNS)]
+    taps = np.stack(table["weight"]).astype(np.float32)
+    found = atlas_of(atlases, int(table["kh"].iloc[0]), kernels).assign(taps, is_dead(taps))
+    table = table.assign(code=found["code"], family=[family_of(label) for label in found["label"]])
+    steps = np.sort(table["step"].unique())
+    order = table[table["step"] == steps[-1]].sort_values("code")["channel"].to_numpy()
+    at = [table[table["step"] == step].set_index("channel").loc[order] for step in steps]
+    codes = np.stack([kept["code"] for kept in at])
+    shown = [family for family in FAMILIES if family in set(table["family"])]
+    frames = []
+    with style.context(STYLE):
+        for step in range(len(steps)):
+            frames.append(_frame(steps, step, at[step], codes, at[-1]["family"].tolist(), shown))
+    all_frames = Image.fromarray(np.concatenate(frames))
+    # one palette for all, or a colour would change its meaning, and one that keeps rare colours
+    palette = all_frames.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    written = io.BytesIO()
+    times = [SHOWN] * (len(pictures) - 1) + [LAST]
+    pictures[0].save(written, "gif", save_all=True, append_images=pictures[1:], duration=times, loop=0, optimize=True)
+    with whole(output) as partial:
+        partial.write_bytes(written.getvalue())
+
+
+def _frame(
+    steps: np.ndarray, now: int, kernels: pd.DataFrame, codes: np.ndarray, last: list[str], shown: list[str]
+) -> np.ndarray:
+    """The kernels at a step, framed in the colour of their label, and the codes so far in that of their last label."""
+    height = 0.75 + PITCH * -(-len(kernels) // COLUMNS) + 0.45
+    figure, canvas = open_canvas(height)
+    canvas.text(0.15, 0.3, f"step {steps[now]:,}", size=11, weight="bold", va="center")
+    for place, (taps, family) in enumerate(zip(kernels["weight"], kernels["family"], strict=True)):
+        row, column = divmod(place, COLUMNS)
+        middle, top = 0.15 + PITCH * (column + 0.45), 0.6 + PITCH * row
+        draw_kernel(canvas, np.asarray(taps) - np.mean(taps), middle, top, PITCH * 0.86, FAMILIES[family][0])
+    axes = place_axes(figure, 0.15 + PITCH * COLUMNS + 0.75, 0.6, WIDTH - 0.2, height - 0.95)
+    place = step_axis(axes, steps)
+    for channel, family in enumerate(last):
+        colour = FAMILIES[family][0]
+        axes.plot(place[: now + 1], codes[: now + 1, channel], color=colour, lw=0.8, alpha=0.9)
+        axes.plot(place[now], codes[now, channel], "o", color=colour, ms=3)
+    axes.set(ylim=(0, 1), ylabel="code")
+    axes.text(1, 1.02, "coloured by the label at the end", transform=axes.transAxes, ha="right", size=7, color=SOFT)
+    draw_legend(figure, shown)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=DOTS, format="png")
+    return np.asarray(Image.open(picture).convert("RGB"))

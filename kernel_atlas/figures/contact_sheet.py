@@ -1,0 +1,137 @@
+"""The kernels of one checkpoint on one picture: a band for each layer, in the order of their code."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from kernel_atlas.core.patterns import family_of
+from kernel_atlas.core.vocabulary import FAMILIES
+from kernel_atlas.figures.style import SOFT, STYLE, TAPS, WIDTH, cut, draw_scale, open_canvas, short, wrapped
+from kernel_atlas.io.tables import whole
+
+LAYERS = 24  # at most, so that the sheet stays a page
+ROWS = 2  # of kernels, at most, of each layer
+COLUMNS = 38
+SHARP = 200  # dots per inch
+MARGIN, SIDE = 0.15, 0.2  # inches; of a kernel
+STEP = (WIDTH - 2 * MARGIN) / COLUMNS
+HEAD, FOOT, NAME, GAP = 0.74, 0.62, 0.19, 0.09  # inches: above all, below all, of a layer's name, between layers
+UNKNOWN = "no encoder of this size"
+
+
+def write_sheet(kernels: pd.DataFrame, title: str, path: str | Path) -> None:
+    """Write the contact sheet as PNG.
+
+    Parameters
+    ----------
+    kernels : DataFrame
+        What `assign(extract(...))` returns.
+    title : str
+    path : path
+    """
+    with style.context(STYLE):
+        figure = draw_sheet(kernels, title)
+        with whole(path) as partial:
+            figure.savefig(partial, format="png", dpi=SHARP, metadata={"Software": None})
+
+
+def draw_sheet(kernels: pd.DataFrame, title: str) -> Figure:
+    """The contact sheet. What does not fit is left out evenly, and the sheet says how much that is."""
+    layers = [part for _, part in kernels.groupby("layer_index", sort=True)]
+    # of each size evenly: in networks whose sizes alternate, every second layer has the same
+    by_size = sorted(range(len(layers)), key=lambda index: (*layers[index][["kh", "kw"]].iloc[0], index))
+    shown = [layers[index] for index in sorted(by_size[place] for place in _evenly(len(layers), LAYERS))]
+    bands = [_in_order(part) for part in shown]
+    heights = [NAME + GAP + STEP * -(-len(band) // COLUMNS) for band in bands]
+    figure, canvas = open_canvas(HEAD + sum(heights) + FOOT)
+    top = HEAD
+    for part, band, height in zip(shown, bands, heights, strict=True):
+        _draw_name(canvas, part, len(band), top)
+        for place, kernel in enumerate(band.itertuples()):
+            row, column = divmod(place, COLUMNS)
+            _draw_kernel(canvas, kernel, MARGIN + STEP * column, top + NAME + STEP * row)
+        top += height
+    _draw_head(canvas, kernels, title, len(layers), len(shown))
+    _draw_legend(figure, pd.concat(bands))
+    draw_scale(canvas, WIDTH - MARGIN - 2.51, 0.19)
+    return figure
+
+
+def _evenly(there: int, most: int) -> np.ndarray:
+    """Places of at most so many of a list, its ends among them."""
+    return np.arange(there) if there <= most else np.linspace(0, there - 1, most).round().astype(int)
+
+
+def _in_order(layer: pd.DataFrame) -> pd.DataFrame:
+    """The kernels of a layer that are shown: not the dead; in the order of the code, if they have one."""
+    live = layer[~layer["dead"]].sort_values(["code", "channel"])
+    return live.iloc[_evenly(len(live), ROWS * COLUMNS)]
+
+
+def _draw_name(canvas: Axes, layer: pd.DataFrame, shown: int, top: float) -> None:
+    first = layer.iloc[0]
+    live = int((~layer["dead"]).sum())
+    count = f"{shown} of {live} kernels" if shown < live else f"{live} kernel{'s' * (live != 1)}"
+    facts = [f"{first['kh']}x{first['kw']}", count]
+    if live < len(layer):
+        facts.append(f"{len(layer) - live} dead, not shown")
+    if layer["label"].isna().all():
+        facts.append(f"{UNKNOWN}, in the order of channels")
+    elif live:
+        facts.append(f"{(layer['cluster'] >= 0).sum() / live:.0%} clustered")
+    canvas.text(MARGIN, top + NAME - 0.05, f"{first['layer_index']}  {cut(first['layer'], 70)}", size=7.5, va="bottom")
+    canvas.text(WIDTH - MARGIN, top + NAME - 0.05, ", ".join(facts), size=7, color=SOFT, ha="right", va="bottom")
+
+
+def _frame(label: str | None) -> dict[str, object]:
+    """The frame of a kernel: the colour of its label's family, broken where the family is Off."""
+    if label is None:
+        return {"ec": "#e4e4e4", "lw": 0.4}
+    family = family_of(label)
+    colour, hatch = FAMILIES[family]
+    return {"ec": colour, "lw": 0.8 if family == "other" else 1.4, "ls": (0, (2, 0.8)) if hatch else "-"}
+
+
+def _draw_kernel(canvas: Axes, kernel: tuple, left: float, top: float) -> None:
+    """A kernel, scaled to its own largest tap, as large as its cell lets it be."""
+    height, width = (SIDE * side / max(kernel.kh, kernel.kw) for side in (kernel.kh, kernel.kw))
+    image = np.reshape(kernel.weight, (kernel.kh, kernel.kw)) / np.abs(kernel.weight).max()
+    extent = (left, left + width, top + height, top)
+    canvas.imshow(image, cmap=TAPS, vmin=-1, vmax=1, extent=extent, aspect="auto", interpolation="nearest")
+    canvas.add_patch(Rectangle((left, top), width, height, fill=False, **_frame(kernel.label)))
+
+
+def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, shown: int) -> None:
+    live, known = ~kernels["dead"], kernels["label"].notna()
+    counted = int((live & known).sum())
+    words = f"{len(kernels):,} kernels in {layers} layer{'s' * (layers > 1)}"
+    if counted:
+        words += f"; {(kernels['cluster'] >= 0).sum() / counted:.0%} of the {counted:,} with an encoder are clustered"
+    if shown < layers:
+        words += f"; {shown} layers are shown, of each size evenly along the network"
+    canvas.text(MARGIN, 0.24, cut(title, 70), size=10, weight="bold", va="center")
+    words = wrapped(f"{words}. A layer's kernels are in the order of their code.", WIDTH - 2 * MARGIN, 6.8)
+    canvas.text(MARGIN, 0.41, words, size=7.5, va="top", linespacing=1.25)
+
+
+def _draw_legend(figure: Figure, kernels: pd.DataFrame) -> None:
+    """The frames that occur."""
+    there = {None if label is None else family_of(label): label for label in kernels["label"]}
+    handles = [
+        Patch(
+            facecolor="white",
+            **_frame(there[family]),
+            label="other (not clustered)" if family == "other" else short(family),
+        )
+        for family in FAMILIES
+        if family in there
+    ]
+    if None in there:
+        handles.append(Patch(facecolor="white", **_frame(None), label=UNKNOWN))
+    columns = len(handles) if len(handles) < 7 else -(-len(handles) // 2)
+    figure.legend(handles=handles, loc="lower center", ncols=columns, handlelength=1.2, handleheight=1.2)

@@ -1,0 +1,80 @@
+"""Shares of labels, a bar a model."""
+
+import numpy as np
+import pandas as pd
+
+from kernel_atlas.core.words import percent
+from kernel_atlas.figures.style import (
+    HALO,
+    INK,
+    PERCENT,
+    SOFT,
+    WIDTH,
+    Drawing,
+    count_rows,
+    cut,
+    draw_legend,
+    family_shares,
+    largest_first,
+    look_of,
+    networks,
+    open_rows,
+)
+
+MODELS = 30  # bars of models; with more they cannot be read on a page
+
+
+def draw(size: str, threshold: float, models: pd.DataFrame, labels: pd.DataFrame, noise: pd.DataFrame) -> Drawing:
+    """The share clustered of each model, by family of labels, with its interval and the controls."""
+    independent, controls = largest_first(models[models["size"] == size])
+    shown = pd.concat([independent.head(MODELS), controls.head(MODELS // 3)])
+    control = shown["use"] == "control"
+    shown["family"] = shown["family"].astype(object).where(shown["family"].notna(), "no family stated")
+    shown.loc[control, "family"] = "controls"
+    families = shown.assign(rank=shown.groupby("family")["clustered_share"].transform("mean"))
+    shown = families.sort_values(["rank", "family", "clustered_share", "model"], ignore_index=True).drop(columns="rank")
+    shares = family_shares(labels[labels["size"] == size], "model").reindex(shown["model"], fill_value=0)
+    by_noise = noise.loc[noise["kh"] == int(size.split("x")[0]), "label"].ne("other").mean()
+
+    last = shown.index[shown["family"] != shown["family"].shift(-1)]  # rows, from below, at the top of each family
+    left = 2.75 if len(last) == 1 else 3.75
+    figure, axes = open_rows(len(shown), left)
+    y, base = np.arange(len(shown)), np.zeros(len(shown))
+    for family in shares:
+        axes.barh(y, shares[family], 0.78, base, **look_of(family), alpha=0.45 if family == "other" else 1)
+        base += shares[family].to_numpy()
+    known = shown["share_low"].notna().to_numpy()
+    ends = shown.loc[known, ["share_low", "share_high"]].to_numpy().T
+    axes.hlines(y[known], *ends, color=INK, lw=1, path_effects=[HALO])
+    axes.plot(ends, np.stack([y[known]] * 2), "|", color=INK, ms=4.5)
+    axes.axvline(by_noise, color=INK, lw=1, ls=(0, (4, 2)))
+    axes.text(by_noise, len(shown) - 0.35, f" Gaussian noise {percent(by_noise)}", size=7, va="bottom")
+    beside = axes.get_yaxis_transform()
+    start = (0.1 - left) / (WIDTH - left - 0.95)  # of the page's words, in widths of the axes
+    for row in last if len(last) > 1 else ():
+        axes.text(start, row, cut(shown.at[row, "family"], 17), transform=beside, va="center", size=7, weight="bold")
+        axes.plot([start, 1], [row + 0.5] * 2, color=SOFT, lw=0.3, transform=beside, clip_on=False)
+    control = shown["use"] == "control"
+    marks = np.where(control, " (control)", "")
+    names = [cut(model, 44 - len(mark)) + mark for model, mark in zip(shown["model"], marks, strict=True)]
+    axes.set_yticks(y, names)
+    count_rows(axes, y, shown["kernels"] - shown["dead"])
+    axes.set(xlim=(0, 1), xlabel=f"share of kernels with a dissimilarity below {threshold:g}")
+    axes.xaxis.set_major_formatter(PERCENT)
+    draw_legend(figure, shares.columns)
+
+    trained = shown.loc[~control, "clustered_share"]
+    caption = (
+        f"{networks(len(trained), len(independent))}{' and the controls' if control.any() else ''}"
+        f"{', by family of networks' if len(last) > 1 else ''}: the share of "
+        f"{size} kernels with a dissimilarity below {threshold:g}, by family of patterns; lines are 95 % bootstrap "
+        f"intervals over the layers of a model, if it has five. Networks have {percent(trained.min())} to "
+        f"{percent(trained.max())}; Gaussian noise has {percent(by_noise)}"
+    )
+    if control.any():
+        caption += f", and control networks at most {percent(shown.loc[control, 'clustered_share'].max())}"
+    listed = [f"{row.model} {percent(row.clustered_share)}" for row in shown[::-1].itertuples()]
+    alt = f"Share of {size} kernels clustered per model: {', '.join(listed)}; Gaussian noise {percent(by_noise)}."
+    columns = ["model", "family", "use", "kernels", "dead", "clustered_share", "share_low", "share_high"]
+    data = shown[columns].assign(noise_share=by_noise).join(shares.reset_index(drop=True))
+    return Drawing(figure, data, "Models", f"{caption}.", alt)

@@ -1,0 +1,70 @@
+"""Sums of taps by cluster."""
+
+import numpy as np
+import pandas as pd
+
+from kernel_atlas.core.patterns import family_of
+from kernel_atlas.figures.style import (
+    INK,
+    SOFT,
+    Drawing,
+    between,
+    count_rows,
+    groups_of,
+    look_of,
+    members_of,
+    open_rows,
+    short,
+    stack,
+)
+
+
+def draw(size: str, threshold: float, clusters: pd.DataFrame, sample: pd.DataFrame) -> Drawing:
+    """The sum of raw taps in each cluster, relative to the largest sum that the kernel's norm allows."""
+    raw = stack(sample["weight"]).astype(np.float64)
+    # |sum| <= side * L2 norm (Cauchy-Schwarz). Scales of layers differ by orders of magnitude; this ratio does not.
+    ratio = raw.sum(axis=1) / np.maximum(raw.shape[1] ** 0.5 * np.linalg.norm(raw, axis=1), 1e-30)
+    sample = sample.assign(ratio=ratio)
+    rows = []
+    for cluster, label in groups_of(clusters):
+        values = members_of(sample, cluster, label)["ratio"]
+        if len(values):
+            rows.append((cluster, label, len(values), *values.quantile([0.05, 0.25, 0.5, 0.75, 0.95])))
+    data = pd.DataFrame(rows, columns=["cluster", "label", "kernels", "whislo", "q1", "med", "q3", "whishi"])
+
+    figure, axes = open_rows(len(data), left=2.0, legend=0)
+    y = np.arange(len(data))[::-1]
+    axes.axvline(0, color=SOFT, lw=0.6)
+    boxes = axes.bxp(
+        data.drop(columns=["cluster", "label", "kernels"]).to_dict("records"),
+        positions=y,
+        orientation="horizontal",
+        widths=0.62,
+        showfliers=False,
+        patch_artist=True,
+        medianprops={"color": INK, "lw": 1.4},
+        whiskerprops={"color": SOFT},
+        capprops={"color": SOFT},
+    )
+    for box, label in zip(boxes["boxes"], data["label"], strict=True):
+        box.set(**look_of(family_of(label)))
+    names = data[["cluster", "label"]].itertuples(index=False)
+    axes.set_yticks(y, [label if c < 0 else f"{short(label)}  {c}" for c, label in names])
+    count_rows(axes, y, data["kernels"])
+    words = f"sum of taps / ({size.split('x')[0]} · L2 norm): ±1 for a constant kernel, 0 for a balanced one"
+    axes.set(xlim=(-1.02, 1.02), xlabel=words)
+    caption = (
+        f"Sum of the raw taps of {len(sample):,} {size} training kernels, divided by the largest sum that their L2 "
+        "norm allows, so that layers compare; boxes hold the middle half of a cluster, lines the middle 90 %. "
+    )
+    for family, words in (
+        ("First-Derivative", "First derivatives, which the paper found balanced"),
+        ("On-Centre", "On-Centre"),
+        ("Off-Centre", "Off-Centre"),
+    ):
+        medians = data.loc[data["label"].map(family_of) == family, "med"]
+        if len(medians):
+            caption += f"{words}: {between(medians)}. "
+    listed = ", ".join(f"{label} {median:z.2f}" for label, median in zip(data["label"], data["med"], strict=True))
+    alt = f"Box plots of the relative sum of taps of {size} kernels per cluster; medians: {listed}."
+    return Drawing(figure, data, "Sum of taps", caption.strip(), alt)

@@ -1,0 +1,101 @@
+"""What goes with the share clustered."""
+
+import numpy as np
+import pandas as pd
+
+from kernel_atlas.core.words import interval, percent, points
+from kernel_atlas.findings.parts import MANY
+
+
+def find_comparisons(correlations: pd.DataFrame) -> list[str]:
+    """What goes with the share clustered; of fewer than ten networks nothing is said."""
+    names = {
+        "top1": "top-1 accuracy",
+        "log10_params": "log10 of parameters",
+        "log10_images": "log10 of training images",
+    }
+    words = []
+    for row in correlations[correlations["n"] >= MANY].itertuples():
+        where = "" if row.dataset == "all" else f" trained on {row.dataset}"
+        found = [
+            f"Pearson {interval(row.pearson, row.pearson_low, row.pearson_high)}",
+            f"Spearman {interval(row.spearman, row.spearman_low, row.spearman_high)}",
+        ]
+        if np.isfinite(row.partial):
+            found.append(f"within families {interval(row.partial, row.partial_low, row.partial_high)}")
+        words.append(
+            f"Correlation of the share clustered with the {names[row.variable]}, over {row.n} independent "
+            f"networks{where}: {', '.join(found)}."
+        )
+    return words
+
+
+def find_contrasts(contrast_kinds: pd.DataFrame) -> list[str]:
+    """How far networks are apart that are listed for one difference, which may not be the only one."""
+    words = []
+    for row in contrast_kinds.itertuples():
+        pairs = f"{row.pairs} pair{'s' if row.pairs > 1 else ''}"
+        change = points(row.difference, row.low, row.high)
+        if row.contrast == "seed":
+            change = f"{points(row.absolute_difference)} in either direction"
+        words.append(
+            f"{row.contrast.capitalize()} ({pairs}): the second network's share clustered less the first's is {change} "
+            f"on average; their label shares are {row.jensen_shannon:.3f} apart (Jensen-Shannon distance; by chance "
+            f"{row.chance:.3f}), beyond chance in {row.beyond} of {pairs}."
+        )
+    return words
+
+
+def find_distances(distances: pd.DataFrame) -> list[str]:
+    """How far label shares of networks are apart, alike and not; where there are pairs of both."""
+    known = distances.dropna(subset=["low"]).set_index("pairs_of")
+    names = {"family": "of one family", "dataset": "trained on one data set", "neither": "with neither in common"}
+    parts = [
+        f"{interval(*known.loc[kind, ['jensen_shannon', 'low', 'high']])} between networks {name}"
+        for kind, name in names.items()
+        if kind in known.index
+    ]
+    if "neither" not in known.index or len(parts) < 2:
+        return []
+    return [f"The mean Jensen-Shannon distance of label shares is {', '.join(parts)}."]
+
+
+def find_depth(trends: pd.DataFrame, depth: pd.DataFrame) -> list[str]:
+    """Crosses by depth, then the other families whose trend has an interval without zero."""
+    words = []
+    shares = depth.dropna(subset=["low"])
+    for row in trends.dropna(subset=["low"]).sort_values("family", key=lambda name: name != "Cross").itertuples():
+        clear = row.low > 0 or row.high < 0
+        if row.family == "Cross" or (clear and not row.family.endswith("-Cross")):
+            verb = "grows with depth" if row.low > 0 else "falls with depth" if row.high < 0 else "has no clear trend"
+            text = (
+                f"The share of {'crosses' if row.family == 'Cross' else row.family} {verb}: Spearman "
+                f"{interval(row.spearman, row.low, row.high)} on average over {row.models} networks"
+            )
+            smooth = shares[shares["family"] == row.family]
+            if len(smooth) > 1:
+                ends = (
+                    f"{percent(end.share, end.low, end.high)} at depth {end.depth:.2f}"
+                    for end in smooth.iloc[[0, -1]].itertuples()
+                )
+                text += f"; smoothed over all, it is {' and '.join(ends)}"
+            words.append(f"{text}.")
+    return words
+
+
+def find_knee(knees: pd.DataFrame) -> list[str]:
+    """The knee of the median network, and what noise allows; of fewer than five networks nothing is said."""
+    words = []
+    for row in knees[knees["model"] == "all"].dropna(subset=["knee_low"]).itertuples():
+        words.append(
+            "The threshold curve of the median network bends at "
+            f"{interval(row.knee, row.knee_low, row.knee_high)}, where {percent(row.knee_share)} of its kernels "
+            f"and {percent(row.knee_noise)} of Gaussian noise are clustered; at {row.threshold:.2f}, the nearest "
+            f"to the threshold of the run, it is {percent(row.share)} against {percent(row.noise)}."
+        )
+        if np.isfinite(row.noise_floor):
+            words.append(
+                f"Up to a threshold of {row.noise_floor:.2f}, where {percent(row.floor_share)} of the median network's "
+                f"kernels are clustered, Gaussian noise stays at {percent(row.floor_noise)} or less."
+            )
+    return words

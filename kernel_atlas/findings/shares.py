@@ -1,0 +1,95 @@
+"""How much is clustered, how sure that is, and how well the autoencoder fits."""
+
+import numpy as np
+import pandas as pd
+
+from kernel_atlas.core.words import number, percent
+from kernel_atlas.findings.parts import MANY, SHARE
+from kernel_atlas.stats.shares import FEWEST
+
+FEW = 4  # of a list that are named
+
+
+def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
+    """How much of one size is clustered, how sure that is, and what the controls say; the share first."""
+    live = totals.set_index("label").drop(index="dead", errors="ignore")
+    if live.empty:
+        return ["No independent network has live kernels of this size."]
+    threshold = chance["threshold"].iloc[0]
+    if "clustered" not in live.index:
+        return [f"No kernel is clustered (dissimilarity below {threshold:g})."]
+    clustered = live.loc["clustered"]
+    networks = clustered["models"]
+    shares = dict(zip(chance["control"], chance["clustered_share"], strict=True))
+    listed = ", ".join(f"{name} {percent(value)}" for name, value in list(shares.items())[:FEW])
+    if len(shares) > FEW:
+        listed += " and lower ones"
+    share, low, _ = clustered[SHARE]
+    end, surest = ("lower end of the interval", low) if np.isfinite(low) else ("share", share)
+    highest = max(shares.values())
+    verdict = "more than twice" if surest > 2 * highest > 0 else "above" if surest > highest else "not above"
+    found = [
+        f"{percent(*clustered[SHARE])} of the kernels are clustered (dissimilarity below {threshold:g}), "
+        f"{number(clustered['kernels'])} in {number(networks)} independent network{'s' if networks > 1 else ''}; noise "
+        f"and control networks: {listed}. The {end} is {verdict} the highest of them.",
+        "Controls that are made of these kernels may have more: they are a finding of their own.",
+    ]
+    if networks < FEWEST:
+        found.append("Too few networks to say how others differ.")
+    common = live.drop(index=["other", "clustered"], errors="ignore").nlargest(3, "share")
+    named = (f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows())
+    found.append(f"Most common: {', '.join(named)}.")
+    if "dead" in totals["label"].values:
+        kernels, share = totals.set_index("label").loc["dead", ["kernels", "share"]]
+        found.append(f"Left out as dead: {number(kernels)} kernels, {percent(share)} of all.")
+    return found
+
+
+def find_fit(history: pd.DataFrame) -> list[str]:
+    """How far the shares of networks that trained the autoencoder are in-sample."""
+    kept = history[history["chosen"]]
+    best = kept.loc[kept["held_out_loss"].idxmin()]
+    return [
+        f"The autoencoder leaves a mean dissimilarity of {best['loss']:.3f} on the kernels that trained it and "
+        f"{best['held_out_loss']:.3f} on those held out: shares of networks that trained it are in-sample to that "
+        "degree. Intervals are over networks, for this one autoencoder; another seed moves shares and names too."
+    ]
+
+
+def find_drift(drift: pd.DataFrame) -> list[str]:
+    """Which assigned networks the autoencoder does not cover, if there are any."""
+    rows = drift[drift["advice"] == "retrain"].sort_values("beyond", ascending=False)
+    if rows.empty:
+        return []
+    listed = ", ".join(
+        f"{row.model} {percent(row.beyond, row.beyond_low, row.beyond_high)}" for row in rows.head(FEW).itertuples()
+    )
+    return [
+        "Not covered by the autoencoder, as more than twice the usual tenth of their kernels lie beyond the "
+        f"dissimilarity that a tenth of the training kernels exceed: {listed}{' and more' if len(rows) > FEW else ''}. "
+        "They have other patterns or none; if their patterns matter, set use = train."
+    ]
+
+
+def find_correlation(correlation: pd.DataFrame) -> list[str]:
+    """Accuracy, size and the share clustered, or why nothing can be said."""
+    cannot = "Whether better or larger networks have a higher share cannot be said: no data set has"
+    if correlation.empty:
+        return [f"{cannot} four independent networks in the sheet whose top1 or params are given and differ."]
+    many = correlation[correlation["n"] >= MANY]
+    if many.empty:
+        return [f"{cannot} ten independent networks in the sheet; the coefficients of fewer are in the table below."]
+    clear = many[(many["pearson_low"] > 0) | (many["pearson_high"] < 0)]
+    if clear.empty:
+        return [
+            "No correlation of the share clustered with top-1 or the number of parameters has an interval without zero."
+        ]
+    listed = [
+        f"{row['size']} on {row['dataset']}, {row['variable']}: r = {row['pearson']:.2f} "
+        f"[{row['pearson_low']:.2f}, {row['pearson_high']:.2f}], n = {row['n']}"
+        for row in clear.nlargest(3, "n").to_dict("records")
+    ]
+    return [
+        "Correlations of the share clustered with top-1 or with the number of parameters that have an interval without "
+        f"zero: {'; '.join(listed)}."
+    ]

@@ -1,0 +1,234 @@
+"""From a model's checkpoint to its shards: one Parquet file per convolution layer, with everything later stages need.
+
+A shard carries its row of the inventory and its provenance in the metadata of its schema, so that the inventory is
+read from the footers alone.
+"""
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.kernels import is_dead
+from kernel_atlas.io.checkpoint import Layer
+from kernel_atlas.io.licences import is_permissive
+from kernel_atlas.io.shards import reason_of, shards_of, write_manifest
+from kernel_atlas.io.sources import read_layers
+from kernel_atlas.io.tables import stamped, whole_folder
+
+BLOCK_TAPS = 2**20  # in one row group: 4 MB, which bounds the memory of writing and of reading, whatever the size
+
+INVENTORY = pa.schema(
+    [
+        pa.field("model", pa.string(), metadata={"description": "id of the model in the sheet"}),
+        pa.field("layer_index", pa.int32(), metadata={"description": "position among the model's layers, from 0"}),
+        pa.field("layer", pa.string(), metadata={"description": "name of the weight in the checkpoint"}),
+        pa.field("channels", pa.int32(), metadata={"description": "kernels in the layer"}),
+        pa.field("kh", pa.int32(), metadata={"description": "height of a kernel in taps"}),
+        pa.field("kw", pa.int32(), metadata={"description": "width of a kernel in taps"}),
+        pa.field("stride", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
+        pa.field("dilation", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
+        pa.field("stage", pa.int64(), metadata={"description": "level of resolution in the network; null: unknown"}),
+        pa.field("branch", pa.string(), metadata={"description": "path in a re-parameterisable block; null: in none"}),
+        pa.field("dtype", pa.string(), metadata={"description": "data type the checkpoint stores"}),
+        pa.field("convolution", pa.string(), metadata={"description": "depthwise or dense"}),
+    ]
+)
+
+
+def shard_schema(taps: int) -> pa.Schema:
+    """Columns of a shard whose kernels have so many taps."""
+    kernel = [
+        pa.field("channel", pa.int32(), metadata={"description": "output channel; dense: o * inputs + i"}),
+        INVENTORY.field("kh"),
+        INVENTORY.field("kw"),
+        pa.field(
+            "weight",
+            pa.list_(pa.float32(), taps),
+            metadata={"description": "the checkpoint's values, row by row; float16 and bfloat16 widened exactly"},
+        ),
+        pa.field("mean", pa.float32(), metadata={"description": "mean of the taps"}),
+        pa.field("norm", pa.float32(), metadata={"description": "L2 norm of the taps less their mean"}),
+        pa.field("dead", pa.bool_(), metadata={"description": "a tap is NaN or Inf, or none exceeds 1e-4 in size"}),
+    ]
+    return pa.schema([INVENTORY.field(name) for name in ("model", "layer_index", "layer")] + kernel)
+
+
+def extract_model(
+    model: str,
+    source: str,
+    folder: Path,
+    shards: Path,
+    *,
+    convolution: str = "depthwise",
+    dense_per_layer: int,
+    seed: int,
+    licence: str | None = None,
+    permissive: bool = False,
+) -> int:
+    """Write the kernels of one model.
+
+    Parameters
+    ----------
+    model, source : str
+        As in the model sheet.
+    folder : Path
+        Folder of the sheet, which a `file:` source is relative to.
+    shards : Path
+        Folder that gets one `LLL.parquet` per layer (LLL: layer_index), whole or not at all; an old one is replaced.
+    convolution : str
+        "depthwise", or "dense": every [kh, kw] slice of regular convolutions, at most `dense_per_layer` a layer,
+        drawn with `seed`.
+    licence : str, optional
+        From the sheet; without it, what the source tells.
+    permissive : bool
+        Refuse weights whose licence is not permissive.
+
+    Returns
+    -------
+    int
+        Number of layers.
+
+    Raises
+    ------
+    AtlasError
+        Where the source cannot be read, or has no layer of the kind asked for.
+    """
+    count = 0
+    try:
+        with whole_folder(shards) as partial:
+            checkpoint = read_layers(source, folder, convolution)
+            provenance = stamped({"source": source, **checkpoint.metadata})
+            if licence:
+                provenance["licence"] = licence
+            if permissive and not is_permissive(provenance.get("licence")):
+                told = provenance.get("licence", "not stated")
+                raise AtlasError(f"its licence is {told}, not permissive; state one in the sheet, or take the row out")
+            with contextlib.closing(checkpoint.layers) as layers:
+                for index, layer in enumerate(layers):
+                    channels = np.arange(layer.weight.shape[0] * layer.weight.shape[1])
+                    if convolution == "dense" and len(channels) > dense_per_layer:
+                        draw = np.random.default_rng([seed, index])
+                        channels = np.sort(draw.choice(channels, dense_per_layer, replace=False))
+                    path = partial / f"{index:03d}.parquet"
+                    _write_shard(path, model, index, layer, channels, convolution, provenance)
+                    count += 1
+            write_manifest(partial)
+    except AtlasError as error:
+        raise AtlasError(f"model {model}: {source}: {error}") from error
+    return count
+
+
+def _write_shard(
+    path: Path, model: str, index: int, layer: Layer, channels: np.ndarray, convolution: str, provenance: dict[str, str]
+) -> None:
+    """One layer's shard: the kernels of `channels`, in blocks that bound the memory."""
+    *_, kh, kw = layer.weight.shape
+    kernels = layer.weight.reshape(-1, kh * kw)
+    row = {"model": model, "layer_index": index, "layer": layer.name, "channels": len(kernels), "kh": kh, "kw": kw}
+    row |= {name: getattr(layer, name) for name in ("stride", "dilation", "stage", "branch", "dtype")}
+    known = {name: str(value) for name, value in row.items() if value is not None} | {"convolution": convolution}
+    schema = shard_schema(kh * kw).with_metadata(known | provenance)
+    # Dictionaries pay for names, which repeat; taps do not.
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["model", "layer"]) as writer:
+        step = max(1, BLOCK_TAPS // (kh * kw))
+        for start in range(0, len(channels), step):
+            block = channels[start : start + step]
+            taps = kernels[block]
+            with np.errstate(invalid="ignore", over="ignore"):  # dead kernels with Inf, and norms beyond float32
+                mean = taps.mean(axis=1, dtype=np.float64)
+                norm = np.linalg.norm(taps - mean[:, None], axis=1)
+                mean, norm = mean.astype(np.float32), norm.astype(np.float32)
+            rows = len(taps)
+            columns = {"model": _repeated(model, rows), "layer": _repeated(layer.name, rows)}
+            whole = {
+                "layer_index": np.full(rows, index),
+                "channel": block,
+                "kh": np.full(rows, kh),
+                "kw": np.full(rows, kw),
+            }
+            columns |= {name: _column(values, schema.field(name).type) for name, values in whole.items()}
+            columns["weight"] = pa.FixedSizeListArray.from_arrays(_column(taps.reshape(-1), pa.float32()), kh * kw)
+            columns |= {"mean": _column(mean, pa.float32()), "norm": _column(norm, pa.float32())}
+            columns["dead"] = _column(is_dead(taps), pa.uint8()).cast(pa.bool_())
+            writer.write_table(pa.table(columns, schema=schema))
+
+
+def _column(values: np.ndarray, type: pa.DataType) -> pa.Array:
+    """Numbers as a column; by way of buffers, as `pa.array` imports pandas, which takes longer than a whole model."""
+    values = np.ascontiguousarray(values, type.to_pandas_dtype())
+    return pa.Array.from_buffers(type, len(values), [None, pa.py_buffer(values)])
+
+
+def _repeated(text: str, rows: int) -> pa.Array:
+    """A column that says the same in every row."""
+    data = text.encode()
+    offsets = np.arange(rows + 1, dtype=np.int32) * len(data)
+    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(data * rows)])
+
+
+def read_inventory(directories: Iterable[Path]) -> pa.Table:
+    """The layers of models, one row each, from the footers of their shards.
+
+    Parameters
+    ----------
+    directories : iterable of Path
+        What `extract_model` wrote, in the order of the models wanted. Those that could not be read have no rows.
+
+    Returns
+    -------
+    pyarrow.Table
+        With the schema `INVENTORY`.
+    """
+    footers = [footer for directory in directories for footer in _footers(directory)]
+    columns = []
+    for field in INVENTORY:
+        values = [footer.get(field.name.encode()) for footer in footers]
+        columns.append(pa.array([value and value.decode() for value in values], pa.string()).cast(field.type))
+    return pa.Table.from_arrays(columns, schema=INVENTORY)
+
+
+SOURCES = [
+    "source",
+    "revision",
+    "date",
+    "sha256",
+    "licence",
+]  # what a shard's metadata tell of where its values come from
+
+
+def read_sources(directories: Iterable[Path]) -> pa.Table:
+    """What became of each model: where its kernels come from, how many layers they are, or why there are none.
+
+    Parameters
+    ----------
+    directories : iterable of Path
+        As for `read_inventory`.
+
+    Returns
+    -------
+    pyarrow.Table
+        model, source, revision, date, sha256, licence (null where the source does not tell), layers, failure (null
+        where the model could be read); one row each.
+    """
+    rows = []
+    for directory in map(Path, directories):
+        footers = _footers(directory)
+        told = {name.decode(): value.decode() for name, value in footers[0].items()} if footers else {}
+        known = {name: told.get(name) for name in SOURCES}
+        rows.append({"model": directory.name, **known, "layers": len(footers), "failure": reason_of(directory)})
+    texts = {name: pa.string() for name in ["model", *SOURCES]}
+    return pa.Table.from_pylist(rows, pa.schema({**texts, "layers": pa.int32(), "failure": pa.string()}))
+
+
+def _footers(directory: Path) -> list[dict[bytes, bytes]]:
+    """The metadata of a model's shards, in the order of its layers; none if it could not be read."""
+    footers = []
+    for shard in shards_of(directory) if reason_of(directory) is None else []:
+        with shard.open() as file:
+            footers.append(file.schema_arrow.metadata)
+    return footers

@@ -1,0 +1,157 @@
+"""The safetensors format, as far as a reader of single tensors needs it: header and byte ranges; and a small writer.
+
+A file is an 8-byte little-endian header length, a JSON header, and the tensors' bytes. Header and ranges are all
+that is read, from a local file or, by the same functions, over a network; so every claim of the header is checked
+before it is acted on. Errors tell the reason only; the caller knows the file.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernel_atlas.core.errors import AtlasError
+
+PREFIX_BYTES = 8
+MAX_HEADER_BYTES = 100_000_000  # the bound of the safetensors library itself
+
+_BITS = {
+    **{"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6},
+    **dict.fromkeys(["BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"], 8),
+    **dict.fromkeys(["I16", "U16", "F16", "BF16"], 16),
+    **dict.fromkeys(["I32", "U32", "F32"], 32),
+    **dict.fromkeys(["I64", "U64", "F64", "C64"], 64),
+}
+# Kernels are read from these only: integers and 8-bit floats mean nothing without a scale, which no header tells.
+FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One entry of a header: where in the file (bytes `start` to `stop`) which tensor lies."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def header_bytes(prefix: bytes, file_bytes: int) -> int:
+    """Length of the header that the first 8 bytes of a file announce.
+
+    Raises
+    ------
+    AtlasError
+        Where the file cannot hold it or it is beyond reason; nothing has been allocated by then.
+    """
+    length = int.from_bytes(prefix[:PREFIX_BYTES], "little")
+    if length > MAX_HEADER_BYTES:
+        raise AtlasError(f"damaged header: it claims {length} bytes, more than the {MAX_HEADER_BYTES} allowed")
+    if PREFIX_BYTES + length > file_bytes:
+        raise AtlasError(f"truncated: a header of {length} bytes in a file of {file_bytes}; fetch the file again")
+    return length
+
+
+def parse_header(header: bytes, file_bytes: int) -> tuple[list[Tensor], dict[str, str]]:
+    """All tensors of a file, in the header's order, and the file's own metadata.
+
+    Parameters
+    ----------
+    header : bytes
+        The JSON after the 8-byte prefix.
+    file_bytes : int
+        Size of the whole file.
+
+    Raises
+    ------
+    AtlasError
+        Where the header is no JSON, repeats a key, or a range is not that of its dtype and shape, lies outside the
+        file or overlaps another.
+    """
+    try:
+        entries = json.loads(header, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise AtlasError(f"damaged header: not JSON ({error})") from error
+    if not isinstance(entries, dict):
+        raise AtlasError("damaged header: not a JSON object")
+    metadata = entries.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict):
+        raise AtlasError("damaged header: __metadata__ is not an object")
+    tensors = [_tensor(name, entry, PREFIX_BYTES + len(header), file_bytes) for name, entry in entries.items()]
+    previous = None
+    for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.stop)):
+        if previous and tensor.start < previous.stop:
+            raise AtlasError(f"damaged header: tensors {previous.name[:100]!r} and {tensor.name[:100]!r} overlap")
+        previous = tensor
+    return tensors, {name: str(value) for name, value in metadata.items()}
+
+
+def decode(tensor: Tensor, data: bytes) -> np.ndarray:
+    """The values of a tensor as float32, from the bytes of its range.
+
+    float32 is bit-exact, float16 and bfloat16 are widened exactly; float64 is rounded, the one lossy case (it is
+    rare, the shards are float32, and they tell the stored dtype).
+
+    Raises
+    ------
+    AtlasError
+        Where the bytes are fewer than the range asks for.
+    """
+    if len(data) != tensor.stop - tensor.start:
+        raise AtlasError(f"truncated: tensor {tensor.name!r} ends early; fetch the file again")
+    if tensor.dtype == "BF16":  # the upper half of a float32; numpy has no such type
+        values = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    else:
+        values = np.frombuffer(data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[tensor.dtype])
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel counts as dead
+        return values.astype(np.float32, copy=False).reshape(tensor.shape)
+
+
+def encode(tensors: Mapping[str, tuple[Tensor, bytes]], metadata: Mapping[str, str]) -> bytes:
+    """A file of tensors as they were stored: name -> (the tensor's entry elsewhere, its bytes).
+
+    The safetensors library writes arrays only, and numpy has none of bfloat16.
+    """
+    entries, start = {"__metadata__": dict(metadata)}, 0
+    for name, (tensor, data) in tensors.items():
+        entries[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, start + len(data)]}
+        start += len(data)
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)  # values begin at a multiple of 8, as the format asks
+    return b"".join([len(header).to_bytes(8, "little"), header, *(data for _, data in tensors.values())])
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """JSON object without repeated keys, where readers would disagree which one holds."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+    return entries
+
+
+def _tensor(name: str, entry: object, data_start: int, file_bytes: int) -> Tensor:
+    """One checked entry."""
+    where = f"damaged header: tensor {name[:100]!r}"
+    try:
+        dtype, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    except (TypeError, KeyError, ValueError) as error:
+        raise AtlasError(f"{where} lacks dtype, shape or data_offsets") from error
+    if not all(type(number) is int and 0 <= number < 2**63 for number in (*shape, start, stop)):
+        raise AtlasError(f"{where} has a shape or an offset that is no whole number below 2**63")
+    if not isinstance(dtype, str) or dtype not in _BITS:
+        raise AtlasError(f"{where} has the unknown dtype {dtype!r}")
+    bits = 0 if 0 in shape else _BITS[dtype]
+    for side in shape:
+        bits *= side
+        if bits > 8 * file_bytes:  # the product of thousands of large numbers takes minutes
+            break
+    if bits != 8 * (stop - start):
+        raise AtlasError(f"{where} of dtype {dtype} and shape {list(shape)[:8]} cannot fill {stop - start} bytes")
+    if data_start + stop > file_bytes:
+        raise AtlasError(
+            f"truncated: tensor {name[:100]!r} ends at byte {data_start + stop} of {file_bytes}; fetch it again"
+        )
+    return Tensor(name, dtype, shape, data_start + start, data_start + stop)

@@ -1,0 +1,162 @@
+"""Give every kernel its code, its dissimilarity to its own reconstruction, its cluster and its label."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.io.shards import shards_of
+from kernel_atlas.io.tables import open_table, read_table, write_table
+from kernel_atlas.model.clusters import cluster_of, read_clusters
+from kernel_atlas.model.coder import Coder
+
+OTHER = -1  # the cluster of a kernel that its reconstruction does not resemble, and of a dead one
+SCHEMA = pa.schema(
+    {
+        "model": pa.string(),
+        "layer_index": pa.int32(),
+        "channel": pa.int32(),
+        "kh": pa.int16(),
+        "kw": pa.int16(),
+        "code": pa.float32(),
+        "dissimilarity": pa.float32(),
+        "cluster": pa.int32(),
+        "label": pa.string(),
+        "tap_sum": pa.float32(),
+    }
+)
+
+
+class Atlas(NamedTuple):
+    """What one size needs to assign kernels: its coder, its clusters, its threshold."""
+
+    coder: Coder
+    clusters: pd.DataFrame
+    threshold: float
+
+    def assign(self, kernels: np.ndarray, dead: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns code, dissimilarity, cluster, label and tap_sum of raw kernels [n, taps].
+
+        A kernel belongs to the cluster of its code if its dissimilarity is below the threshold (Babaiee et al. 2024);
+        otherwise it is `other`. Dead kernels have no code and no dissimilarity (NaN).
+        """
+        codes, dissimilarities = np.full((2, len(kernels)), np.nan, np.float32)
+        codes[~dead], dissimilarities[~dead] = self.coder.reconstruct(centre_and_normalise(kernels[~dead]))
+        row = cluster_of(codes, self.clusters)
+        near = dissimilarities < self.threshold  # False for NaN
+        return {
+            "code": codes,
+            "dissimilarity": dissimilarities,
+            "cluster": np.where(near, self.clusters["cluster"].to_numpy()[row], OTHER),
+            "label": np.where(dead, "dead", np.where(near, self.clusters["label"].to_numpy(str)[row], "other")),
+            "tap_sum": kernels.sum(axis=1),
+        }
+
+
+def load_atlases(encoders: Sequence[str], clusters: Sequence[str], thresholds: Mapping[str, float]) -> dict[int, Atlas]:
+    """Side of the kernels -> Atlas, from the files that training and naming wrote, one of each per size.
+
+    Parameters
+    ----------
+    encoders, clusters : sequence of path
+        `encoder.safetensors` and `clusters.tsv`, in the same order of sizes.
+    thresholds : mapping
+        Size (`7x7`) -> dissimilarity.
+
+    Raises
+    ------
+    AtlasError
+        There is none.
+    """
+    if not encoders:
+        raise AtlasError(
+            "no size has the kernels that an autoencoder needs (see sizes.csv); "
+            "add models with use = train, or lower minimum_kernels"
+        )
+    atlases = {}
+    for encoder, table in zip(encoders, clusters, strict=True):
+        coder = Coder(encoder)
+        side = round(coder.taps**0.5)
+        atlases[side] = Atlas(coder, read_clusters(table), thresholds[size_name(side)])
+    return atlases
+
+
+def assign_model(model: str | Path, atlases: Mapping[int, Atlas], output: str | Path) -> None:
+    """Assign the kernels of one model's shards, layer after layer; sizes without an atlas have no rows.
+
+    Parameters
+    ----------
+    model : path
+        Folder of shards.
+    atlases : mapping
+        Side of the kernels -> Atlas.
+    output : path
+        Parquet file with the columns of `SCHEMA`.
+    """
+    tables = [SCHEMA.empty_table()]
+    for shard in shards_of(model):
+        with shard.open() as file:
+            table = file.read()
+        side, width = (table[name][0].as_py() for name in ("kh", "kw"))
+        if side == width and side in atlases:
+            kept = {name: table[name] for name in SCHEMA.names[:5]}
+            assigned = kept | atlases[side].assign(taps_array(table["weight"]), table["dead"].to_numpy())
+            tables.append(pa.table(assigned).cast(SCHEMA))
+    write_table(pa.concat_tables(tables), output)
+
+
+def assign_noise(atlases: Mapping[int, Atlas], count: int, seed: int, output: str | Path) -> None:
+    """Assign `count` Gaussian-noise kernels of each size: the control that says what a share means.
+
+    The table looks like that of a model named `noise` with one layer a size.
+    """
+    tables: list[pa.Table] = [SCHEMA.empty_table()]
+    for layer, (side, atlas) in enumerate(sorted(atlases.items())):
+        kernels = np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)
+        same = {"model": "noise", "layer_index": layer, "kh": side, "kw": side}
+        columns = {name: np.full(count, value) for name, value in same.items()} | {"channel": np.arange(count)}
+        columns |= atlas.assign(kernels, np.zeros(count, bool))
+        tables.append(pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA))
+    write_table(pa.concat_tables(tables), output)
+
+
+def sample_assigned(
+    merged: str | Path, assignments: Sequence[str | Path], count: int, seed: int, output: str | Path
+) -> None:
+    """Draw kernels of one size, taps beside labels, for figures that cannot show millions.
+
+    Parameters
+    ----------
+    merged : path
+        The kernels of the models that train.
+    assignments : sequence of path
+        Their assignments.
+    count : int
+        Kernels drawn, all where there are fewer; dead ones are left out.
+    seed : int
+    output : path
+        Parquet file with the columns of the shards and of the assignments.
+    """
+    keys = ["model", "layer_index", "channel"]
+    with open_table(merged) as file:
+        live = np.flatnonzero(~file.read(["dead"])["dead"].to_numpy())
+        drawn = np.sort(np.random.default_rng(seed).choice(live, min(count, len(live)), replace=False))
+        parts, start = [], 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            here = drawn[(drawn >= start) & (drawn < start + rows)] - start
+            parts.append(file.read_row_group(group, [*keys, "layer", "weight"]).take(here))
+            start += rows
+    sample = pa.concat_tables(parts).combine_chunks()
+    labels = pa.concat_tables(read_table(path, [*keys, *SCHEMA.names[5:]]) for path in assignments)
+    place = pa.array(np.arange(len(sample)))  # the join loses the order, and cannot carry lists
+    joined = sample.select(keys).append_column("place", place).join(labels, keys, join_type="inner").sort_by("place")
+    taps = sample.select(["layer", "weight"]).take(joined["place"])
+    for name in taps.column_names:
+        joined = joined.append_column(name, taps[name])
+    write_table(joined.drop_columns("place"), output)

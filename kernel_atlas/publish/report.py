@@ -1,0 +1,200 @@
+"""What the report says, with every number read from the tables."""
+
+import base64
+import importlib.metadata
+import json
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from kernel_atlas import __version__
+from kernel_atlas.core.words import NOTHING, number, percent
+
+PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
+
+
+def describe_sizes(sizes: pd.DataFrame, minimum: int) -> list[dict[str, Any]]:
+    """The rows of sizes.csv, each with the reason where a size has no autoencoder."""
+    rows = sizes.to_dict("records")
+    for row in rows:
+        live = row["kernels"] - row["dead"]
+        row["result"] = "analysed" if row["trained"] else f"left out: {live:,} live kernels, {minimum:,} needed"
+    return rows
+
+
+def describe_parameters(parameters: Mapping[str, Any], rules: Mapping[str, Any], before: str = "") -> list[tuple]:
+    """Every parameter as (name, value, meaning), with the meanings from the schema of the configuration."""
+    rows = []
+    for name, value in parameters.items():
+        rule = rules.get("properties", {}).get(name, {})
+        if rule.get("additionalProperties") is False:  # a group of parameters, not a table of sizes
+            rows += describe_parameters(value, rule, f"{before}{name}.")
+        else:
+            if isinstance(value, Mapping):
+                # text in a table of sizes is a file: its name, since where it lay on this machine says nothing
+                value = ", ".join(f"{key}: {Path(x).name if isinstance(x, str) else x}" for key, x in value.items())
+            elif isinstance(value, list):
+                value = ", ".join(str(each) for each in value)
+            rows.append((before + name, value if value != "" else "none", rule.get("description", "")))
+    return rows
+
+
+def describe_models(sheet: pd.DataFrame, models: pd.DataFrame, sizes: Sequence[str]) -> list[dict[str, Any]]:
+    """A row per model of the sheet: what the sheet says, and the share clustered of each size."""
+    cells = {
+        (row.model, row.size): {
+            "share": percent(row.clustered_share, row.share_low, row.share_high),
+            "kernels": number(row.kernels - row.dead),
+            "raw": [row.clustered_share, row.share_low, row.share_high, row.kernels - row.dead],
+        }
+        for row in models.itertuples()
+    }
+    none = {"share": NOTHING, "kernels": "", "raw": [""] * 4}
+    rows = sheet.sort_values("model").astype(object).where(sheet.notna(), "").to_dict("records")
+    return [row | {"cells": [cells.get((row["model"], size), none) for size in sizes]} for row in rows]
+
+
+def describe_sources(sources: pd.DataFrame) -> list[dict[str, Any]]:
+    """What was read of each model; of a file its name, since where it lay on this machine says nothing."""
+    names = sources["source"].str.replace(r"^file:.*[/\\]", "file:", regex=True)
+    rows = sources.assign(source=names).sort_values("model").astype(object)
+    return rows.where(sources.notna(), "").to_dict("records")
+
+
+def describe_licences(sources: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Licence -> models, as the sheet states them or, where it does not, the source."""
+    stated = sources["licence"].fillna("not stated")
+    return [(licence, sorted(part["model"])) for licence, part in sources.groupby(stated)]
+
+
+def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
+    """A drawn figure for a page: name, title, caption, and the SVG with its text for those who cannot see it."""
+    text = json.loads(Path(words).read_text(encoding="utf-8"))
+    drawing = Path(svg).read_text(encoding="utf-8")
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    # groups have the same ids in every figure, and nothing refers to them; a page may have an id only once
+    drawing = re.sub(r'<g id="[\w.]+_\d+"', "<g", drawing)
+    # the page sets the size: a figure is as wide as the text
+    drawing = re.sub(r'^(<svg[^>]*?) width="[^"]*"', r"\1", drawing)
+    drawing = re.sub(r'^(<svg[^>]*?) height="[^"]*"', r"\1", drawing)
+    # said once, in the page's own style
+    drawing = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", drawing, count=1, flags=re.DOTALL)
+    drawing = re.sub(r" font-family: [^;]*sans-serif;", "", drawing)
+    label = jinja2.filters.escape(text["alt"])
+    drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return text | {"name": Path(svg).stem.rpartition("_")[0], "svg": Markup(drawing)}
+
+
+def describe_experiments(
+    made: pd.DataFrame,
+    figures: Sequence[Mapping[str, Any]],
+    said: Sequence[Sequence[str]],
+    animations: Mapping[str, str | Path],
+) -> list[dict[str, Any]]:
+    """An entry for each row of resources/experiments/experiments.tsv: what made it, its figure, its sentences.
+
+    Parameters
+    ----------
+    made : DataFrame
+        Index experiment; command, date, device, seconds.
+    figures, said
+        Of each row the figure, from `read_figure`, and the sentences.
+    animations : mapping
+        Experiment -> GIF, for those that have one.
+    """
+    rows = made.reset_index().to_dict("records")
+    for row, figure, sentences in zip(rows, figures, said, strict=True):
+        row |= {"figure": figure, "sentences": sentences, "animation": ""}
+        if row["experiment"] in animations:
+            picture = Path(animations[row["experiment"]]).read_bytes()
+            row["animation"] = f"data:image/gif;base64,{base64.b64encode(picture).decode()}"
+    return rows
+
+
+def versions() -> dict[str, str]:
+    """What computed the results: this project, Python and the packages that matter."""
+    found = {"kernel-atlas": __version__, "Python": platform.python_version()}
+    return found | {package: importlib.metadata.version(package) for package in PACKAGES}
+
+
+def collect_facts(
+    title: str,
+    sheet: pd.DataFrame,
+    parameters: Mapping[str, Any],
+    rules: Mapping[str, Any],
+    sources: pd.DataFrame,
+    sizes: pd.DataFrame,
+    clusters: Mapping[str, pd.DataFrame],
+    figures: Mapping[str, Sequence[Mapping[str, Any]]],
+    evidence: Sequence[str],
+    models: pd.DataFrame,
+    correlation: pd.DataFrame,
+    findings: pd.DataFrame,
+    experiments: Sequence[Mapping[str, Any]],
+    analysed: pd.DataFrame,
+    scripts: Sequence[Markup],
+) -> dict[str, Any]:
+    """Everything that the page says, for `write_page`.
+
+    Parameters
+    ----------
+    title : str
+    sheet : DataFrame
+        From `read_sheet`.
+    parameters, rules : mapping
+        The configuration, and its schema.
+    sources, sizes, models, correlation, findings, analysed : DataFrame
+        The tables of the same names.
+    clusters : mapping
+        Size -> clusters.tsv.
+    figures : mapping
+        Size -> figures from `read_figure`, in the order of the page.
+    evidence : sequence of str
+        Names of the figures that test the clusters.
+    experiments : sequence of mapping
+        From `describe_experiments`.
+    scripts : sequence of Markup
+        From `read_script`, in the order in which they need each other.
+    """
+    read = sources[sources["failure"].isna()]
+    failed = sources[sources["failure"].notna()]
+    sheet = sheet[sheet["model"].isin(read["model"])]
+    said = {
+        size: [(title, rows["sentence"].tolist()) for title, rows in part.groupby("finding", sort=False)]
+        for size, part in findings.fillna("").groupby("size")
+    }
+    sections = [
+        {
+            "size": size,
+            "findings": said[size],
+            "clusters": table.assign(share=table["kernels"] / table["kernels"].sum()).to_dict("records"),
+            "figures": [figure for figure in figures[size] if figure["name"] not in evidence],
+            "evidence": [figure for figure in figures[size] if figure["name"] in evidence],
+        }
+        for size, table in clusters.items()
+    ]
+    return {
+        "title": title,
+        "versions": versions(),
+        "seed": parameters["seed"],
+        "analysed": dict(zip(analysed["quantity"], analysed["count"], strict=True)),
+        "sizes": describe_sizes(sizes, parameters["minimum_kernels"]),
+        "sections": sections,
+        "experiments": experiments,
+        "overall": said.get("", []),
+        "correlation": correlation.to_dict("records"),
+        "models": describe_models(sheet, models, list(clusters)),
+        "parameters": describe_parameters(parameters, rules),
+        "licences": describe_licences(read),
+        "sources": describe_sources(read),
+        "dates": [*read["date"].dropna().agg(["min", "max"])] if read["date"].notna().any() else [],
+        "scripts": scripts,
+        "failures": failed["failure"].tolist(),
+    }

@@ -1,0 +1,336 @@
+"""Shares of labels per layer, per model and across models, each with its interval and its control.
+
+Kernels of one layer are trained together and are not independent, nor are layers of one model. So a model's shares are
+bootstrapped over its layers, and shares over all models are bootstrapped over models.
+"""
+
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import norm, pearsonr, spearmanr
+
+from kernel_atlas.core.kernels import size_name
+from kernel_atlas.io.tables import read_table
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+TAILS = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2  # quantiles of resamples that are the ends of an interval
+FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
+THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
+MODEL_COLUMNS = ["family", "architecture", "dataset", "top1", "params", "group", "licence", "use", "convolution"]
+DRIFT_QUANTILES = [0.5, 0.9]
+DRIFT = 0.2  # share beyond the training kernels' 90 % quantile: twice what these have
+FEWEST = 5  # units below which a bootstrap interval covers far less than it says (71 % at three)
+
+
+def fifth_of(depth: pd.Series | np.ndarray) -> pd.Series | np.ndarray:
+    """Place in `FIFTHS` of depths from 0 to 1."""
+    return np.minimum((depth * len(FIFTHS)).astype(int), len(FIFTHS) - 1)
+
+
+def count_assignments(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Reduce assignments to counts, one file in memory at a time.
+
+    Returns
+    -------
+    counts : DataFrame
+        model, layer_index, size, label, kernels.
+    below : DataFrame
+        model, size, threshold, kernels (not dead), clustered: those with a dissimilarity below the threshold.
+    """
+    counts, below = [], []
+    for path in paths:
+        table = read_table(path, ["model", "layer_index", "kh", "label", "dissimilarity"]).to_pandas()
+        table["size"] = table["kh"].map(size_name)
+        counts.append(table.groupby(["model", "layer_index", "size", "label"]).size())
+        for (model, size), values in table.groupby(["model", "size"])["dissimilarity"]:
+            live = np.sort(values.dropna())
+            clustered = np.searchsorted(live, THRESHOLDS.astype(np.float32), side="left")
+            below.append(
+                pd.DataFrame(
+                    {
+                        "model": model,
+                        "size": size,
+                        "threshold": THRESHOLDS,
+                        "kernels": len(live),
+                        "clustered": clustered,
+                    }
+                )
+            )
+    return pd.concat(counts).rename("kernels").reset_index(), pd.concat(below, ignore_index=True)
+
+
+def bootstrap_share(part: np.ndarray, whole: np.ndarray, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile bootstrap interval of `sum(part) / sum(whole)` over units (layers, or models) drawn with replacement.
+
+    Parameters
+    ----------
+    part : array [units] or [units, labels]
+        Kernels counted, per unit.
+    whole : array [units]
+        Kernels they are a share of, per unit.
+    seed : list of int
+
+    Returns
+    -------
+    low, high : float arrays [] or [labels]
+        The 95 % interval; NaN below five units, which say too little about how units differ. With five to ten it
+        still covers less than it says: about 85 to 90 % in simulation.
+    """
+    if len(whole) < FEWEST:
+        unknown = np.full(part.shape[1:], np.nan)
+        return unknown, unknown
+    draws = np.random.default_rng(seed).multinomial(len(whole), np.full(len(whole), 1 / len(whole)), RESAMPLES)
+    with np.errstate(invalid="ignore"):
+        shares = (draws @ part) / (draws @ whole).reshape(-1, *[1] * (part.ndim - 1))
+    low, high = np.nanquantile(shares, TAILS, axis=0)
+    return low, high
+
+
+def _wide(counts: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Kernels per unit (rows) and label (columns), zeros filled, `dead` and `other` always there."""
+    wide = counts.pivot_table(index=unit, columns="label", values="kernels", aggfunc="sum", fill_value=0)
+    for label in ("dead", "other"):
+        if label not in wide:
+            wide[label] = 0
+    return wide
+
+
+def _seed(seed: int, *names: str) -> list[int]:
+    """A seed of its own for each model and size, so that another model does not change these intervals."""
+    return [seed, *(zlib.crc32(name.encode()) for name in names)]
+
+
+def summarise_models(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """models.csv: kernels, dead, clustered and its share with an interval over layers, per model and size."""
+    rows = []
+    for (model, size), part in counts.groupby(["model", "size"]):
+        wide = _wide(part, "layer_index")
+        live = wide.drop(columns="dead").sum(axis=1)
+        clustered = live - wide["other"]
+        low, high = bootstrap_share(clustered.to_numpy(), live.to_numpy(), _seed(seed, model, size))
+        share = clustered.sum() / live.sum() if live.sum() else np.nan
+        dead = wide["dead"].sum()
+        rows.append((model, size, len(wide), live.sum() + dead, dead, clustered.sum(), share, float(low), float(high)))
+    names = ["model", "size", "layers", "kernels", "dead", "clustered", "clustered_share", "share_low", "share_high"]
+    return pd.DataFrame(rows, columns=names).merge(sheet[["model", *MODEL_COLUMNS]], on="model", how="left")
+
+
+def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """labels.csv: kernels and share of each label with an interval over layers, per model and size.
+
+    Shares are of the kernels that are not dead; `dead` has a share of all kernels.
+    """
+    tables = [
+        _label_shares(_wide(part, "layer_index"), _seed(seed, model, size)).assign(model=model, size=size)
+        for (model, size), part in counts.groupby(["model", "size"])
+    ]
+    return pd.concat(tables, ignore_index=True)[
+        ["model", "size", "label", "kernels", "share", "share_low", "share_high"]
+    ]
+
+
+def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """totals.csv: shares of labels over independent networks (`one_per_group`), with an interval over networks.
+
+    A row `clustered` sums up all labels but `other` and `dead`.
+    """
+    tables = []
+    for size, part in models.groupby("size"):
+        kept = counts[(counts["size"] == size) & counts["model"].isin(one_per_group(part)["model"])]
+        if len(kept):
+            wide = _wide(kept, "model")
+            sums = wide[["dead", "other"]].assign(clustered=wide.drop(columns=["dead", "other"]).sum(axis=1))
+            for table in (wide, sums):
+                shares = _label_shares(table, _seed(seed, size)).assign(size=size, models=kept["model"].nunique())
+                tables.append(shares if table is wide else shares[shares["label"] == "clustered"])
+    names = ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
+    return pd.concat(tables, ignore_index=True)[names] if tables else pd.DataFrame(columns=names)
+
+
+def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
+    """chance.csv: the share clustered of what should not be, per size: Gaussian noise, and controls that are networks.
+
+    A regular convolution is no control in this sense: it is trained, and is there for comparison.
+
+    Parameters
+    ----------
+    noise : DataFrame
+        Counts of the noise control, from `count_assignments`.
+    models : DataFrame
+        models.csv.
+    thresholds : mapping
+        Size -> dissimilarity.
+
+    Returns
+    -------
+    DataFrame
+        size, threshold, control, kernels (not dead), clustered_share; Gaussian noise first, then the highest share.
+    """
+    other = noise["kernels"].where(noise["label"] == "other", 0)
+    by_size = pd.DataFrame({"size": noise["size"], "kernels": noise["kernels"], "other": other}).groupby("size").sum()
+    by_chance = by_size.assign(control="Gaussian noise", clustered_share=1 - by_size["other"] / by_size["kernels"])
+    networks = models[(models["use"] == "control") & (models["convolution"] == "depthwise")]
+    networks = networks.assign(control=networks["model"], kernels=networks["kernels"] - networks["dead"])
+    networks = networks.sort_values(["size", "clustered_share"], ascending=[True, False])
+    table = pd.concat([by_chance.reset_index(), networks], ignore_index=True)
+    table = table.assign(threshold=table["size"].map(thresholds)).sort_values("size", kind="stable")
+    return table[["size", "threshold", "control", "kernels", "clustered_share"]]
+
+
+def count_analysed(sheet: pd.DataFrame, inventory: pd.DataFrame, sides: list[int]) -> pd.DataFrame:
+    """analysed.csv: how much of what was read, in rows of quantity and count.
+
+    Models that could not be read are in no count, layers of regular convolutions in none of layers and kernels.
+    """
+    sheet = sheet[sheet["model"].isin(inventory["model"])]
+    inventory = inventory[inventory["convolution"] == "depthwise"]
+    counted = sheet[(sheet["use"] != "control") & (sheet["convolution"] == "depthwise")]
+    left_out = inventory[~inventory["kh"].isin(sides) | (inventory["kh"] != inventory["kw"])]
+    counts = {
+        "models": len(sheet),
+        **{f"models to {use}": (sheet["use"] == use).sum() for use in ("train", "assign", "control")},
+        "independent networks": counted["group"].fillna(counted["model"]).nunique(),
+        "layers": len(inventory),
+        "kernels": inventory["channels"].sum(),
+        "layers of other sizes": len(left_out),
+        "kernels of other sizes": left_out["channels"].sum(),
+    }
+    return pd.DataFrame({"quantity": list(counts), "count": list(counts.values())})
+
+
+def _label_shares(wide: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
+    live = wide.drop(columns="dead")
+    shares = []
+    for part, whole in ((live, live.sum(axis=1)), (wide[["dead"]], wide.sum(axis=1))):
+        low, high = bootstrap_share(part.to_numpy(), whole.to_numpy(), seed)
+        kernels = part.sum()
+        share = kernels / whole.sum() if whole.sum() else np.nan
+        shares.append(pd.DataFrame({"kernels": kernels, "share": share, "share_low": low, "share_high": high}))
+    table = pd.concat(shares).rename_axis("label").reset_index()
+    return table[table["kernels"] > 0]
+
+
+def summarise_layers(counts: pd.DataFrame, inventory: pd.DataFrame) -> pd.DataFrame:
+    """layers.csv: kernels and share of each label per layer, with the layer's depth.
+
+    Depth is 0 at a model's first depthwise layer and 1 at its last, counted over all sizes. Shares are of the kernels
+    that are not dead; `dead` has a share of all kernels of the layer.
+    """
+    last = inventory.groupby("model")["layer_index"].transform("max")
+    places = inventory.assign(depth=inventory["layer_index"] / last.clip(lower=1))
+    table = counts.merge(places[["model", "layer_index", "layer", "depth"]], on=["model", "layer_index"])
+    every = table.groupby(["model", "layer_index"])["kernels"].transform("sum")
+    dead = table["kernels"].where(table["label"] == "dead", 0).groupby([table["model"], table["layer_index"]])
+    table["share"] = table["kernels"] / np.where(table["label"] == "dead", every, every - dead.transform("sum"))
+    return table[["model", "layer_index", "layer", "depth", "size", "label", "kernels", "share"]]
+
+
+def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """drift.csv: how well the autoencoder covers each model, against the kernels that trained it.
+
+    `beyond` is the share of a model's live kernels with a dissimilarity above the 90 % quantile of the training
+    kernels: 0.1 for kernels like those, more where the autoencoder does not know the patterns, or there are none.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        The assignments of every model.
+    sheet : DataFrame
+        From `read_sheet`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        model, use, size, kernels, median and q90 of the dissimilarity, the same of the training kernels, beyond with
+        its interval over layers, and advice for models with use = assign: `retrain` where the interval lies above
+        `DRIFT`, `covered` where it does not, `too few layers` where there is none.
+    """
+    columns = ["layer_index", "kh", "dissimilarity"]
+    tables = {Path(path).stem: read_table(path, columns).to_pandas().dropna() for path in paths}
+    uses, rows = sheet.set_index("model")["use"], []
+    for side in sorted({side for table in tables.values() for side in table["kh"].unique()}):
+        parts = {model: table[table["kh"] == side] for model, table in tables.items() if (table["kh"] == side).any()}
+        trained = np.concatenate([part["dissimilarity"] for model, part in parts.items() if uses[model] == "train"])
+        usual = np.quantile(trained, DRIFT_QUANTILES)
+        for model, part in parts.items():
+            layers = (part["dissimilarity"] > usual[-1]).groupby(part["layer_index"]).agg(["sum", "size"])
+            low, high = bootstrap_share(*layers.to_numpy().T, _seed(seed, model, size_name(side)))
+            advice = "too few layers" if np.isnan(low) else "retrain" if low > DRIFT else "covered"
+            own = np.quantile(part["dissimilarity"], DRIFT_QUANTILES)
+            beyond = layers["sum"].sum() / layers["size"].sum()
+            row = model, uses[model], size_name(side), len(part), *own, *usual, beyond, float(low), float(high)
+            rows.append((*row, advice if uses[model] == "assign" else ""))
+    names = ["model", "use", "size", "kernels", "median", "q90", "training_median", "training_q90"]
+    return pd.DataFrame(rows, columns=[*names, "beyond", "beyond_low", "beyond_high", "advice"])
+
+
+def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
+    """architectures.csv: Jensen-Shannon distance (base 2, 0 to 1) of label shares with `other`, per pair and size."""
+    tables = []
+    for size, part in labels[labels["label"] != "dead"].groupby("size"):
+        wide = part.pivot_table(index="model", columns="label", values="share", fill_value=0)
+        shares = wide.to_numpy(np.float64)
+        for row in range(len(wide) - 1):
+            distance = jensenshannon(shares[row][None], shares[row + 1 :], base=2, axis=1)
+            pair = {"size": size, "model_a": wide.index[row], "model_b": wide.index[row + 1 :]}
+            tables.append(
+                pd.DataFrame(pair | {"jensen_shannon": np.nan_to_num(distance)})
+            )  # rounding below 0 gives NaN
+    names = ["size", "model_a", "model_b", "jensen_shannon"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
+
+
+def summarise_thresholds(below: pd.DataFrame) -> pd.DataFrame:
+    """thresholds.csv: the share clustered at each threshold; the rows of model `noise` are the control."""
+    share = below["clustered"] / below["kernels"].where(below["kernels"] > 0)
+    return below.assign(clustered_share=share)[["model", "size", "threshold", "clustered_share"]]
+
+
+def correlate(models: pd.DataFrame) -> pd.DataFrame:
+    """correlation.csv: clustered share against top-1 and log10 of the parameters, per size and data set.
+
+    Accuracies on different data sets cannot be compared, so each data set has its own rows. One model per `group`;
+    a row for every data set with at least four models, which the intervals need. Pearson's interval is Fisher's,
+    Spearman's is Bonett & Wright's (Psychometrika 65, 2000).
+    """
+    independent = [one_per_group(part) for _, part in models.groupby("size")]
+    rows = []
+    for (size, dataset), part in pd.concat(independent).groupby(["size", "dataset"]):
+        for variable, values in (("top1", part["top1"]), ("log10_params", np.log10(part["params"].astype(float)))):
+            pair = pd.DataFrame({"x": values.astype(float), "y": part["clustered_share"]}).dropna()
+            if len(pair) >= 4 and (pair.nunique() > 1).all():
+                pearson = pearsonr(pair["x"], pair["y"])
+                spearman = spearmanr(pair["x"], pair["y"]).statistic
+                width = norm.ppf(TAILS[1]) * np.sqrt((1 + spearman**2 / 2) / (len(pair) - 3))
+                # perfect ranks have no interval of this kind
+                centre = np.arctanh(spearman) if abs(spearman) < 1 - 1e-9 else np.nan
+                row = size, dataset, variable, len(pair), pearson.statistic, *pearson.confidence_interval(CONFIDENCE)
+                rows.append((*row, spearman, np.tanh(centre - width), np.tanh(centre + width)))
+    names = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pearson_high"]
+    return pd.DataFrame(rows, columns=[*names, "spearman", "spearman_low", "spearman_high"])
+
+
+def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count as independent networks of one size: of each `group` the one with most kernels.
+
+    Controls and regular convolutions do not count.
+
+    Parameters
+    ----------
+    models : DataFrame
+        Rows of one size of models.csv.
+
+    Returns
+    -------
+    DataFrame
+        Most kernels first; the order of the input does not matter.
+    """
+    counted = models[(models["use"] != "control") & (models["convolution"] == "depthwise")]
+    counted = counted.sort_values(["kernels", "model"], ascending=[False, True])
+    return counted[~counted.duplicated("group") | counted["group"].isna()]

@@ -1,0 +1,352 @@
+"""Networks of the zoo's kind under other conditions: the images, the convolution, the schedule or the first kernels.
+
+A run is one network of one condition and seed. What is kept of it are the network, its kernels at steps that lie evenly
+on a logarithmic scale, and its accuracy there; `dynamics` reads them. To add a set of images, or of kernels to start
+from, write its function and list it in `IMAGES` or `UNIT_KERNELS`.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.evidence.controls import make_control
+from kernel_atlas.evidence.formulas import synthetic_kernels
+from kernel_atlas.evidence.keys import read_filters
+from kernel_atlas.io.tables import write_csv, write_table
+from kernel_atlas.model.encoders import read_encoder
+from kernel_atlas.training.zoo import (
+    BATCH,
+    FLIPPED,
+    KERNEL_DECAY,
+    KERNEL_STD,
+    SHIFT,
+    Batches,
+    ImageSet,
+    ZooNet,
+    accuracy,
+    new_net,
+    read_images,
+    train,
+    write_net,
+)
+
+CHECKS = 20  # steps, after step 0, at which a run is looked at; fewer where the first ones coincide
+LOOKED_AT = 1000  # images of the test and of the training split, for the accuracy on the way
+
+
+class Condition(NamedTuple):
+    """A row of config/experiments.tsv.
+
+    `images` is a key of `IMAGES`, `start` noise or one of `UNIT_KERNELS`; `convolution` is depthwise or dense; `kernel`
+    the side of the first stage's kernels. If `frozen`, these stay as they start, but for a number added to all taps of
+    each, which is learned (Babaiee et al. 2025). `towards` is nothing, or that of `UNIT_KERNELS` towards which they are
+    pulled, see `pull_kernels`. `subset` is the number of training images, 0 for all; `augmented` says whether they are
+    shifted and mirrored; `steps` how many batches are seen.
+    """
+
+    images: str
+    convolution: str
+    kernel: int
+    start: str
+    frozen: bool
+    towards: str
+    subset: int
+    augmented: bool
+    steps: int
+
+
+# --- The images -------------------------------------------------------------------------------------------------
+
+
+def _as_they_are(data: ImageSet, random: torch.Generator) -> ImageSet:
+    return data
+
+
+def _grey28(data: ImageSet, random: torch.Generator) -> ImageSet:
+    """In grey at 28 x 28 pixels, as Fashion-MNIST is; luma of ITU-R BT.601."""
+    luma = torch.tensor([0.299, 0.587, 0.114])
+
+    def change(pixels: Tensor) -> Tensor:
+        grey = (pixels.float() @ luma)[:, None]
+        small = F.interpolate(grey, size=(28, 28), mode="bilinear", antialias=True)
+        return small.round().clamp(0, 255).byte().permute(0, 2, 3, 1).repeat(1, 1, 1, 3)
+
+    return _in_parts(data, change)
+
+
+def _phase_scrambled(data: ImageSet, random: torch.Generator) -> ImageSet:
+    """Each image with the phases of its own noise image added to its phases, the same in all colours.
+
+    Spectra of power, and so correlations of pixels within and between colours, stay, but for values that are cut at
+    black and white; edges and places do not, and opposite borders of the image become neighbours.
+    """
+
+    def change(pixels: Tensor) -> Tensor:
+        noise = torch.randn(pixels.shape[:3], generator=random)
+        phases = torch.fft.rfft2(noise)
+        phases /= phases.abs()
+        phases[:, 0, 0] = 1  # the mean stays
+        spectrum = torch.fft.rfft2(pixels.float(), dim=(1, 2)) * phases[..., None]
+        return torch.fft.irfft2(spectrum, pixels.shape[1:3], dim=(1, 2)).round().clamp(0, 255).byte()
+
+    return _in_parts(data, change)
+
+
+def _random_labels(data: ImageSet, random: torch.Generator) -> ImageSet:
+    """The training labels in another order; those of the test stay, so that 1 in `classes` is right by chance."""
+    order = torch.randperm(len(data.train_labels), generator=random)
+    return data._replace(train_labels=data.train_labels[order])
+
+
+def _in_parts(data: ImageSet, change: Callable[[Tensor], Tensor]) -> ImageSet:
+    """Both splits changed, some images at a time: as floats all would take gigabytes."""
+    changed = {
+        split: torch.cat([change(part) for part in getattr(data, split).split(4000)]) for split in ("train", "test")
+    }
+    return data._replace(**changed)
+
+
+# name -> data set of the zoo, what is done to it, and whether its pixels are permuted, after the augmentation
+IMAGES: dict[str, tuple[str, Callable[[ImageSet, torch.Generator], ImageSet], bool]] = {
+    "cifar10": ("cifar10", _as_they_are, False),
+    "cifar10_grey28": ("cifar10", _grey28, False),
+    "cifar10_permuted": ("cifar10", _as_they_are, True),
+    "cifar10_phase_scrambled": ("cifar10", _phase_scrambled, False),
+    "cifar10_random_labels": ("cifar10", _random_labels, False),
+    "fashion_mnist": ("fashion_mnist", _as_they_are, False),
+    "chars74k": ("chars74k", _as_they_are, False),
+}
+
+
+def load_images(folder: Path, condition: Condition, limit: int | None = None) -> tuple[ImageSet, Tensor | None]:
+    """The images of a condition, and the permutation of their pixels if they have one; the same at every call."""
+    if condition.images not in IMAGES:
+        raise AtlasError(f"experiments: unknown images {condition.images!r}; known are {', '.join(IMAGES)}")
+    dataset, change, permuted = IMAGES[condition.images]
+    data = read_images(folder, dataset, limit)
+    if condition.subset:
+        chosen = torch.randperm(len(data.train), generator=_fixed())[: condition.subset]
+        data = data._replace(train=data.train[chosen], train_labels=data.train_labels[chosen])
+    data = change(data, _fixed())
+    pixels = data.train.shape[1] * data.train.shape[2]
+    return data, torch.randperm(pixels, generator=_fixed()) if permuted else None
+
+
+def _fixed() -> torch.Generator:
+    """The same numbers at every call: what is done to images is the same in every run."""
+    return torch.Generator().manual_seed(0)
+
+
+# --- Kernels to start from and to be pulled towards ---------------------------------------------------------------
+
+
+def _prototypes(side: int, encoder: Path) -> np.ndarray:
+    """What the decoder draws in the middle of each cluster's stretch of the code."""
+    atlases = read_encoder(encoder)
+    if side not in atlases:
+        raise AtlasError(f"experiments: {encoder} has no prototypes of {side}x{side} kernels; name another encoder")
+    clusters = atlases[side].clusters
+    return atlases[side].coder.decode(((clusters["code_low"] + clusters["code_high"]) / 2).to_numpy(np.float32))
+
+
+def _scrambled(side: int, encoder: Path) -> np.ndarray:
+    """As many, with the power spectra of the prototypes and random phases: as smooth, and no pattern."""
+    return make_control("phase", _prototypes(side, encoder), 0)
+
+
+def _formulas(side: int, nothing: None) -> np.ndarray:
+    """Centres, first and second derivatives and crosses, equally many, of the scales and places of synthetic ones."""
+    return synthetic_kernels(side, 64, np.inf, 0)[0]
+
+
+def _master_keys(side: int, filters: Path) -> np.ndarray:
+    keys = read_filters(filters)
+    if keys.shape[1] != side:
+        raise AtlasError(f"experiments: the published master keys are 7x7, not {side}x{side}")
+    return centre_and_normalise(keys.reshape(len(keys), -1).astype(np.float32))
+
+
+# name -> centred unit kernels [n, taps], of a side and from a file
+UNIT_KERNELS: dict[str, Callable[[int, Any], np.ndarray]] = {
+    "prototypes": _prototypes,
+    "scrambled_prototypes": _scrambled,
+    "formulas": _formulas,
+    "master_keys": _master_keys,
+}
+
+
+class Offset(nn.Module):
+    """A kernel with a learned number added to all its taps."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.offset[:, None, None, None]
+
+
+def start_net(condition: Condition, classes: int, seed: int, file: Path | None = None) -> ZooNet:
+    """The untrained network of a run; `file` holds the prototypes or the master keys that it starts from.
+
+    But for what the condition changes it is the same for all of a seed with as many classes. Each channel gets one of
+    the kernels it may start from at random, with the norm that noise has in the mean.
+    """
+    for name, none in ((condition.start, "noise"), (condition.towards, "")):
+        if name not in (none, *UNIT_KERNELS):
+            raise AtlasError(f"experiments: unknown kernels {name!r}; known are {', '.join(UNIT_KERNELS)}")
+    if condition.convolution not in ("depthwise", "dense"):
+        raise AtlasError(f"experiments: a convolution is depthwise or dense, not {condition.convolution!r}")
+    changed = [condition.start != "noise" or condition.frozen, bool(condition.towards)]
+    if sum(changed) > (condition.convolution == "depthwise"):
+        raise AtlasError(
+            "experiments: depthwise kernels start from others, or frozen, or are pulled, and dense ones none of these; "
+            "change the condition"
+        )
+    net = new_net(condition.kernel, classes, seed, condition.convolution)
+    units = None if condition.start == "noise" else UNIT_KERNELS[condition.start](condition.kernel, file)
+    random = np.random.default_rng(seed)
+    for block in first_blocks(net):
+        weight = block.spatial.weight
+        if units is not None:
+            drawn = units[random.integers(len(units), size=len(weight))]
+            weight.data = torch.from_numpy(drawn * KERNEL_STD * condition.kernel).view_as(weight)
+        if condition.frozen:
+            weight.requires_grad_(False)
+            parametrize.register_parametrization(block.spatial, "weight", Offset(len(weight)))
+    return net
+
+
+def first_blocks(net: ZooNet) -> list[nn.Module]:
+    """The blocks with the kernels of the size asked for."""
+    return [block for block in net.stages[0] if hasattr(block, "spatial")]
+
+
+@torch.no_grad()
+def pull_kernels(net: ZooNet, units: Tensor, rate: float) -> None:
+    """One step of a pull of the first stage's kernels towards the nearest of `units` [n, taps], which are of unit norm.
+
+    What of a kernel is not a multiple of the nearest one, and not the same in all taps, decays as weight decay makes
+    all of it decay, and as fast: so there is no strength to choose. `rate` is the learning rate of the step.
+    """
+    for block in first_blocks(net):
+        taps = block.spatial.weight.flatten(1)
+        centred = taps - taps.mean(1, keepdim=True)
+        likeness, nearest = (centred @ units.T).max(1, keepdim=True)
+        rest = centred - likeness.clamp(min=0) * units[nearest[:, 0]]
+        block.spatial.weight -= rate * KERNEL_DECAY * rest.view_as(block.spatial.weight)
+
+
+# --- The run ----------------------------------------------------------------------------------------------------
+
+
+def check_steps(steps: int) -> list[int]:
+    """Step 0, and steps evenly on a logarithmic scale from 1 to the last."""
+    return [0, *np.unique(np.geomspace(1, steps, CHECKS).round().astype(int)).tolist()]
+
+
+def train_run(
+    folder: Path,
+    condition: Condition,
+    seed: int,
+    file: Path | None,
+    output: tuple[Path, Path, Path],
+    device: str = "cpu",
+    smoke: bool = False,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Train one network and write what is kept of it.
+
+    Parameters
+    ----------
+    folder
+        Of the Parquet image sets, see `zoo.image_files`.
+    condition
+    seed
+        Of the first weights and of the order and augmentation of the images.
+    file
+        Of the prototypes (`encoder.safetensors` of a release) or of the master keys, for networks that start from them
+        or are pulled towards them.
+    output
+        The network (safetensors); the kernels of its first stage (Parquet: step, layer_index, channel, kh, kw, weight;
+        of dense ones all slices, channel = output * inputs + input); its accuracy (CSV: step, loss, the mean since the
+        row before, train_top1, top1, test_images, seconds of training since the start). Accuracies are in percent, of
+        images that are not augmented: on the way of the first `LOOKED_AT`, at the end of the whole test split.
+    device
+        `cpu` or `cuda`; a run is the same again on a CPU with as many threads.
+    smoke
+        Whether a few steps on a few images are enough, to see that it runs.
+    log
+        Called with a line of text at each check.
+    """
+    limit = 2 * BATCH if smoke else None
+    data, permutation = load_images(folder, condition, limit)
+    data = ImageSet(*(part.to(device) if isinstance(part, Tensor) else part for part in data))
+    permutation = None if permutation is None else permutation.to(device)
+    dataset = IMAGES[condition.images][0]
+    flip, shift = (FLIPPED[dataset], SHIFT) if condition.augmented else (False, 0)
+    batches = Batches(data.train, data.train_labels, flip, seed, shift, permutation)
+    net = start_net(condition, data.classes, seed, file).to(device, memory_format=torch.channels_last)
+    steps = min(2, condition.steps) if smoke else condition.steps
+    checks = check_steps(steps)
+    kernels, curve, losses, name = [], [], [], output[0].parent.name
+    looking, start = 0.0, time.perf_counter()
+
+    def check(step: int) -> None:
+        nonlocal looking
+        if device != "cpu":
+            torch.cuda.synchronize()  # or else steps that are still computed would not be counted
+        began = time.perf_counter()
+        kernels.append(_kernels_of(net, step))
+        number = len(data.test) if step == steps else LOOKED_AT
+        seen = accuracy(net, batches, data.train[:LOOKED_AT], data.train_labels[:LOOKED_AT])
+        unseen = accuracy(net, batches, data.test[:number], data.test_labels[:number])
+        loss = torch.stack(losses).mean().item() if losses else np.nan
+        losses.clear()
+        row = {"step": step, "loss": loss, "train_top1": seen, "top1": unseen}
+        curve.append(row | {"test_images": min(number, len(data.test)), "seconds": began - start - looking})
+        looking += time.perf_counter() - began
+        log(f"{name}: step {step} of {steps}, loss {loss:.3f}, {unseen:.1f} % right, {began - start:.0f} s")
+
+    def watch(step: int, loss: Tensor) -> None:
+        losses.append(loss)
+        if step in checks:
+            check(step)
+
+    check(0)
+    pull = None
+    if condition.towards:
+        units = torch.from_numpy(UNIT_KERNELS[condition.towards](condition.kernel, file)).to(device)
+        pull = partial(pull_kernels, net, units)
+    train(net, batches, steps, watch, pull)
+    log(f"{name}: {steps * min(BATCH, len(data.train)) / curve[-1]['seconds']:.0f} images a second")
+    for block in first_blocks(net) if condition.frozen else []:
+        parametrize.remove_parametrizations(block.spatial, "weight")
+    told: dict[str, Any] = condition._asdict() | {"seed": seed, "top1": round(curve[-1]["top1"], 2), "steps": steps}
+    told |= {"params": sum(weight.numel() for weight in net.parameters()), "device": torch.device(device).type}
+    write_net(net, told, output[0])
+    write_table(pa.concat_tables(kernels), output[1])
+    write_csv(pd.DataFrame(curve), output[2], float_format="%.5g")
+
+
+@torch.no_grad()
+def _kernels_of(net: ZooNet, step: int) -> pa.Table:
+    parts = []
+    for layer, block in enumerate(first_blocks(net)):
+        side = block.spatial.kernel_size[0]
+        taps = block.spatial.weight.reshape(-1, side * side).float().cpu().numpy()
+        place = {"step": step, "layer_index": layer, "channel": np.arange(len(taps)), "kh": side, "kw": side}
+        parts.append(pd.DataFrame({**place, "weight": list(taps.copy())}))
+    return pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)

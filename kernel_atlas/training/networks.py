@@ -1,0 +1,233 @@
+"""Networks that can be run, not only read, and the images they are tried on: those of the zoo, and timm's.
+
+`checkpoints` reads kernels without knowing the network; to measure accuracy it must be known. A file of the zoo says
+itself what it is; of any other the sheet names the architecture, which timm builds.
+"""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image, UnidentifiedImageError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.io.formats import read_state
+from kernel_atlas.training.zoo import DATASETS, Batches, ZooNet, read_images
+
+SPLITS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
+
+
+class Network(NamedTuple):
+    """A network, its classes, the zoo's data set it was trained on (None for others), and what is done to an image.
+
+    `transform` makes a normalised float tensor [3, H, W] of a PIL image.
+    """
+
+    net: nn.Module
+    classes: int
+    dataset: str | None
+    transform: Callable[[Image.Image], Tensor] | None
+
+
+class Images(NamedTuple):
+    """Normalised: images to classify [n, 3, H, W], their classes [n], and images of the training set [m, 3, H, W]."""
+
+    test: Tensor
+    truth: Tensor
+    train: Tensor
+
+
+def load_network(source: str, folder: Path, architecture: str | None) -> Network:
+    """Build the network of a row of the model sheet and load its weights; no code is run.
+
+    Parameters
+    ----------
+    source : str
+        `file:PATH` of a network of the zoo or, where the architecture is timm's, of any network; or `timm:NAME.TAG`.
+    folder : Path
+        What PATH is relative to.
+    architecture : str or None
+        timm's name, for a file that is not of the zoo.
+
+    Raises
+    ------
+    AtlasError
+        The network is not known, or the weights do not fit it.
+    """
+    scheme, _, rest = source.partition(":")
+    if scheme == "timm":
+        return _build_timm(rest, None)
+    if scheme != "file":
+        raise AtlasError(
+            f"a source {scheme}: is not run for its accuracy; fetch the weights and name them as file:PATH"
+        )
+    path = folder / rest
+    try:
+        told = _metadata(path)
+        state = read_state(path)
+    except OSError as error:
+        raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path in the model sheet") from error
+    except AtlasError as error:
+        raise AtlasError(f"{path}: {error}") from error
+    if told.get("architecture", "").startswith("zoonet_"):
+        return _build_zoo(path, told, state)
+    if not architecture:
+        raise AtlasError(f"{path}: not of the zoo; name its timm architecture in the column architecture of the sheet")
+    return _build_timm(architecture, state)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except SafetensorError:  # of another format
+        return {}
+
+
+def _build_zoo(path: Path, told: dict[str, str], state: dict[str, Tensor]) -> Network:
+    try:
+        classes = len(state["head.bias"])
+        net = ZooNet(int(told["kernel"]), classes)
+        net.load_state_dict(state)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise AtlasError(f"{path}: not a network of this zoo ({error}); train it again: snakemake zoo") from error
+    return Network(net, classes, told.get("dataset"), None)
+
+
+def _build_timm(name: str, state: dict[str, Tensor] | None) -> Network:
+    """A network of timm with its pretrained weights or, through the same converters, with others."""
+    import timm  # here: 8 s that the zoo does not pay for
+
+    try:
+        known = timm.get_pretrained_cfg(name)
+        overlay = {}
+        if state is not None:
+            heads = (
+                known.classifier if isinstance(known.classifier, list | tuple) else [known.classifier] if known else []
+            )
+            weight = next((state[f"{head}.weight"] for head in heads if f"{head}.weight" in state), None)
+            overlay = {"state_dict": state} | ({} if weight is None else {"num_classes": len(weight)})
+        classes = {"num_classes": overlay["num_classes"]} if "num_classes" in overlay else {}
+        net = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **classes)
+    except Exception as error:  # timm, torch and the hub raise anything
+        raise AtlasError(f"timm {timm.__version__} cannot build {name!r} with these weights: {error}") from error
+    config = timm.data.resolve_data_config({}, model=net, use_test_size=True)
+    return Network(net, net.num_classes, None, timm.data.create_transform(**config, is_training=False))
+
+
+def load_images(network: Network, zoo: Path, own: str, test: int, train: int, seed: int) -> Images:
+    """Draw the images a network is tried on.
+
+    Parameters
+    ----------
+    network : Network
+    zoo : Path
+        Folder of the zoo's image sets, for its networks.
+    own : str
+        For other networks, empty where there are none: a Parquet file like those of the zoo (image or img, label,
+        split), or a folder with a subfolder for each class, in `train` and in `test` or `val`, or at its top if all are
+        to be classified. Classes are numbered in the order of their names, as in torchvision's ImageFolder.
+    test, train : int
+        How many of each split at most; 0 takes the whole test split. They stay in memory, 0.6 MB each at 224 x 224.
+    seed : int
+
+    Raises
+    ------
+    AtlasError
+        There are none, or one cannot be decoded.
+    """
+    random = np.random.default_rng(seed)
+    if network.dataset is not None:
+        return _zoo_images(network, zoo, test, train, random)
+    if not own:
+        raise AtlasError(
+            "configuration: ablation: images: name a folder of images or a Parquet file for networks not of the zoo"
+        )
+    where = Path(own)
+    rows = _list_folder(where) if where.is_dir() else _list_parquet(where)
+    drawn = {}
+    for split, wanted in (("test", test), ("train", train)):
+        there = rows[split]
+        chosen = random.permutation(len(there))[: wanted or (len(there) if split == "test" else 0)]
+        drawn[split] = [there[place] for place in chosen]
+    if not drawn["test"]:
+        raise AtlasError(f"{where}: no images to classify; there must be a split test, or folders of classes")
+    truth = torch.tensor([label for _, label in drawn["test"]])
+    _check_classes(truth, network.classes, where)
+    tensors = {split: [network.transform(read()) for read, _ in pairs] for split, pairs in drawn.items()}
+    answered = torch.stack(tensors["test"])
+    return Images(answered, truth, torch.stack(tensors["train"]) if tensors["train"] else answered[:0])
+
+
+def _zoo_images(network: Network, folder: Path, test: int, train: int, random: np.random.Generator) -> Images:
+    if network.dataset not in DATASETS:
+        raise AtlasError(
+            f"ablation: a network of the zoo trained on {network.dataset!r}, which is not one of its data sets"
+        )
+    data = read_images(folder, network.dataset)
+    batches = Batches(data.train[:5000], data.train_labels[:5000], False, 0)  # for the mean and std of the training
+    drawn = torch.from_numpy(random.permutation(len(data.test))[: test or None])
+    again = torch.from_numpy(random.permutation(len(data.train))[:train])
+    _check_classes(data.test_labels, network.classes, folder)
+    return Images(batches.normalise(data.test[drawn]), data.test_labels[drawn], batches.normalise(data.train[again]))
+
+
+def _check_classes(truth: Tensor, classes: int, where: Path) -> None:
+    if truth.max() >= classes or truth.min() < 0:
+        raise AtlasError(
+            f"{where}: class {int(truth.max())}, but the network knows {classes} from 0; take its own images"
+        )
+
+
+Rows = dict[str, list[tuple[Callable[[], Image.Image], int]]]
+
+
+def _list_folder(folder: Path) -> Rows:
+    """How to read each image, and its class, of the splits test and train."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes
+
+    parts = {child: SPLITS[child.name] for child in sorted(folder.iterdir()) if child.is_dir() and child.name in SPLITS}
+    rows: Rows = {"test": [], "train": []}
+    for part, split in (parts or {folder: "test"}).items():
+        try:
+            names, numbers = find_classes(str(part))
+        except FileNotFoundError as error:
+            raise AtlasError(f"{part}: no folders of classes") from error
+        for name in names:
+            files = sorted(path for path in (part / name).rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
+            rows[split] += [(lambda path=path: _decode(path, str(path)), numbers[name]) for path in files]
+    return rows
+
+
+def _list_parquet(path: Path) -> Rows:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise AtlasError(f"{path}: not a readable Parquet file or folder ({str(error).splitlines()[0]})") from error
+    column = next((name for name in ("image", "img") if name in table.column_names), None)
+    if column is None or "label" not in table.column_names:
+        raise AtlasError(f"{path}: needs the columns image (or img) and label, has {', '.join(table.column_names)}")
+    splits = table["split"].to_pylist() if "split" in table.column_names else ["test"] * len(table)
+    rows: Rows = {"test": [], "train": []}
+    for row, (label, split) in enumerate(zip(table["label"].to_pylist(), splits, strict=True)):
+        if split in SPLITS:
+            rows[SPLITS[split]].append(
+                (lambda row=row: _decode(table[column][row].as_py(), f"{path}, row {row}"), label)
+            )
+    return rows
+
+
+def _decode(encoded: Path | bytes | dict, where: str) -> Image.Image:
+    if isinstance(encoded, dict):
+        encoded = encoded.get("bytes")
+    try:
+        return Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)).convert("RGB")
+    except (UnidentifiedImageError, OSError, TypeError) as error:
+        raise AtlasError(f"{where}: not an image that can be decoded") from error

@@ -1,0 +1,161 @@
+"""Tables of runs summed up over seeds and models, with intervals; without torch."""
+
+import numpy as np
+import pandas as pd
+
+from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
+from kernel_atlas.stats.shares import bootstrap_share, fifth_of
+
+LABELLED = ("prototype", "random")  # drawn for labels: is the pattern of the label enough, and is there need of one
+LAYERS = "layer, "  # how the labels begin that stand for single layers
+PLACES = ("1st fifth", "2nd fifth", "3rd fifth", "4th fifth", "5th fifth")  # of the depth
+MEASURED = ("difference", "others", "beyond")
+COMMON = 0.05  # share of a layer's kernels from which on it is asked when a pattern came
+
+
+def summarise(experiment: str, table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The summary of an experiment, from its table of runs."""
+    return (summarise_ablation if experiment == "ablation" else summarise_runs)(table, seed)
+
+
+def summarise_runs(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """summary.csv: what the kernels of each condition are at the end, before training, and against another condition.
+
+    Parameters
+    ----------
+    table : DataFrame
+        runs.csv: condition, title, against, seed, params and the columns of `dynamics.measure_run`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row for each condition, layer (from 1; `all`) and measure (of `MEASURES`, or a family of formulas or labels):
+        condition, title, against (a title, empty where there is none), networks, units (layers of networks), kernels;
+        share at the last step with its interval over units; untrained, the share at step 0; gain, the mean over units
+        of the share beyond that at step 0, with its interval; difference, the same beyond that of the same unit of
+        `against`, with its interval, and agree, whether it has one sign in all networks; half_after and half_until, the
+        steps between which the share passes half of its last value for good (none where that is below 5 %);
+        cosine_to_first, between the kernels at the end and at step 0; params, top1 and train_top1 (percent), means over
+        networks; top1_difference beyond that of `against` with top1_lowest and top1_highest of the networks. No
+        intervals below five units.
+    """
+    units = table.set_index(["condition", "seed", "layer_index"]).sort_index()
+    first = units[units["step"] == 0]
+    last = units[units["step"] == units.groupby(["condition", "seed"])["step"].transform("max")]
+    titles = table.drop_duplicates("condition").set_index("condition")["title"]
+    rows = []
+    for condition, part in table.groupby("condition", sort=False):
+        against = part["against"].iloc[0] if part["against"].iloc[0] in titles.index else ""
+        networks = last.loc[condition].groupby("seed")[["params", "top1", "train_top1"]].first()
+        about = {"condition": condition, "title": titles[condition], "against": titles.get(against, "")}
+        about |= {"networks": len(networks), "cosine_to_first": last.loc[condition, "cosine_to_first"].mean()}
+        about |= networks.mean().to_dict()
+        apart = pd.Series([np.nan])
+        if against:
+            apart = (networks["top1"] - last.loc[against].groupby("seed")["top1"].first()).dropna()
+        about |= {"top1_difference": apart.mean(), "top1_lowest": apart.min(), "top1_highest": apart.max()}
+        for layer in ["all", *sorted(part["layer_index"].unique())]:
+            name = layer if layer == "all" else layer + 1
+            chosen = [_chosen(each, condition, layer) for each in (units, first, last)]
+            other = _chosen(last, against, layer) if against else None
+            for measure in [*MEASURES, *FORMULAS, *FAMILIES]:
+                rows.append({**about, "layer": name, "measure": measure, **_measure(measure, *chosen, other, seed)})
+    return pd.DataFrame(rows)
+
+
+def _chosen(units: pd.DataFrame, condition: str, layer: int | str) -> pd.DataFrame:
+    """The rows of a condition, of one layer or of all."""
+    part = units.loc[condition]
+    return part if layer == "all" else part.xs(layer, level="layer_index", drop_level=False)
+
+
+def _measure(
+    name: str, way: pd.DataFrame, start: pd.DataFrame, end: pd.DataFrame, other: pd.DataFrame | None, seed: int
+) -> dict[str, float]:
+    """A share of the kernels at the end, at the start, beyond these and another condition's, and when it came."""
+    low, high = bootstrap_share(end[name].to_numpy(), end["kernels"].to_numpy(), [seed])
+    found = {"units": len(end), "kernels": int(end["kernels"].sum())}
+    found |= {"share": end[name].sum() / end["kernels"].sum(), "low": float(low), "high": float(high)}
+    found["untrained"] = start[name].sum() / start["kernels"].sum()
+    for title, base in (("gain", start), ("difference", other)):
+        apart = pd.Series(dtype=float) if base is None else share(end, name).sub(share(base, name)).dropna()
+        low, high = bootstrap_share(apart.to_numpy(), np.ones(len(apart)), [seed])
+        found |= {title: apart.mean(), f"{title}_low": float(low), f"{title}_high": float(high)}
+    found["agree"] = (
+        len(apart) > 0 and abs(np.sign(apart.groupby("seed").mean()).sum()) == apart.index.unique("seed").size
+    )
+    found["half_after"], found["half_until"] = _half(share(way.groupby("step")[[name, "kernels"]].sum(), name))
+    return found
+
+
+def share(counts: pd.DataFrame, name: str) -> pd.Series:
+    return counts[name] / counts["kernels"]
+
+
+def _half(share: pd.Series) -> tuple[float, float]:
+    """The last step below half of what a share comes to, and the next one; NaN where it is small or always more."""
+    below = share.index[share < share.iloc[-1] / 2]
+    if share.iloc[-1] < COMMON or not len(below):
+        return np.nan, np.nan
+    return float(below.max()), float(share.index[share.index > below.max()].min())
+
+
+NAMES = {
+    "reconstruction": "its reconstruction",
+    "prototype": "its prototype",
+    "fit": "its fitted formula",
+    "master_key": "its master key",
+    "random": "a random kernel",
+    "shuffled": "its taps shuffled",
+    "zero": "zero",
+}
+
+
+def ablation_parts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a label for each part; of each model, the mean over the layers in a fifth of the depth."""
+    table = table.copy()
+    for column in ("size", "label"):
+        table[column] = table[column].fillna("").replace("", "all")
+    is_layer = table["layer_index"].notna()
+    layers = table[is_layer]
+    last = layers.groupby("model")["layer_index"].transform("max").clip(lower=1)
+    layers = layers.assign(label=LAYERS + fifth_of(layers["layer_index"] / last).map(dict(enumerate(PLACES))))
+    keys = ["model", "replacement", "size", "label"]
+    changes = [f"{name}{end}" for end in ("", "_reestimated") for name in MEASURED]
+    means = layers.groupby(keys, sort=False).agg({"kernels": "sum"} | dict.fromkeys(changes, "mean")).reset_index()
+    return pd.concat([table.loc[~is_layer, means.columns], means], ignore_index=True)
+
+
+def summarise_ablation(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """summary.csv: means over models of the changes in accuracy.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ablation.csv, of any number of models.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size (`all` where all sizes are replaced), label (`all` likewise; `layer, 1st fifth` and so on where one layer
+        is, in that fifth of the depth), replacement, models, kernels; difference, others and beyond, each with its
+        interval over models, none below five; lowest and highest difference; the same with the ending _reestimated.
+    """
+    rows = []
+    for row, (key, part) in enumerate(ablation_parts(table).groupby(["size", "label", "replacement"], sort=False)):
+        about = dict(zip(["size", "label", "replacement"], key, strict=True))
+        about |= {"models": len(part), "kernels": int(part["kernels"].sum())}
+        for end in ("", "_reestimated"):
+            for name in MEASURED:
+                values = part[f"{name}{end}"].dropna().to_numpy()
+                low, high = bootstrap_share(values, np.ones(len(values)), [seed + row])
+                mean = values.mean() if len(values) else np.nan
+                about |= {f"{name}{end}": mean, f"{name}_low{end}": float(low), f"{name}_high{end}": float(high)}
+            about |= {f"lowest{end}": part[f"difference{end}"].min(), f"highest{end}": part[f"difference{end}"].max()}
+        rows.append(about)
+    order = {name: place for place, name in enumerate(NAMES)}
+    frame = pd.DataFrame(rows)
+    keys = frame.assign(replacement=frame["replacement"].map(order), whole=frame["label"] != "all")
+    return frame.loc[keys.sort_values(["size", "whole", "label", "replacement"]).index].reset_index(drop=True)

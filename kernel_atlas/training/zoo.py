@@ -1,0 +1,523 @@
+"""The embedded zoo: small depthwise networks trained on small images, in one flat file.
+
+A net goes through it from top to bottom: the network, the images, the training, the file. The kernel size of the
+depthwise convolutions is the only thing in which the architecture varies.
+"""
+
+import io
+import itertools
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import torch.nn.functional as F
+from PIL import Image, UnidentifiedImageError
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.io.tables import whole
+
+# Each stage halves the map. Where a map is smaller than about two kernels most of a large kernel meets padding and
+# stays noise, so only the first stage (16 x 16 pixels for CIFAR-10) has the kernel size asked for; below it is 3 x 3.
+WIDTHS = (48, 128, 192)
+DEPTHS = (3, 3, 2)
+BATCH = 128
+LEARNING_RATE = 3e-3
+KERNEL_STD = 0.005
+WEIGHT_DECAY = 0.1
+# Far above the usual decay, to remove a kernel's initial noise; BatchNorm makes the kernel's scale irrelevant.
+KERNEL_DECAY = 3.0
+LABEL_SMOOTHING = 0.1
+WARM_UP = 0.15  # share of the steps
+SHIFT = 4  # pixels an image is moved at most
+KERNELS = ("depthwise.weight", "dense.weight")  # how the names of the weights with the kernels end
+
+# A mirrored photograph or garment keeps its class, a mirrored letter does not.
+FLIPPED = {"cifar10": True, "fashion_mnist": True, "chars74k": False}
+DATASETS = tuple(FLIPPED)
+
+SHEET_COLUMNS = ["model", "source", "use", "family", "architecture", "dataset", "top1", "params", "group", "licence"]
+SHEET_COLUMNS += ["seed", "epochs", "seconds", "device"]
+
+
+# --- The network ------------------------------------------------------------------------------------------------
+
+
+class _DepthwiseOnCPU(torch.autograd.Function):
+    """A depthwise convolution whose weight gradient is put together from 3 x 3 pieces.
+
+    On a CPU the weight gradient of a depthwise convolution larger than 3 x 3 takes most of a training step: PyTorch
+    has a fast kernel for 3 x 3 only. The gradient at the taps (i..i+2, j..j+2) of a k x k kernel equals that of a
+    3 x 3 kernel on the image shifted by (i, j), so nine fast calls replace a slow one for 7 x 7. It is the
+    same sum, and 3 to 5 times faster in bfloat16.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=weight.shape[0])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        channels, _, size, _ = weight.shape
+        half = size // 2
+        arguments = [0], [1, 1], [half, half], [1, 1], False, [0, 0], channels
+        grad_x = torch.ops.aten.convolution_backward(grad, x, weight, *arguments, [True, False, False])[0]
+        # Pieces of the batch that stay in the cache are twice as fast as the whole.
+        images = max(1, 2_500_000 // (channels * (x.shape[2] + 2 * half) * (x.shape[3] + 2 * half)))
+        pieces = zip(x.split(images), grad.split(images), strict=True)
+        grad_weight = sum(_tiled_weight_gradient(*piece, size).float() for piece in pieces)
+        return grad_x, grad_weight.to(weight.dtype)
+
+
+def _tiled_weight_gradient(x: Tensor, grad: Tensor, size: int) -> Tensor:
+    """Gradient [C, 1, size, size] of a depthwise kernel from its input and its output's gradient, both [N, C, H, W].
+
+    The shifted images are views of one padded buffer, at an offset, so nothing is copied. A row of a view runs on
+    into the next row of the buffer; what it meets there is multiplied by the zeros that pad the gradient.
+    """
+    number, channels, height, width = x.shape
+    half = size // 2
+    tall, wide = height + 2 * half, width + 2 * half
+    values = number * tall * wide * channels
+    buffer = x.new_zeros(values + (2 * half + 2) * (wide + 1) * channels)
+    padded = buffer[:values].view(number, tall, wide, channels)
+    padded[:, half : half + height, half : half + width] = x.permute(0, 2, 3, 1)
+    strides = (tall * wide * channels, 1, wide * channels, channels)
+    grad = F.pad(grad, (0, 2 * half - 2, 0, 2 * half - 2)).contiguous(memory_format=torch.channels_last)
+
+    tiles = math.ceil(size / 3)
+    gradient = x.new_empty(channels, 1, 3 * tiles, 3 * tiles)
+    tile = x.new_empty(channels, 1, 3, 3)
+    arguments = [0], [1, 1], [0, 0], [1, 1], False, [0, 0], channels, [False, True, False]
+    for i in range(0, size, 3):
+        for j in range(0, size, 3):
+            shifted = buffer.as_strided((number, channels, tall, wide), strides, (i * wide + j) * channels)
+            piece = torch.ops.aten.convolution_backward(grad, shifted, tile, *arguments)[1]
+            gradient[:, :, i : i + 3, j : j + 3] = piece
+    return gradient[:, :, :size, :size]
+
+
+class Depthwise(nn.Conv2d):
+    """A plain depthwise `Conv2d` (weight [C, 1, k, k]) that trains fast on a CPU as well."""
+
+    def __init__(self, channels: int, size: int):
+        super().__init__(channels, channels, size, padding=size // 2, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or self.kernel_size[0] <= 3:
+            return super().forward(x)
+        if torch.is_autocast_enabled("cpu"):  # autocast does not look into an autograd.Function
+            dtype = torch.get_autocast_dtype("cpu")
+            return _DepthwiseOnCPU.apply(x.to(dtype), self.weight.to(dtype))
+        return _DepthwiseOnCPU.apply(x, self.weight)
+
+
+class Block(nn.Module):
+    """Depthwise, then pointwise convolution, each with BatchNorm and ReLU; [N, C, H, W] in and out.
+
+    With `convolution` "dense" a regular convolution takes the place of the depthwise one.
+
+    Only the 3 x 3 blocks have a skip connection. Around a large kernel it carries the image past the kernel, and such
+    kernels came out as broad bars; without it more of them were local (the trials are in resources/zoo/README.md).
+    """
+
+    def __init__(self, channels: int, size: int, skip: bool, convolution: str = "depthwise"):
+        super().__init__()
+        self.convolution = convolution
+        if convolution == "depthwise":
+            self.depthwise = Depthwise(channels, size)
+        else:
+            self.dense = nn.Conv2d(channels, channels, size, padding=size // 2, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.skip = skip
+
+    @property
+    def spatial(self) -> nn.Conv2d:
+        """The convolution with the kernels; its weight is [C, 1, k, k], or [C, C, k, k] where it is dense."""
+        return getattr(self, self.convolution)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.spatial(x)))
+        y = F.relu(self.norm2(self.pointwise(y)))
+        return x + y if self.skip else y
+
+
+class ZooNet(nn.Module):
+    """The one architecture of the zoo.
+
+    Parameters
+    ----------
+    size
+        Side of the depthwise kernels of the first stage, odd.
+    classes
+        Number of classes.
+    convolution
+        "depthwise", or "dense": regular convolutions of the same sizes, in stages as wide as keeps the weights of each
+        nearest to those of the depthwise one, and so its operations.
+
+    Images go in as RGB [N, 3, H, W], grey ones as three equal channels: a stem on one channel would have weights of
+    a depthwise convolution's shape.
+    """
+
+    def __init__(self, size: int, classes: int, convolution: str = "depthwise"):
+        super().__init__()
+        self.stages = nn.ModuleList()
+        channels = depthwise = 3  # of the stage before, and of its depthwise counterpart
+        for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
+            first = stage == 0
+            side = size if first else min(size, 3)
+            if convolution == "dense":
+                weights = 4 * depthwise * width + depth * (side**2 + width) * width
+                depthwise = width
+                width = _dense_width(weights, 4 * channels, depth * (side**2 + 1))
+            halve = nn.Sequential(nn.Conv2d(channels, width, 2, stride=2, bias=False), nn.BatchNorm2d(width))
+            blocks = [Block(width, side, not first, convolution) for _ in range(depth)]
+            self.stages.append(nn.Sequential(halve, *blocks))
+            channels = width
+        self.norm = nn.BatchNorm2d(channels)
+        self.head = nn.Linear(channels, classes)
+        for name, weight in self.named_parameters():
+            if name.endswith(KERNELS):
+                nn.init.trunc_normal_(weight, std=KERNEL_STD)
+            elif weight.ndim > 1:
+                nn.init.trunc_normal_(weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage in self.stages:
+            x = stage(x)
+        return self.head(F.relu(self.norm(x)).mean((2, 3)))
+
+
+def _dense_width(weights: int, halving: int, blocks: int) -> int:
+    """The width w at which `halving` * w + `blocks` * w**2 is nearest to `weights`."""
+    return round((math.sqrt(halving**2 + 4 * blocks * weights) - halving) / (2 * blocks))
+
+
+def new_net(kernel: int, classes: int, seed: int, convolution: str = "depthwise") -> ZooNet:
+    """The untrained network of a seed, the same at every call."""
+    if kernel < 3 or kernel % 2 == 0:
+        raise AtlasError(f"zoo: the kernel size must be odd and at least 3, not {kernel}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ZooNet(kernel, classes, convolution)
+
+
+# --- The images -------------------------------------------------------------------------------------------------
+
+
+class ImageSet(NamedTuple):
+    """One split each for training and test: pixels uint8 [N, H, W, 3], labels int64 [N]; `classes` is their number."""
+
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+    classes: int
+
+
+def image_files(images: Path, dataset: str) -> list[Path]:
+    """The Parquet files of a data set: those whose name, or whose folder in `images`, begins with its name.
+
+    So `cifar10_a.parquet`, `cifar10/train.parquet` and `cifar10/plain_text/test-00000-of-00001.parquet` belong to
+    `cifar10`, and `cifar100.parquet` does not.
+    """
+    if dataset not in DATASETS:
+        raise AtlasError(f"zoo: unknown data set {dataset!r}; known are {', '.join(DATASETS)}")
+    images = Path(images)
+    if not images.is_dir():
+        raise AtlasError(
+            f"zoo: {images}: no such folder of image sets; name yours: --config images=FOLDER (resources/zoo/README.md)"
+        )
+    files = [
+        path
+        for path in sorted(images.rglob("*.parquet"))
+        if (first := path.relative_to(images).parts[0]).startswith(dataset) and not first[len(dataset) :][:1].isdigit()
+    ]
+    if not files:
+        raise AtlasError(f"zoo: {images}: no Parquet file of {dataset}; its name or folder must begin with {dataset}")
+    return files
+
+
+def read_images(images: Path, dataset: str, limit: int | None = None) -> ImageSet:
+    """Read and decode a data set, or no more than the first `limit` images of each split.
+
+    A row is an encoded image (`image` or `img`: bytes, or the hub's struct of `bytes` and `path`), a `label` and a
+    `split` (`train` or `test`); without a column `split` the file's name tells it.
+    """
+    pixels = {"train": [], "test": []}
+    labels = {"train": [], "test": []}
+    for path in image_files(images, dataset):
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise AtlasError(f"zoo: {path}: not a readable Parquet file ({error})") from error
+        columns = table.column_names
+        image = next((name for name in ("image", "img") if name in columns), None)
+        if image is None or "label" not in columns:
+            raise AtlasError(f"zoo: {path}: needs the columns image (or img) and label, has {', '.join(columns)}")
+        if "split" in columns:
+            splits = table["split"].to_pylist()
+        else:
+            named = [split for split in pixels if split in path.stem]
+            if len(named) != 1:
+                raise AtlasError(f"zoo: {path}: no column split, and the file's name says neither train nor test")
+            splits = named * len(table)
+        rows = zip(table[image].to_pylist(), table["label"].to_pylist(), splits, strict=True)
+        for row, (encoded, label, split) in enumerate(rows):
+            if split not in pixels or len(labels[split]) == limit:
+                continue
+            pixels[split].append(_decode(encoded, f"{path}, row {row}"))
+            labels[split].append(label)
+    for split, decoded in pixels.items():
+        if not decoded:
+            raise AtlasError(f"zoo: {images}: {dataset} has no {split} images")
+    shapes = {image.shape for decoded in pixels.values() for image in decoded}
+    if len(shapes) > 1:
+        raise AtlasError(f"zoo: {images}: the images of {dataset} differ in size: {sorted(shapes)[:3]}")
+    train, test = (torch.from_numpy(np.stack(decoded)) for decoded in pixels.values())
+    train_labels, test_labels = (torch.tensor(values, dtype=torch.int64) for values in labels.values())
+    return ImageSet(train, train_labels, test, test_labels, int(max(train_labels.max(), test_labels.max())) + 1)
+
+
+def _decode(encoded: bytes | dict, where: str) -> np.ndarray:
+    """Pixels uint8 [H, W, 3] of an encoded image."""
+    if isinstance(encoded, dict):
+        encoded = encoded.get("bytes")
+    try:
+        return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+    except (UnidentifiedImageError, OSError, TypeError) as error:
+        raise AtlasError(f"zoo: {where}: not an image that can be decoded") from error
+
+
+class Batches:
+    """Batches of a training set, made where it lies.
+
+    Parameters
+    ----------
+    pixels, labels
+        uint8 [N, H, W, 3] and int64 [N].
+    flip
+        Whether images are mirrored at random, as keeps their class.
+    seed
+        Of their order and augmentation.
+    shift
+        Pixels an image is moved at most.
+    permutation
+        Where each pixel comes from, int64 [H * W], the same in all images; after the augmentation.
+    """
+
+    def __init__(
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        flip: bool,
+        seed: int,
+        shift: int = SHIFT,
+        permutation: Tensor | None = None,
+    ):
+        self.pixels = F.pad(pixels.permute(0, 3, 1, 2), (shift,) * 4).permute(0, 2, 3, 1)
+        self.labels, self.flip, self.side = labels, flip, pixels.shape[1:3]
+        self.shift, self.permutation = shift, permutation
+        self.random = torch.Generator(pixels.device).manual_seed(seed)
+        sample = pixels[:5000].float()
+        self.mean, self.std = sample.mean((0, 1, 2)), sample.std((0, 1, 2))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Float images [N, 3, H, W], in the memory order that CPUs need, from pixels [N, H, W, 3]."""
+        if self.permutation is not None:
+            pixels = pixels.flatten(1, 2)[:, self.permutation].view_as(pixels)
+        return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+
+    def __iter__(self):
+        """One epoch; a last batch that is not full is left out."""
+        device, (height, width) = self.pixels.device, self.side
+        order = torch.randperm(len(self.labels), generator=self.random, device=device)
+        size = min(BATCH, len(order))
+        for chosen in order[: len(order) // size * size].split(size):
+            top, left = torch.randint(0, 2 * self.shift + 1, (2, size, 1), generator=self.random, device=device)
+            rows = top + torch.arange(height, device=device)
+            columns = left + torch.arange(width, device=device)
+            if self.flip:
+                mirrored = torch.rand((size, 1), generator=self.random, device=device) < 0.5
+                columns = torch.where(mirrored, columns.flip(1), columns)
+            pixels = self.pixels[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+            yield self.normalise(pixels), self.labels[chosen]
+
+
+# --- The training -----------------------------------------------------------------------------------------------
+
+
+def train_net(
+    images: Path, dataset: str, kernel: int, seed: int, epochs: int, output: Path, device: str = "cpu", log=print
+) -> dict:
+    """Train one net and write it to `output` (safetensors, the whole state dict).
+
+    Parameters
+    ----------
+    images
+        Folder of the Parquet image sets, see `image_files`.
+    dataset
+        One of `DATASETS`.
+    kernel
+        Side of the depthwise kernels of the first stage.
+    seed
+        Of the initialisation and of the order and augmentation of the images.
+    epochs
+        Passes over the training split.
+    device
+        Torch device, `cpu` or `cuda`.
+    log
+        Called with one line of text per epoch.
+
+    Returns
+    -------
+    dict
+        `top1` on the test split in percent, looked at once, after the last epoch; `params`, `seconds`, `epochs`,
+        `seed`, `dataset`, `kernel`, `device`.
+    """
+    start = time.perf_counter()
+    if epochs < 1:
+        raise AtlasError(f"zoo: at least one epoch, not {epochs}")
+    data = read_images(images, dataset)
+    data = ImageSet(*(part.to(device) if isinstance(part, Tensor) else part for part in data))
+    batches = Batches(data.train, data.train_labels, FLIPPED[dataset], seed)
+    net = new_net(kernel, data.classes, seed).to(device, memory_format=torch.channels_last)
+    per_epoch = max(1, len(data.train) // BATCH)
+    losses = []
+
+    def watch(step: int, loss: Tensor) -> None:
+        losses.append(loss)
+        if step % per_epoch == 0:
+            mean, took = torch.stack(losses[-per_epoch:]).mean().item(), time.perf_counter() - start
+            log(f"{output.name}: epoch {step // per_epoch} of {epochs}, loss {mean:.3f}, {took:.0f} s")
+
+    train(net, batches, epochs * per_epoch, watch)
+    top1 = accuracy(net, batches, data.test, data.test_labels)
+    log(f"{output.name}: {top1:.2f} % of {len(data.test)} test images")
+    row = _row(net, dataset, kernel, seed) | {
+        "top1": round(top1, 2),
+        "epochs": epochs,
+        "seconds": round(time.perf_counter() - start),
+        "device": torch.device(device).type,
+    }
+    write_net(net, row, output)
+    return row
+
+
+def train(
+    net: ZooNet,
+    batches: Batches,
+    steps: int,
+    watch: Callable[[int, Tensor], None],
+    pull: Callable[[float], None] | None = None,
+) -> None:
+    """Train a net by the recipe of the zoo, where it and its images lie.
+
+    After each step `pull(rate)` may change it, with the learning rate of the step, and `watch(step, loss)` sees it.
+    """
+    optimiser = _optimiser(net)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
+    endless = itertools.chain.from_iterable(itertools.repeat(batches))
+    for step, (x, labels) in enumerate(itertools.islice(endless, steps), 1):
+        net.train()
+        # bfloat16 halves the time of a step on a CPU too; the weights stay float32.
+        with torch.autocast(x.device.type, torch.bfloat16):
+            loss = F.cross_entropy(net(x), labels, label_smoothing=LABEL_SMOOTHING)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if pull:
+            pull(schedule.get_last_lr()[0])
+        schedule.step()
+        watch(step, loss.detach())
+
+
+def init_net(images: Path, dataset: str, kernel: int, seed: int, output: Path) -> dict:
+    """Write the untrained network from which `train_net` with the same arguments starts; its row has no `top1`."""
+    labels = [pq.read_table(path, columns=["label"])["label"].to_numpy() for path in image_files(images, dataset)]
+    net = new_net(kernel, int(np.concatenate(labels).max()) + 1, seed)
+    row = _row(net, dataset, kernel, seed) | {"epochs": 0}
+    write_net(net, row, output)
+    return row
+
+
+def _optimiser(net: nn.Module) -> torch.optim.Optimizer:
+    """AdamW with three groups: depthwise kernels, other weights, and the rest, which does not decay."""
+    kernels, weights, rest = [], [], []
+    for name, parameter in net.named_parameters():
+        group = kernels if name.endswith(KERNELS) else weights if parameter.ndim > 1 else rest
+        group.append(parameter)
+    groups = [
+        {"params": kernels, "weight_decay": KERNEL_DECAY},
+        {"params": weights, "weight_decay": WEIGHT_DECAY},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.99))
+
+
+def _rate(progress: float) -> float:
+    """Factor of the learning rate: a linear rise, then half a cosine down to zero."""
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+@torch.no_grad()
+def accuracy(net: nn.Module, batches: Batches, pixels: Tensor, labels: Tensor) -> float:
+    """Share of the images that `net` classifies correctly, in percent."""
+    net.eval()
+    right = 0
+    for part, truth in zip(pixels.split(BATCH), labels.split(BATCH), strict=True):
+        right += (net(batches.normalise(part)).argmax(1) == truth).sum().item()
+    return 100 * right / len(labels)
+
+
+# --- The files --------------------------------------------------------------------------------------------------
+
+
+def _row(net: nn.Module, dataset: str, kernel: int, seed: int) -> dict:
+    return {
+        "architecture": f"zoonet_{kernel}x{kernel}",
+        "dataset": dataset,
+        "params": sum(parameter.numel() for parameter in net.parameters()),
+        "kernel": kernel,
+        "seed": seed,
+    }
+
+
+def write_net(net: nn.Module, row: dict, output: Path) -> None:
+    """Write the state dict, and `row` as the file's metadata; the final name appears only when the file is whole."""
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    with whole(output) as partial:
+        partial.write_bytes(save(state, {"format": "pt"} | {key: str(value) for key, value in row.items()}))
+
+
+def list_nets(nets: list[Path]) -> pd.DataFrame:
+    """Model sheet of nets written by `train_net` and `init_net`, from the metadata of their files, in this order.
+
+    Untrained nets are controls. `source` is relative to the sheet, which so belongs beside the nets.
+    """
+    rows = []
+    for path in map(Path, nets):
+        with safe_open(path, "pt") as file:
+            row = file.metadata()
+        use = "train" if int(row["epochs"]) else "control"
+        told = {"model": path.stem, "source": f"file:{path.name}", "use": use, "family": "zoo", "licence": "MIT"}
+        rows.append(row | told | {"group": path.stem})
+    return pd.DataFrame(rows).reindex(columns=SHEET_COLUMNS)

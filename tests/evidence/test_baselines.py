@@ -1,0 +1,125 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_allclose
+
+from kernel_atlas import findings
+from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.core.patterns import templates
+from kernel_atlas.evidence import baselines
+from kernel_atlas.io.tables import write_table
+from kernel_atlas.model import autoencoder
+from kernel_atlas.model.assign import Atlas
+from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
+from kernel_atlas.model.naming import find_clusters
+
+PATTERNS = ("On-Centre", "Off-Centre", "First-Derivative-E")  # what 200 steps find from any start
+UNITS = np.arange(600) % 12
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    """Three patterns, and a little noise."""
+    random, family = np.random.default_rng(0), templates(5)
+    drawn = family.taps[random.choice([family.labels.index(label) for label in PATTERNS], len(UNITS))]
+    return centre_and_normalise(drawn + random.normal(0, 0.05, drawn.shape))
+
+
+@pytest.fixture(scope="module")
+def atlas(kernels, tmp_path_factory):
+    path = tmp_path_factory.mktemp("atlas") / "encoder.safetensors"
+    autoencoder.save(autoencoder.train(kernels, 0, 1, 200)[0], path)
+    coder = Coder(path)
+    counts = np.histogram(coder.encode(kernels), SAMPLES, (0, 1))[0]
+    return Atlas(coder, find_clusters(coder.decode(sample_codes()), counts, 0.25, 0.01), 0.2)
+
+
+def tables_of(kernels, atlas, steps=200, units=UNITS):
+    return baselines.tables_of("5x5", kernels, units, atlas, count=550, restarts=1, steps=steps, seed=0)
+
+
+@pytest.fixture(scope="module")
+def tables(kernels, atlas):
+    return tables_of(kernels, atlas)
+
+
+def test_what_was_planted_is_found(tables):
+    rows = tables["baselines"].set_index(["method", "k"])
+    for key in [("retrained", 1), ("retrained", 3), ("kmeans", 4), ("kmeans", 32), ("hdbscan", 3), ("pca", 8)]:
+        assert rows.loc[key, ["clustered_share", "held_out_share"]].min() > 0.95, key
+    assert rows.loc[("autoencoder", 1), "clustered_share"] > 0.95
+    assert rows.loc[("kmeans", 4), "silhouette"] > rows.loc[("kmeans", 32), "silhouette"]
+    assert (np.diff(rows.loc["pca", "clustered_share"]) > -0.01).all()
+    prototypes = rows.drop(index="pca", level="method")
+    assert prototypes["noise_share"].max() < 0.02
+
+
+def test_intervals_and_differences(tables):
+    table = tables["baselines"]
+    fitted = table[["low", "clustered_share", "high"]].to_numpy()
+    assert (np.diff(fitted, axis=1) >= -1e-9).all()
+    rows = table[table["method"] != "autoencoder"].set_index(["method", "k"]).sort_index()
+    expected = rows.loc[("retrained", 1), "held_out_share"] - rows["held_out_share"]
+    assert_allclose(rows["difference"], expected, atol=1e-12)
+    seen = table[table["method"] == "autoencoder"]
+    assert seen[["held_out_share", "difference"]].isna().all(axis=None)
+    assert (table["kernels"] + table["held_out_kernels"] == 550).all()
+    assert table.columns[:4].tolist() == ["size", "method", "k", "clustered_share"]
+
+
+def test_labelings_of_the_same_clusters_agree(tables):
+    pairs = tables["agreement"].set_index(["method_a", "k_a", "method_b", "k_b"])["adjusted_rand"]
+    assert pairs[("kmeans", 4, "hdbscan", 3)] > 0.7
+    assert pairs[("autoencoder", 1, "hdbscan", 3)] > 0.9
+    assert len(pairs) == 12 * 11 / 2
+
+
+def test_a_labeling_agrees_with_itself_and_not_with_chance():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 5, 2000)
+    methods = [
+        baselines.Method(name, 5, None, given)
+        for name, given in (("a", labels), ("b", labels), ("c", random.permutation(labels)))
+    ]
+    table = baselines._agreement("5x5", methods, np.arange(2000) % 10, random)
+    itself, chance = table.iloc[0], table.iloc[1]
+    assert itself[["adjusted_rand", "normalised_mutual_information", "low", "high"]].eq(1).all()
+    assert abs(chance["adjusted_rand"]) < 0.01 and chance["low"] < 0 < chance["high"]
+
+
+def test_as_many_components_as_dimensions_fit_noise_too():
+    noise = centre_and_normalise(np.random.default_rng(0).normal(size=(500, 9)))
+    shares = {m.k: (m.dissimilarity(noise) < 0.2).mean() for m in baselines._components(noise, 0)}
+    assert shares[8] == 1 and shares[1] < 0.1
+
+
+def test_no_cluster_clusters_nothing():
+    kernels = templates(3).taps[:10]
+    assert (baselines._nearest(np.empty((0, 9)))(kernels) >= 1).all()
+
+
+def test_two_calls_are_equal(kernels, atlas):
+    first, second = (tables_of(kernels, atlas, steps=20) for _ in range(2))
+    for name, table in first.items():
+        pd.testing.assert_frame_equal(table, second[name])
+
+
+def test_units_are_models_where_there_are_ten(tmp_path):
+    def merged(models, layers):
+        rows = [(f"m{m}", layer, False) for m in range(models) for layer in range(layers)] + [("m0", 0, True)]
+        columns = dict(zip(("model", "layer_index", "dead"), zip(*rows, strict=True), strict=True))
+        write_table(pa.table({name: list(values) for name, values in columns.items()}), tmp_path / "merged.parquet")
+        return baselines.training_units(tmp_path / "merged.parquet")
+
+    assert len(np.unique(merged(9, 3))) == 27
+    many = merged(10, 3)
+    assert len(np.unique(many)) == 10 and len(many) == 30
+
+
+def test_findings_are_silent_without_an_interval(kernels, atlas, tables):
+    found = findings.find_baselines(tables["baselines"], tables["agreement"])
+    assert len(found) == 3 and "(one start) clusters" in found[0]
+    few = tables_of(kernels, atlas, steps=20, units=UNITS % 4)
+    assert few["baselines"]["low"].isna().all()
+    assert findings.find_baselines(few["baselines"], few["agreement"]) == []

@@ -1,0 +1,269 @@
+"""Measures of layers and of kernels' centres, on kernels of which the answer is known."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_allclose
+
+from kernel_atlas import findings
+from kernel_atlas.core.kernels import centre_and_normalise, is_dead, size_name, taps_column
+from kernel_atlas.core.patterns import templates
+from kernel_atlas.evidence import layers
+from kernel_atlas.evidence import padding as offsets
+from kernel_atlas.io.shards import write_manifest
+from kernel_atlas.io.tables import write_table
+
+
+@pytest.fixture(scope="module")
+def references():
+    return {side: layers.refer(side, 0) for side in (3, 7)}
+
+
+def measure(kernels, reference):
+    kernels = np.asarray(kernels, np.float32)
+    return layers.measure_layer(kernels, is_dead(kernels), reference)
+
+
+# Layers
+
+
+@pytest.mark.parametrize("side", [3, 7])
+def test_gaussian_layers_are_what_the_reference_says(side, references):
+    random = np.random.default_rng(1)
+    for count in (16, 100, 1000, 6000):  # the last is more than was simulated
+        found = measure(random.normal(0, 3, (count, side * side)), references[side])
+        assert_allclose(found["variance_entropy"], 1, atol=0.07 if count == 16 else 0.02)
+    assert_allclose(found["noisy"], 0.95, atol=0.02)
+    for name in ("orthogonality", "row_energy", "column_energy"):
+        assert_allclose(found[name], layers.chance_of(name, side), rtol=0.02)
+    assert_allclose(found["banding"], 0, atol=0.06)
+    assert found["dead"] == found["sparsity"] == 0
+    assert references[side].error < 0.02
+
+
+def test_the_normaliser_of_one_size_does_not_serve_another(references):
+    """That of 3x3 is near log10(9) for many filters; 7x7 layers have up to log10(49)."""
+    assert_allclose(references[3].entropy_of(4096), np.log10(9), rtol=0.02)
+    assert_allclose(references[7].entropy_of(4096), np.log10(49), rtol=0.02)
+
+
+def test_orthogonal_kernels(references):
+    assert_allclose(layers.orthogonality(np.eye(49) * 3), 1)
+    assert_allclose(layers.orthogonality(np.ones((5, 9))), 0, atol=1e-12)
+    assert_allclose(layers.orthogonality(np.eye(2) - 0.0), 1)
+    both = np.vstack([np.eye(9), -np.eye(9)])  # each has one other that is parallel, of 17
+    assert_allclose(layers.orthogonality(both), 1 - 1 / 17)
+    assert np.isnan(layers.orthogonality(np.ones((1, 9))))
+    many = np.random.default_rng(0).normal(size=(layers.BLOCK + 50, 9))
+    unit = many / np.linalg.norm(many, axis=1, keepdims=True)
+    cosines = np.abs(unit @ unit.T)[~np.eye(len(many), dtype=bool)]
+    assert_allclose(layers.orthogonality(many), 1 - cosines.mean())
+
+
+def test_entropy_counts_directions():
+    assert_allclose(layers.variance_entropy(np.outer([1, 2, 3, 5], np.arange(9))), 0, atol=1e-9)
+    two = np.zeros((400, 9))
+    two[:200, 0], two[200:, 1] = np.tile([1, -1], 100), np.tile([1, -1], 100)
+    assert_allclose(layers.variance_entropy(two), np.log10(2))
+    assert np.isnan(layers.variance_entropy(np.ones((10, 9))))
+    kernels = np.random.default_rng(0).normal(size=(20, 49))  # fewer kernels than taps
+    shares = np.linalg.svd(kernels - kernels.mean(axis=0), compute_uv=False) ** 2
+    shares /= shares.sum()
+    assert_allclose(layers.variance_entropy(kernels), -(shares * np.log10(shares)).sum())
+
+
+def test_banded_kernels(references):
+    horizontal = np.repeat(np.random.default_rng(0).normal(size=(50, 7)), 7, axis=1)  # every row is constant
+    assert_allclose(layers.bands(centre_and_normalise(horizontal)), [1, 0], atol=1e-6)
+    noisy = horizontal + np.random.default_rng(1).normal(0, 1, horizontal.shape)
+    assert measure(noisy, references[7])["banding"] > 2
+    turned = noisy.reshape(-1, 7, 7).transpose(0, 2, 1).reshape(-1, 49)
+    assert measure(turned, references[7])["banding"] < -2
+
+
+def test_dead_sparse_and_noisy_kernels(references):
+    random = np.random.default_rng(2)
+    family = templates(7).taps
+    good = family[random.integers(len(family), size=60)] + random.normal(0, 0.02, (60, 49))
+    noise = random.normal(0, 0.2, (20, 49))
+    faint, dead, broken = np.full((10, 49), 1e-3), np.zeros((5, 49)), np.full((5, 49), np.nan)
+    found = measure(np.vstack([good, noise, faint * noise[:10], dead, broken]), references[7])
+    assert found["dead"] == 10 / 100 + (np.abs(faint * noise[:10]).max(axis=1) <= 1e-4).mean() / 10
+    assert_allclose(found["sparsity"], 15 / 95)
+    live = measure(np.vstack([good, noise]), references[7])
+    assert_allclose(live["noisy"], 0.25, atol=0.03)
+    every = measure(dead, references[7])
+    assert every["dead"] == every["sparsity"] == 1 and np.isnan(every["noisy"])
+    assert np.isnan(measure(broken, references[7])["sparsity"])
+    scaled = measure(np.vstack([good, noise]) * 1e30, references[7])
+    assert_allclose([scaled[name] for name in layers.MEASURES], [live[name] for name in layers.MEASURES], rtol=1e-4)
+
+
+def write_model(folder, kernels_of_layers):
+    """Shards as extraction writes them, of square kernels [n, taps]."""
+    folder.mkdir(parents=True)
+    rows = []
+    for index, kernels in enumerate(kernels_of_layers):
+        kernels = np.asarray(kernels, np.float32)
+        columns = {"channel": np.arange(len(kernels)), "weight": taps_column(kernels), "dead": is_dead(kernels)}
+        write_table(pa.table(columns), folder / f"{index:03}.parquet")
+        side = round(kernels.shape[1] ** 0.5)
+        rows.append((folder.name, index, f"l{index}", len(kernels), side, side, 1.0))
+    write_manifest(folder)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Six networks with oriented kernels, banded in their last layer, two of which share weights; and a control."""
+    folder, rows = tmp_path_factory.mktemp("kernels"), []
+    steps = templates(3).taps[[templates(3).labels.index(f"First-Derivative-{way}") for way in "NSEW"]]
+    for model in range(6):
+        random = np.random.default_rng([3, model])
+        wide = [steps[random.integers(4, size=40)] + random.normal(0, 0.1, (40, 9)) for _ in range(4)]
+        banded = np.repeat(random.normal(size=(40, 3)), 3, axis=1) + random.normal(0, 0.2, (40, 9))
+        rows += write_model(folder / f"net{model}", [*wide, banded])
+    rows += write_model(folder / "chance", [np.random.default_rng([4, n]).normal(size=(40, 9)) for n in range(5)])
+    names = ["model", "layer_index", "layer", "channels", "kh", "kw", "stride"]
+    subjects = {f"net{model}": "real" for model in range(6)} | {"chance": "untrained"}
+    return layers.analyse_layers(
+        sorted(folder.iterdir()),
+        pd.DataFrame(rows, columns=names),
+        subjects,
+        {"3x3": {f"net{model}" for model in range(1, 6)}},
+        {"net0": "twins", "net1": "twins"},
+        [3, 5],
+        0,
+    )
+
+
+def test_tables_of_a_run(run):
+    assert len(run["layer_measures"]) == 35 and run["entropy_normaliser"]["size"].tolist() == ["3x3"]
+    depths = run["layer_depths"].set_index(["subject", "depth", "measure"])
+    assert depths.loc[("real", "all", "noisy"), ["models", "layers"]].tolist() == [5, 25], "one of each group"
+    noisy = depths.loc[("real", "0.0-0.2", "noisy")]
+    assert noisy["low"] <= noisy["mean"] <= noisy["high"] < 0.5 < depths.loc[("untrained", "all", "noisy"), "mean"]
+    assert np.isnan(depths.loc[("untrained", "all", "noisy"), "low"]), "one network has no interval"
+
+
+def test_banding_of_the_last_layers(run):
+    banding = run["banding"].set_index("subject")
+    assert banding.loc["real", "low"] > 1 and banding.loc["real", "row_energy"] > 0.8
+    assert_allclose(banding.loc["untrained", ["last", "difference"]].astype(float), 0, atol=0.5)
+
+
+def test_covariances_are_alike_where_networks_are(run):
+    thirds = run["covariance_thirds"].set_index(["subject", "third"])
+    assert thirds.loc[("real", "first"), "similarity_low"] > 0.95 > thirds.loc[("real", "first"), "shuffled_high"]
+    assert_allclose(*thirds.loc[("untrained", "all"), ["similarity", "shuffled"]], atol=0.1)
+    others = run["covariance"].set_index("model")["others"]
+    assert (others["net0"] == 4).all() and (others["net2"] == 4).all() and (others["chance"] == 5).all()
+
+
+def test_covariance_against_others_pair_by_pair():
+    """The mean of the others, without a loop over pairs, is the mean of the others."""
+    random = np.random.default_rng(5)
+    flat = [random.normal(size=9).astype(np.float32) for _ in range(6)]
+    names = ["a", "a", "b", "c", "c", "d"]
+    table = pd.DataFrame({"model": names, "layer_index": range(6), "size": "3x3", "depth": 0.1, "kernels": 40})
+    found = layers.compare_covariances(layers.Covariances(table, flat, flat), {"3x3": {"a", "b", "c"}}, {})
+    means = {name: np.mean([f for f, n in zip(flat, names, strict=True) if n == name], axis=0) for name in "abc"}
+    for row, (own, values) in zip(found.itertuples(), zip(names, flat, strict=True), strict=True):
+        other = np.mean([mean for name, mean in means.items() if name != own], axis=0)
+        expected = values @ other / np.linalg.norm(values) / np.linalg.norm(other)
+        assert_allclose(row.similarity, expected, rtol=1e-4)
+
+
+def test_sentences_about_layers(run):
+    words = findings.find_layers(run["layer_depths"], run["banding"], run["covariance_thirds"])
+    assert len(words) == 6 and "in the last fifth of the depth; of Gaussian kernels 95.0 % are" in words[1]
+    few = [run[name][run[name]["subject"] != "real"] for name in ("layer_depths", "banding", "covariance_thirds")]
+    assert findings.find_layers(*few) == []
+
+
+# Offsets
+
+
+def shifted_dots(count, dx, dy, side=7, spread=0.0, seed=0):
+    """Gaussian dots of sigma 0.8 that far off the middle (x right, y up), with the same number of each."""
+    random = np.random.default_rng(seed)
+    x, y = np.meshgrid(np.arange(side) - (side - 1) / 2, (side - 1) / 2 - np.arange(side))
+    place = np.array([dx, dy]) + random.normal(0, spread, (count, 2))
+    square = (x - place[:, 0, None, None]) ** 2 + (y - place[:, 1, None, None]) ** 2
+    return np.exp(-square / 2 / 0.8**2).reshape(count, -1)
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (0.5, 0), (0, 0.5), (-0.5, -0.5), (1, -0.3)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_shifted_kernel_has_its_centre_there(dx, dy, sign):
+    unit = centre_and_normalise(sign * shifted_dots(1, dx, dy))
+    assert_allclose(offsets.centre_of_energy(unit)[0], [dx, dy], atol=0.08)
+    assert_allclose(offsets.centre_of_energy(np.zeros((1, 49))), 0)
+
+
+def make_picked(parts):
+    """A table of picked kernels; each part is (subject, model, label, stride, kernels)."""
+    tables = [
+        pa.table(
+            {
+                "subject": [subject] * len(kernels),
+                "model": [model] * len(kernels),
+                "layer_index": [0] * len(kernels),
+                "stride": pa.array([stride] * len(kernels), pa.float32()),
+                "label": [label] * len(kernels),
+                "weight": taps_column(kernels),
+            }
+        )
+        for subject, model, label, stride, kernels in parts
+    ]
+    return pa.concat_tables(tables).combine_chunks()
+
+
+@pytest.fixture(scope="module")
+def pushed():
+    """Squares that stride-2 layers of symmetric padding push right and down, and those of SAME left and up."""
+    parts, padding = [], {}
+    for model in range(12):
+        name, way = f"net{model:02}", 1 if model < 6 else -1
+        padding[name] = "symmetric" if model < 6 else "same"
+        parts.append(("real", name, "On-Square", 2.0, shifted_dots(30, 0.5 * way, -0.5 * way, spread=0.1, seed=model)))
+        parts.append(("real", name, "Off-Square", 1.0, -shifted_dots(10, 0, 0, spread=0.1, seed=model)))
+        parts.append(("real", name, "On-Centre", 1.0, shifted_dots(40, 0, 0, spread=0.1, seed=model + 50)))
+    return offsets.measure_offsets(make_picked(parts), padding, 0)
+
+
+def test_a_push_by_padding_is_found(pushed):
+    tests = pushed["padding"].set_index("test")
+    for style in ("symmetric", "same"):
+        assert_allclose(tests.loc[f"push square, stride 2, {style}", "value"], np.sqrt(0.5), atol=0.07)
+        assert tests.loc[f"push square, stride 2, {style}", "low"] > 0.5
+        assert tests.loc[f"push square, stride 1, {style}", "low"] < 0.02
+    assert tests.loc["square - centre", "low"] > 0.3
+    assert_allclose(tests.loc["square share, stride 2", "value"], 1)
+    words = findings.find_offsets(pushed["padding"])
+    assert len(words) == 6 and sum("SAME padding and stride-2" in text for text in words) == 1
+
+
+def test_offsets_by_label_stride_and_padding(pushed):
+    table = pushed["offsets"].set_index(["label", "stride", "padding"])
+    right = table.loc[("On-Square", "2", "symmetric")]
+    assert_allclose(right[["dx", "dy", "direction"]].astype(float), [0.5, -0.5, 315], rtol=0.06)
+    assert_allclose(table.loc[("On-Square", "2", "same"), "direction"], 135, atol=5)
+    whole = table.loc[("On-Square", "all", "all")]
+    assert abs(whole["shift"]) < 0.05 and whole["length"] > whole["chance_high"], "both ways cancel, lengths do not"
+    assert table.loc[("On-Centre", "all", "all"), "length"] < table.loc[("On-Centre", "all", "all"), "chance"]
+    assert table.loc[("all", "all", "all"), "kernels"] == 960
+
+
+def test_offsets_say_nothing_where_nothing_is_known():
+    parts = [("real", f"net{n}", "On-Centre", None, shifted_dots(5, 0, 0)) for n in range(3)]
+    found = offsets.measure_offsets(make_picked(parts), {}, 0)
+    assert set(found["offsets"]["stride"]) == {"all"} and found["padding"]["low"].isna().all()
+    assert findings.find_offsets(found["padding"]) == []
+    control = make_picked([("untrained", "net", "other", None, shifted_dots(5, 0, 0))])
+    assert offsets.measure_offsets(control, {}, 0)["padding"].empty
+
+
+def test_names_of_sizes_are_those_of_the_run(run):
+    assert set(run["layer_depths"]["size"]) == {size_name(3)}

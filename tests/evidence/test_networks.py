@@ -1,0 +1,204 @@
+"""Comparisons of shares: planted correlations, contrasts, trends and knees are found, and nothing where nothing is."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from numpy.testing import assert_allclose
+from scipy.stats import pearsonr, spearmanr
+
+from kernel_atlas import findings
+from kernel_atlas.evidence import networks as comparisons
+from kernel_atlas.io.sheet import images_of
+
+DATASETS = pd.read_csv(ROOT / "resources/datasets.tsv", sep="\t")
+NONE = DATASETS.iloc[:0]
+
+
+def make_models(count: int, **columns) -> pd.DataFrame:
+    same = {"size": "7x7", "use": "train", "convolution": "depthwise", "kernels": 100, "group": None, "params": np.nan}
+    same |= {"dataset": "toy", "family": "f", "top1": np.nan, "clustered_share": 0.5}
+    return pd.DataFrame({"model": [f"m{index:03}" for index in range(count)]} | same | columns)
+
+
+def make_layers(networks: dict[str, list[dict[str, int]]]) -> pd.DataFrame:
+    """layers.csv of networks given as {label: kernels} per layer."""
+    rows = [
+        (model, index, f"l{index}", index / max(1, len(layers) - 1), "7x7", label, kernels, np.nan)
+        for model, layers in networks.items()
+        for index, layer in enumerate(layers)
+        for label, kernels in layer.items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "layer_index", "layer", "depth", "size", "label", "kernels", "share"])
+
+
+def test_correlation_within_families_has_another_sign_than_over_all():
+    random = np.random.default_rng(0)
+    family = np.repeat(np.arange(4), 15)
+    inside = random.normal(size=60)
+    models = make_models(60, family=family.astype(str), top1=50 + 5 * family + inside)
+    models["clustered_share"] = 0.2 + 0.1 * family - 0.02 * inside + random.normal(0, 0.005, 60)
+    row = comparisons.correlate(models, NONE, 0).set_index("variable").loc["top1"]
+    assert_allclose(row["pearson"], pearsonr(models["top1"], models["clustered_share"]).statistic)
+    assert_allclose(row["spearman"], spearmanr(models["top1"], models["clustered_share"]).statistic)
+    less = models.groupby("family")[["top1", "clustered_share"]].transform(lambda values: values - values.mean())
+    assert_allclose(row["partial"], pearsonr(*less.to_numpy().T).statistic)
+    assert row["pearson"] > 0.8 and row["partial_low"] < row["partial"] < row["partial_high"] < -0.9
+    assert row["families"] == 4 and row["n"] == 60
+
+
+def test_the_interval_covers_what_was_planted():
+    """The population coefficient is 0.6; 95 % intervals of 30 networks should hold it in about 93 % of samples."""
+    inside = 0
+    for sample in range(40):
+        x, e = np.random.default_rng([1, sample]).normal(size=(2, 30))
+        models = make_models(30, top1=50 + x, clustered_share=0.5 + 0.01 * (0.6 * x + 0.8 * e))
+        row = comparisons.correlate(models, NONE, sample).iloc[0]
+        inside += row["pearson_low"] < 0.6 < row["pearson_high"]
+    assert inside >= 33
+
+
+def test_correlation_needs_independent_networks_that_differ():
+    models = make_models(8, top1=np.arange(60, 68.0), clustered_share=np.linspace(0.2, 0.9, 8))
+    assert comparisons.correlate(models.assign(group="one"), NONE, 0).empty
+    assert comparisons.correlate(models.assign(top1=70.0), NONE, 0).empty
+    assert comparisons.correlate(models.iloc[:4], NONE, 0).empty
+    row = comparisons.correlate(models, NONE, 0).iloc[0]
+    assert np.isnan(row["partial"]), "one family leaves nothing to take out"
+    few = comparisons.correlate(models.assign(family=list("aabbccdd")), NONE, 0).iloc[0]
+    assert np.isnan(few["partial"]) and np.isnan(few["partial_low"])
+    assert findings.find_comparisons(comparisons.correlate(models, NONE, 0)) == [], "eight networks are no finding"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "images"),
+    [
+        ("ImageNet-1k", 1281167),
+        ("ImageNet-22k then ImageNet-1k", 14197122),
+        ("ImageNet-1k (FCMAE) then ImageNet-1k", 1281167),
+        ("ImageNet-12k", 12100000),
+        ("ImageNet-21k-W", 13153500),
+        ("LAION-2B then ImageNet-12k", 2320000000),
+        ("flowers (from scratch)", 3670),
+        ("flowers (transfer, frozen ImageNet backbone)", 1281167),
+        ("DIV2K super-resolution x4", 800),
+        ("DIV2K/Flickr2K super-resolution x4", 3450),
+        ("cifar10", 50000),
+        ("Speech Commands", np.nan),
+        (None, np.nan),
+    ],
+)
+def test_images_of_a_data_set(dataset, images):
+    assert_allclose(images_of(dataset, DATASETS), images)
+
+
+@pytest.mark.parametrize("sheet", ["config/timm.tsv", "config/paper.tsv", "resources/zoo/zoo.tsv"])
+def test_every_data_set_of_our_sheets_is_known(sheet):
+    for dataset in pd.read_csv(ROOT / sheet, sep="\t")["dataset"].dropna().unique():
+        assert np.isfinite(images_of(dataset, DATASETS)), dataset
+
+
+PAIR = pd.DataFrame([("kind", "a", "b", "nothing")], columns=["contrast", "model", "against", "differs"])
+
+
+def test_a_network_does_not_differ_from_itself():
+    random = np.random.default_rng(0)
+    layers = [{"On-Centre": int(n), "other": int(50 - n), "dead": 2} for n in random.integers(5, 45, 8)]
+    found = comparisons.contrast(make_layers({"a": layers, "b": layers}), PAIR, 0)
+    assert found.loc[0, ["difference", "low", "high", "jensen_shannon"]].tolist() == [0, 0, 0, 0]
+    assert found.loc[0, "paired"] and found.loc[0, "chance"] > 0
+    assert comparisons.summarise_contrasts(found, 0).loc[0, "beyond"] == 0
+
+
+def test_a_contrast_that_is_planted_is_found():
+    random = np.random.default_rng(1)
+    shares = random.uniform(0.2, 0.6, 12)
+    before = [{"On-Centre": round(200 * s), "other": 200 - round(200 * s)} for s in shares]
+    after = [{"On-Centre": round(200 * (s + 0.1)), "other": 200 - round(200 * (s + 0.1))} for s in shares]
+    found = comparisons.contrast(make_layers({"a": before, "b": after}), PAIR, 0).loc[0]
+    assert_allclose([found["difference"], found["low"], found["high"]], 0.1, atol=0.005)
+    assert found["jensen_shannon"] > found["chance_high"] > found["chance"]
+    # without pairs the layers' own spread is in the interval
+    unpaired = comparisons.contrast(make_layers({"a": before, "b": after[:-1]}), PAIR, 0).loc[0]
+    assert not unpaired["paired"] and unpaired["high"] - unpaired["low"] > 0.1
+    assert comparisons.contrast(make_layers({"a": before}), PAIR, 0).empty
+
+
+def test_chance_is_what_two_samples_of_the_same_kernels_differ_by():
+    random = np.random.default_rng(2)
+    names, p = ["On-Centre", "Off-Centre", "On-Cross", "other"], [0.3, 0.3, 0.2, 0.2]
+    distances, chances = [], []
+    for sample in range(30):
+        two = {model: [dict(zip(names, random.multinomial(400, p), strict=True))] for model in "ab"}
+        found = comparisons.contrast(make_layers(two), PAIR, sample).loc[0]
+        distances.append(found["jensen_shannon"])
+        chances.append(found["chance"])
+    assert_allclose(np.mean(distances), np.mean(chances), rtol=0.25)
+
+
+def test_distances_within_a_family_and_between():
+    models = make_models(9, family=list("aaabbbccc"), dataset=["x", "y", "z"] * 3)
+    pairs = [(a, b) for a in range(9) for b in range(a + 1, 9)]
+    table = pd.DataFrame(
+        {
+            "size": "7x7",
+            "model_a": [f"m{a:03}" for a, _ in pairs],
+            "model_b": [f"m{b:03}" for _, b in pairs],
+            "jensen_shannon": [0.1 if a // 3 == b // 3 else 0.5 for a, b in pairs],
+        }
+    )
+    found = comparisons.summarise_distances(table, models, 0).set_index("pairs_of")
+    assert found["pairs"].to_dict() == {"all": 36, "family": 9, "dataset": 9, "neither": 18}
+    assert_allclose(found["jensen_shannon"], [0.4, 0.1, 0.5, 0.5])
+    assert_allclose(found.loc["family", ["low", "high"]].astype(float), 0.1)
+    assert found.loc["all", "low"] < 0.4 < found.loc["all", "high"]
+    (words,) = findings.find_distances(found.reset_index())
+    assert "0.10 [0.10, 0.10] between networks of one family" in words
+    assert findings.find_distances(found.reset_index().head(1)) == []
+
+
+def test_crosses_that_grow_with_depth():
+    random = np.random.default_rng(3)
+    networks = {}
+    for model in range(8):
+        crosses = np.clip(np.linspace(5, 50, 10) + random.normal(0, 3, 10), 0, 60).astype(int)
+        networks[f"m{model:03}"] = [{"On-Cross": int(n), "On-Centre": 30, "other": 70 - int(n)} for n in crosses]
+    tables = comparisons._families(make_layers(networks), make_models(8))
+    depth, trends = comparisons.smooth_depth(tables, 0), comparisons.trend_with_depth(tables, 0).set_index("family")
+    assert trends.loc["Cross", "low"] > 0.9 and trends.loc["other", "high"] < -0.9
+    assert "On-Centre" not in trends.index, "a share that never changes has no trend"
+    crosses = depth[depth["family"] == "Cross"].set_index("depth")["share"]
+    assert_allclose(crosses.loc[[0.0, 0.5, 1.0]], [0.09, 0.275, 0.46], atol=0.03)  # the ends are drawn inwards
+    assert_allclose(depth[depth["family"] == "On-Centre"]["share"], 0.3)
+    (first, *_) = findings.find_depth(trends.reset_index(), depth)
+    assert first.startswith("The share of crosses grows with depth")
+
+
+def test_depth_is_silent_where_no_layers_are():
+    layers = make_layers({f"m{n:03}": [{"On-Centre": 5, "other": 5}] * 6 for n in range(6)})
+    layers["depth"] *= 0.3
+    depth = comparisons.smooth_depth(comparisons._families(layers, make_models(6)), 0)
+    assert depth.loc[depth["depth"] > 0.55, "share"].isna().all()
+    assert_allclose(depth.loc[depth["depth"] < 0.45, "share"].dropna(), 0.5)
+
+
+def test_the_knee_is_where_the_slope_changes():
+    x = np.arange(1, 51) / 50
+    bent = np.where(x < 0.3, 3 * x, 0.9 + (x - 0.3) / 7)
+    assert x[comparisons.knee_of(x, bent)] == 0.3
+    assert comparisons.knee_of(x, np.zeros(50)) == 0
+
+
+def test_knees():
+    x = np.arange(1, 51) / 50
+    curves = {f"m{n:03}": np.clip((2 + 0.1 * n) * x, 0, 1) for n in range(7)} | {"noise": np.clip(2 * (x - 0.6), 0, 1)}
+    thresholds = pd.concat(
+        pd.DataFrame({"model": model, "size": "7x7", "threshold": x, "clustered_share": y})
+        for model, y in curves.items()
+    )
+    knees = comparisons.locate_knees(thresholds, make_models(7), {"7x7": 0.3}, 0).set_index("model")
+    row = knees.loc["all"]
+    assert_allclose(row[["threshold", "share", "noise"]].astype(float), [0.3, 0.69, 0], atol=1e-9)
+    assert 0.38 <= row["knee_low"] <= row["knee"] <= row["knee_high"] <= 0.5
+    assert row["noise_floor"] == 0.6 and row["floor_share"] == 1 and knees["knee_low"].notna().sum() == 1
+    assert len(findings.find_knee(knees.reset_index())) == 2

@@ -1,0 +1,157 @@
+"""Findings: what they say, what they leave unsaid, and that each of their numbers is a cell of a table."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import snakemake
+
+from kernel_atlas.core.words import number, percent
+from kernel_atlas.findings.registry import state_findings
+from kernel_atlas.findings.shares import find_correlation, find_drift, find_shares
+
+CORRELATION = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pearson_high"]
+CORRELATION += ["spearman", "spearman_low", "spearman_high"]
+TOTALS = ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
+
+
+def chance(shares: dict[str, float]) -> pd.DataFrame:
+    return pd.DataFrame({"size": "5x5", "threshold": 0.2, "control": list(shares), "clustered_share": shares.values()})
+
+
+@pytest.fixture
+def totals():
+    rows = [
+        ("5x5", "On-Centre", 5, 400, 0.4, 0.31, 0.52),
+        ("5x5", "pattern-2", 5, 227, 0.227, 0.2, 0.25),
+        ("5x5", "other", 5, 373, 0.373, 0.331, 0.419),
+        ("5x5", "dead", 5, 25, 0.0244, 0.01, 0.04),
+        ("5x5", "clustered", 5, 627, 0.627, 0.581, 0.669),
+    ]
+    return pd.DataFrame(rows, columns=TOTALS)
+
+
+def test_shares_come_with_intervals_and_controls(totals):
+    found = find_shares(totals, chance({"Gaussian noise": 0.004, "chance": 0.031}))
+    assert found == [
+        "62.7 % [58.1, 66.9] of the kernels are clustered (dissimilarity below 0.2), 627 in 5 independent networks; "
+        "noise and control networks: Gaussian noise 0.4 %, chance 3.1 %. The lower end of the interval is more than "
+        "twice the highest of them.",
+        "Controls that are made of these kernels may have more: they are a finding of their own.",
+        "Most common: On-Centre 40.0 % [31.0, 52.0], pattern-2 22.7 % [20.0, 25.0].",
+        "Left out as dead: 25 kernels, 2.4 % of all.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("controls", "verdict"),
+    [
+        ({"a": 0.0}, "above"),
+        ({"a": 0.2}, "more than twice"),
+        ({"a": 0.5}, "above"),
+        ({"a": 0.1, "b": 0.6}, "not above"),
+    ],
+)
+def test_the_verdict_compares_the_lower_end_with_the_highest_control(totals, controls, verdict):
+    assert f"The lower end of the interval is {verdict} the highest" in find_shares(totals, chance(controls))[0]
+
+
+def test_findings_say_what_the_data_cannot():
+    rows = [("5x5", label, 1, 10, 1.0, np.nan, np.nan) for label in ("On-Centre", "clustered")]
+    one, noise = pd.DataFrame(rows, columns=TOTALS), chance({"noise": 0.0})
+    found = find_shares(one, noise)
+    assert found[0].startswith("100.0 % of the kernels") and "10 in 1 independent network; noise" in found[0]
+    assert "The share is above" in found[0] and "Too few networks" in found[2]
+    assert find_shares(one.iloc[:0], noise) == ["No independent network has live kernels of this size."]
+    assert "cannot be said" in find_correlation(pd.DataFrame(columns=CORRELATION))[0]
+    unclear = pd.DataFrame([("5x5", "x", "top1", 10, 0.1, -0.2, 0.4, 0.1, -0.2, 0.4)], columns=CORRELATION)
+    assert find_correlation(unclear)[0].startswith("No correlation")
+    assert "r = 0.10 [0.05, 0.40], n = 10" in find_correlation(unclear.assign(pearson_low=0.05))[0]
+    assert "cannot be said" in find_correlation(unclear.assign(n=9, pearson_low=0.05))[0]
+
+
+def test_drift_names_the_networks_that_are_not_covered():
+    names = ["model", "beyond", "beyond_low", "beyond_high", "advice"]
+    drift = pd.DataFrame([("far", 0.5, 0.4, 0.6, "retrain"), ("near", 0.1, 0.05, 0.15, "covered")], columns=names)
+    assert "exceed: far 50.0 % [40.0, 60.0]. They have other patterns or none" in find_drift(drift)[0]
+    assert find_drift(drift.iloc[1:]) == []
+
+
+def test_a_finding_without_its_tables_is_not_stated(totals):
+    assert state_findings({"totals": totals}, ["5x5"]).empty
+
+
+def cells(project: Path, name: str, size: str) -> np.ndarray:
+    """All numbers of a table of results, of the rows of a size where it has sizes."""
+    paths = [
+        path for folder in ("statistics", "evidence") for path in (project / f"results/{folder}").glob(f"{name}.csv")
+    ]
+    if name == "history":
+        table = pd.read_parquet(project / f"results/autoencoder/{size}/history.parquet")
+    else:
+        (path,) = paths
+        table = pd.read_csv(path)
+    if size and "size" in table:
+        table = table[table["size"] == size]
+    found = table.apply(pd.to_numeric, errors="coerce").to_numpy(float).ravel()
+    return found[np.isfinite(found)]
+
+
+def numbers_not_in_tables(project: Path) -> list[tuple[str, str]]:
+    """Numbers of sentences that are no cell of the tables that the sentence names, to the digits written."""
+    missing = []
+    for row in pd.read_csv(project / "results/findings.csv").fillna("").itertuples():
+        there = np.concatenate([cells(project, name, row.size) for name in row.tables.split()])
+        missing += [(text, row.sentence) for text in numbers_missing(row.sentence, there)]
+    return missing
+
+
+def numbers_missing(sentence: str, there: np.ndarray) -> list[str]:
+    """Numbers of a sentence that are none of those given, to the digits written."""
+    names = r"(?!\bpoints\b)\b\w*[A-Za-z]\w*(?:[-.]\w+)*"  # models, labels and words may have digits
+    words = re.sub(names, " ", sentence)
+    percents = re.findall(r"(-?[\d.,]+) (?:%|points)(?: \[(-?[\d.]+), (-?[\d.]+)\])?", words)
+    rest = re.sub(r"-?[\d.,]+ (?:%|points)(?: \[[^\]]*\])?", " ", words)
+    found = [(text, 100) for group in percents for text in group if text]
+    found += [(text, 1) for text in re.findall(r"-?\d[\d,]*(?:\.\d+)?", rest)]
+    missing = []
+    for text, scale in found:
+        value, digits = float(text.strip(",").replace(",", "")), len(text.partition(".")[2])
+        if not (np.abs(there * scale - value) < 0.5001 * 10**-digits).any():
+            missing.append(text)
+    return missing
+
+
+def test_every_number_of_a_sentence_is_a_cell_of_the_tables_it_names(tested):
+    assert len(pd.read_csv(tested / "results/findings.csv")) >= 10
+    assert numbers_not_in_tables(tested) == []
+
+
+def test_a_wrong_number_would_be_noticed(tested, tmp_path):
+    findings = tested / "results/findings.csv"
+    before = findings.read_text()
+    share = re.search(r"\d+\.\d %", before)[0]
+    try:
+        findings.write_text(before.replace(share, f"{float(share[:-2]) + 0.1:.1f} %", 1))
+        assert numbers_not_in_tables(tested)
+    finally:
+        findings.write_text(before)
+
+
+def test_the_report_has_every_sentence(tested):
+    report = re.sub(r"\s+", " ", (tested / "results/report.html").read_text()).replace("&#39;", "'")
+    for sentence in pd.read_csv(tested / "results/findings.csv")["sentence"]:
+        assert sentence in report, sentence
+
+
+def test_evidence_is_done_once(tested):
+    assert "Nothing to be done" in snakemake(tested).stdout
+
+
+def test_numbers_read_well():
+    assert percent(0.627, 0.581, 0.669) == "62.7 % [58.1, 66.9]"
+    assert percent(0.05) == "5.0 %"
+    assert percent(np.nan) == number(np.nan) == "\N{EN DASH}"
+    assert number(6012.0) == "6,012"

@@ -1,0 +1,168 @@
+import pytest
+from conftest import ROOT
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.io.sheet import check_config, read_sheet
+
+SCHEMA = ROOT / "schemas/config.schema.yaml"
+
+
+def sheet(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "sheet.tsv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_defaults_and_types(tmp_path):
+    table = read_sheet(sheet(tmp_path, "model\tsource\ttop1\tmine\na\tfile:a.pt\t81.5\tx\nb\tfile:b.pt\t\ty\n"))
+    assert table["use"].tolist() == ["train", "train"]
+    assert table["convolution"].tolist() == ["depthwise", "depthwise"]
+    assert table["top1"].isna().tolist() == [False, True] and table["top1"][0] == 81.5
+    assert table["family"].isna().all() and "mine" not in table
+
+
+def test_bom_crlf_spaces_and_empty_lines(tmp_path):
+    table = read_sheet(sheet(tmp_path, "\ufeffmodel\tsource\r\n a \tfile:a.pt \r\n\r\nb\tfile:b.pt\r\n"))
+    assert table["model"].tolist() == ["a", "b"] and table["source"].tolist() == ["file:a.pt", "file:b.pt"]
+
+
+def test_one_column_only_names_the_other(tmp_path):
+    with pytest.raises(AtlasError, match="row 1: column source is missing"):
+        read_sheet(sheet(tmp_path, "model\na\n"))
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ("../x\tfile:a\ttrain\t", r"row 3: column model: '../x' is not an id"),
+        ("..\tfile:a\ttrain\t", r"row 3: column model: '..' is not an id"),
+        ("CON\tfile:a\ttrain\t", "row 3: column model: 'CON' is reserved"),
+        ("nul.pth\tfile:a\ttrain\t", "reserved"),
+        ("noise\tfile:a\ttrain\t", "reserved"),
+        ("GOOD\tfile:a\ttrain\t", "row 3: column model: 'GOOD' appears twice"),
+        ("b\t\ttrain\t", "row 3: column source: '' is not a source; write file:PATH"),
+        ("b\tfile:a\ttest\t", "row 3: column use: 'test' is not one of train, assign, control"),
+        ("b\tfile:a\ttrain\tgood", "row 3: column top1: 'good' is not a number"),
+        ("b\tfile:a\ttrain\tinf", "row 3: column top1: 'inf' is not a number"),
+        ("b\tfile:a\ttrain\t1\t2\t3", "row 3: 6 cells for 4 columns"),
+        ("b\t/abs/a.pth\ttrain\t", "row 3: column source: '/abs/a.pth' is not a source"),
+        ("b\tfile:~/a.pth\ttrain\t", "row 3: column source: .* has a ~"),
+        ("b\tfile:a\ttrain\t8130", "row 3: column top1: '8130' is not a number above 0 and up to 100"),
+    ],
+)
+def test_wrong_rows_are_named(tmp_path, row, message):
+    with pytest.raises(AtlasError, match=message) as caught:
+        read_sheet(sheet(tmp_path, f"model\tsource\tuse\ttop1\ngood\tfile:a\ttrain\t\n{row}\n"))
+    assert "\n" not in str(caught.value) and "sheet.tsv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, encoding, message",
+    [
+        ("", "utf-8", "column model is missing"),
+        ("model\tsource\tUse\na\tfile:a\tassign\n", "utf-8", "row 1: column Use is unknown; did you mean use"),
+        ("model\tsource\tlicense\na\tfile:a\tMIT\n", "utf-8", "did you mean licence"),
+        ("model\tsource\tsource\na\tfile:a\tb\n", "utf-8", "column source appears twice"),
+        ("model\tsource\n", "utf-8", "no models"),
+        ("model\tsource\nä\tfile:a\n", "latin-1", "not UTF-8"),
+        ("model\tsource\tuse\na\tfile:a\tcontrol\n", "utf-8", "no row has use = train"),
+        ("model,source\na,file:a\n", "utf-8", "column model is missing"),
+    ],
+)
+def test_wrong_sheets(tmp_path, text, encoding, message):
+    with pytest.raises(AtlasError, match=message):
+        read_sheet(sheet(tmp_path, text, encoding))
+
+
+def test_tabs_at_the_end_of_rows_do_not_matter(tmp_path):
+    table = read_sheet(sheet(tmp_path, "model\tsource\na\tfile:a.pt\t\t\nb\tfile:b.pt\t\n"))
+    assert table["model"].tolist() == ["a", "b"] and table["source"].tolist() == ["file:a.pt", "file:b.pt"]
+
+
+def test_a_regular_convolution_is_a_control_unless_the_sheet_says_otherwise(tmp_path):
+    rows = ["model source use convolution", "a file:a train depthwise", "b file:b  dense", "c file:c train dense"]
+    assert read_sheet(sheet(tmp_path, "\n".join(rows).replace(" ", "\t")))["use"].tolist() == [
+        "train",
+        "control",
+        "train",
+    ]
+
+
+def test_missing_sheet(tmp_path):
+    with pytest.raises(AtlasError, match="no such model sheet"):
+        read_sheet(tmp_path / "none.tsv")
+
+
+def test_config_defaults_fill_nested_keys():
+    config = check_config({"training": {"steps": 30}, "thresholds": {"7x7": 0.25}}, SCHEMA)
+    assert config["training"] == {"steps": 30, "restarts": 3}
+    assert config["thresholds"]["7x7"] == 0.25 and config["thresholds"]["5x5"] == 0.2
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"modles": "x"}, "'modles' was unexpected.*did you mean models"),
+        ({"training": {"step": 3}}, "training: .*did you mean steps"),
+        ({"training": {"steps": 0}}, "training.steps: 0 is less than the minimum of 1"),
+        ({"sizes": [7, 7]}, "sizes: .*non-unique"),
+        ({"thresholds": {"7x7": "low"}}, "thresholds.7x7: 'low' is not of type 'number'"),
+        ({"seed": -1}, "seed"),
+        ({"thresholds": {"7X7": 0.3}}, "thresholds"),
+        ({"clusters": {"7x5": "a.tsv"}}, "clusters"),
+    ],
+)
+def test_wrong_configurations_are_one_line(config, message):
+    with pytest.raises(AtlasError, match=message) as caught:
+        check_config(config, SCHEMA)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "stated", "padding"),
+    [
+        ("timm:tf_efficientnet_b0.in1k", "", "same"),
+        ("timm:maxvit_tiny_tf_224.in1k", "", "same"),
+        ("timm:efficientnet_b1_pruned.in1k", "", "same"),
+        ("timm:efficientnet_b1.ra4_e3600_r240_in1k", "", "symmetric"),
+        ("timm:convnext_tiny.fb_in1k", "same", "same"),
+        ("init:convnext_tiny:0", "", "symmetric"),
+        ("file:a.tflite", "", "same"),
+        ("file:a.h5", "symmetric", "symmetric"),
+        ("file:tf_a.safetensors", "", None),
+    ],
+)
+def test_padding_is_what_the_source_tells(tmp_path, source, stated, padding):
+    table = read_sheet(sheet(tmp_path, f"model\tsource\tpadding\na\t{source}\t{stated}\n"))
+    assert table["padding"].tolist() == [padding]
+
+
+def test_padding_is_one_of_two(tmp_path):
+    with pytest.raises(AtlasError, match="row 2: column padding: 'SAME' is not one of symmetric, same"):
+        read_sheet(sheet(tmp_path, "model\tsource\tpadding\na\tfile:a\tSAME\n"))
+
+
+def test_every_key_of_the_schema_is_described():
+    import yaml
+
+    def walk(rules):
+        for key, rule in rules.get("properties", {}).items():
+            assert "description" in rule, key
+            assert "default" in rule, key
+            walk(rule)
+
+    walk(yaml.safe_load(SCHEMA.read_text()))
+
+
+def test_the_schema_names_the_columns_and_values():
+    import yaml
+
+    from kernel_atlas.io import sheet as module
+
+    columns = yaml.safe_load(SCHEMA.with_name("models.schema.yaml").read_text())["columns"]
+    assert list(columns) == module.REQUIRED + list(module.DEFAULTS) + module.OPTIONAL
+    assert [name for name, rules in columns.items() if rules.get("required")] == module.REQUIRED
+    assert {name: rules["default"] for name, rules in columns.items() if "default" in rules} == module.DEFAULTS
+    assert tuple(columns["use"]["enum"]) == module.USES
+    assert tuple(columns["convolution"]["enum"]) == module.CONVOLUTIONS
+    assert tuple(columns["padding"]["enum"]) == module.PADDINGS

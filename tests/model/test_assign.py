@@ -1,0 +1,152 @@
+"""From shards to assignments, on shards written the way `shards` writes them."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from numpy.testing import assert_allclose
+from safetensors.numpy import save_file
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.kernels import centre_and_normalise, taps_array
+from kernel_atlas.core.patterns import templates
+from kernel_atlas.io import merge
+from kernel_atlas.io.extract import extract_model
+from kernel_atlas.model import autoencoder
+from kernel_atlas.model.assign import assign_model, assign_noise, load_atlases, sample_assigned
+from kernel_atlas.model.coder import Coder, sample_codes
+from kernel_atlas.model.kmeans import cluster_kmeans
+
+random = np.random.default_rng(0)
+
+
+def layer(side, count):
+    family = templates(side)
+    drawn = family.taps[random.choice(len(family.taps), count)] * random.lognormal(0, 1, (count, 1))
+    return (drawn + random.normal(0, 0.01, drawn.shape)).reshape(count, 1, side, side).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two models: b has 3x3, 5x5 and 1x5 layers with dead kernels, a only 5x5."""
+    folder = tmp_path_factory.mktemp("run")
+    weights = {"b": {"1": layer(5, 40), "2": layer(3, 60), "3": layer(5, 300)[:, :, :1]}, "a": {"1": layer(5, 500)}}
+    weights["b"]["1"][0, 0, 2, 2] = np.nan
+    weights["b"]["1"][1] = 5.0  # constant, not dead
+    for model, tensors in weights.items():
+        save_file(tensors, folder / f"{model}.safetensors")
+        extract_model(model, f"file:{model}.safetensors", folder, folder / model, dense_per_layer=1, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def atlas(run):
+    """An encoder of 5x5, its clusters cut by hand, as files."""
+    merge.merge_kernels([run / "b", run / "a"], 5, run / "5x5.parquet")
+    model, _ = autoencoder.train(merge.training_kernels(run / "5x5.parquet"), 0, 1, 120, report=lambda line: None)
+    autoencoder.save(model, run / "encoder.safetensors")
+    rows = [(0, 0, 0.5, "low"), (1, 0.5, 1, "high")]
+    pd.DataFrame(rows, columns=["cluster", "code_low", "code_high", "label"]).to_csv(
+        run / "clusters.tsv", sep="\t", index=False
+    )
+    return load_atlases([run / "encoder.safetensors"], [run / "clusters.tsv"], {"5x5": 0.4})
+
+
+def test_counts(run):
+    counts = merge.count_kernels([run / "a", run / "b"], [3, 5, 7], 100).set_index("size")
+    assert counts.loc["5x5"].tolist() == [540, 1, 2, 2, True]
+    assert counts.loc["3x3", ["kernels", "layers", "models", "trained"]].tolist() == [60, 1, 1, False]
+    assert counts.loc["7x7", ["kernels", "trained"]].tolist() == [0, False]
+
+
+def test_too_few_kernels_of_every_size_are_said_so():
+    with pytest.raises(AtlasError, match=r"no size has the kernels that an autoencoder needs .*minimum_kernels"):
+        load_atlases([], [], {"5x5": 0.4})
+
+
+def test_merged_kernels_are_those_of_the_shards_in_order_of_names(run, atlas):
+    merged = pq.read_table(run / "5x5.parquet")
+    assert merged["model"].to_pylist() == ["a"] * 500 + ["b"] * 40
+    shards = [pq.read_table(run / path) for path in ("a/000.parquet", "b/000.parquet")]
+    assert np.array_equal(
+        taps_array(merged["weight"]), np.concatenate([taps_array(s["weight"]) for s in shards]), equal_nan=True
+    )
+    merge.merge_kernels([run / "a", run / "b"], 5, run / "again.parquet")
+    assert (run / "again.parquet").read_bytes() == (run / "5x5.parquet").read_bytes()
+
+
+def test_training_kernels_are_the_live_ones_centred_and_normalised(run, atlas):
+    kernels = merge.training_kernels(run / "5x5.parquet")
+    merged = pq.read_table(run / "5x5.parquet").to_pandas()
+    live = np.stack(merged.loc[~merged["dead"], "weight"])
+    assert_allclose(kernels, centre_and_normalise(live), atol=1e-7)
+
+
+def test_many_shards_become_few_row_groups(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(merge, "ROWS", 300)
+    assert merge.merge_kernels([run / "a", run / "b"], 5, tmp_path / "m.parquet") == 540
+    assert pq.ParquetFile(tmp_path / "m.parquet").num_row_groups <= 3
+
+
+def test_merging_a_size_that_is_not_there(run, tmp_path):
+    with pytest.raises(AtlasError, match="no 11x11 kernels"):
+        merge.merge_kernels([run / "a"], 11, tmp_path / "m.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_assignments(run, atlas):
+    assign_model(run / "b", atlas, run / "b.parquet")
+    table = pq.read_table(run / "b.parquet").to_pandas()
+    assert table.columns.tolist() == [
+        *("model", "layer_index", "channel", "kh", "kw", "code", "dissimilarity", "cluster", "label", "tap_sum")
+    ]
+    assert len(table) == 40 and set(table["kh"]) == {5}, "only the size that has an atlas"
+    raw = taps_array(pq.read_table(run / "b/000.parquet")["weight"])
+    codes, dissimilarities = Coder(run / "encoder.safetensors").reconstruct(centre_and_normalise(raw[1:]))
+    assert_allclose(table["code"][1:], codes, atol=1e-6)
+    assert_allclose(table["dissimilarity"][1:], dissimilarities, atol=1e-6)
+    assert table.loc[0, ["cluster", "label"]].tolist() == [-1, "dead"] and np.isnan(table.loc[0, "code"])
+    assert table.loc[1, ["cluster", "label"]].tolist() == [-1, "other"], "a constant kernel resembles nothing"
+    expected = np.where(dissimilarities >= 0.4, "other", np.where(codes < 0.5, "low", "high"))
+    assert table["label"][1:].tolist() == expected.tolist()
+    assert_allclose(table["tap_sum"][1:], raw[1:].sum(axis=1), rtol=1e-5)
+
+
+def test_a_model_without_a_trained_size_has_an_empty_table(run, tmp_path):
+    assign_model(run / "a", {}, tmp_path / "a.parquet")
+    assert pq.read_table(tmp_path / "a.parquet").num_rows == 0
+
+
+def test_noise_is_the_control(atlas, tmp_path):
+    assign_noise(atlas, 500, 0, tmp_path / "noise.parquet")
+    table = pq.read_table(tmp_path / "noise.parquet").to_pandas()
+    assert len(table) == 500 and set(table["model"]) == {"noise"}
+    assert (table["label"] == "other").mean() > 0.9
+
+
+def test_the_sample_keeps_taps_and_labels_together(run, atlas, tmp_path):
+    for model in ("a", "b"):
+        assign_model(run / model, atlas, run / f"{model}.parquet")
+    tables = [run / "a.parquet", run / "b.parquet"]
+    sample_assigned(run / "5x5.parquet", tables, 100, 0, tmp_path / "s.parquet")
+    sample = pq.read_table(tmp_path / "s.parquet")
+    assert sample.num_rows == 100 and "dead" not in sample["label"].to_pylist()
+    assert_allclose(taps_array(sample["weight"]).sum(axis=1), sample["tap_sum"], rtol=1e-4, atol=1e-5)
+    sample_assigned(run / "5x5.parquet", tables, 10**6, 0, tmp_path / "all.parquet")
+    assert pq.read_table(tmp_path / "all.parquet").num_rows == len(merge.training_kernels(run / "5x5.parquet"))
+
+
+def test_kmeans_finds_and_names_the_patterns():
+    family = templates(3)
+    chosen = [family.labels.index(label) for label in ("On-Centre", "First-Derivative-N", "On-Second-Derivative-EW")]
+    kernels = centre_and_normalise(
+        np.repeat(family.taps[chosen], [300, 200, 100], axis=0) + random.normal(0, 0.02, (600, 9))
+    )
+    table = cluster_kmeans(kernels, 3, 0.2, 0).to_pandas()
+    assert table["kernels"].tolist() == table["clustered"].tolist() == [300, 200, 100]
+    assert (table["template_cosine"] > 0.95).all()
+    assert table["label"][1] == "First-Derivative-N"
+
+
+def test_sample_codes_lie_inside():
+    assert 0 < sample_codes()[0] and sample_codes()[-1] < 1

@@ -1,0 +1,309 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_allclose
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import bootstrap, pearsonr, spearmanr
+
+from kernel_atlas.io.sheet import read_sheet
+from kernel_atlas.io.tables import write_table
+from kernel_atlas.model.assign import SCHEMA
+from kernel_atlas.stats import shares as statistics
+from kernel_atlas.stats.shares import one_per_group
+
+
+def write_rows(rows, path):
+    """Rows of an assignments file, as tuples."""
+    write_table(pa.Table.from_pandas(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA), path)
+
+
+def assignments(path, model, layers, side=7):
+    """An assignments file; `layers` is a list of {label: kernels}."""
+    rows = []
+    for index, labels in enumerate(layers):
+        for label, count in labels.items():
+            dissimilarity = {"other": 0.5, "dead": np.nan}.get(label, 0.1)
+            rows += [(model, index, 0, side, side, 0.5, dissimilarity, 0, label, 0.0)] * count
+    write_rows(rows, path)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path):
+    layers = {
+        "a": [
+            *({"On-Centre": 15, "other": 5, "dead": 5}, {"On-Centre": 15, "other": 5}),
+            *({"On-Cross": 5, "other": 15}, {"On-Cross": 5, "other": 15}, {"On-Centre": 10}, {"On-Centre": 10}),
+        ],
+        "b": [{"On-Centre": 5, "other": 15}],
+        "c": [{"other": 40}, {"dead": 8}],
+        "nothing": [],  # none of its kernels has a size that was trained
+    }
+    rows = ["model source use group top1", "a file:a train g 80", "b file:b assign g 70", "c file:c control"]
+    (tmp_path / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t"))
+    counts, below = statistics.count_assignments(
+        [assignments(tmp_path / f"{m}.parquet", m, v) for m, v in layers.items()]
+    )
+    return counts, below, read_sheet(tmp_path / "sheet.tsv")
+
+
+def test_models(run):
+    counts, _, sheet = run
+    models = statistics.summarise_models(counts, sheet, 0).set_index("model")
+    assert models.loc["a", ["kernels", "dead", "clustered", "layers"]].tolist() == [105, 5, 60, 6]
+    assert models["clustered_share"].tolist() == [0.6, 0.25, 0]
+    low, high = models.loc["a", ["share_low", "share_high"]]
+    assert 0.2 < low < 0.6 < high <= 1
+    assert np.isnan(models.loc["b", "share_low"]), "fewer than five layers say too little about how layers differ"
+    assert models.loc["a", "top1"] == 80 and models.loc["c", "use"] == "control"
+
+
+def test_labels_share_what_is_not_dead(run):
+    counts, _, _ = run
+    labels = statistics.summarise_labels(counts, 0).set_index(["model", "label"])
+    assert labels.loc[("a", "On-Centre"), "share"] == 0.5
+    assert labels.loc[("a", "dead"), "share"] == 5 / 105
+    live = labels[labels.index.get_level_values("label") != "dead"]
+    assert_allclose(live.groupby("model")["share"].sum(), 1)
+    assert (live["share_low"].dropna() <= live["share"].loc[live["share_low"].notna()]).all()
+
+
+def test_totals_leave_out_controls_and_shared_weights(run):
+    counts, _, sheet = run
+    models = statistics.summarise_models(counts, sheet, 0)
+    totals = statistics.summarise_totals(counts, models.iloc[::-1], 0).set_index("label")
+    assert totals["kernels"].to_dict() == {"On-Centre": 50, "On-Cross": 10, "other": 40, "dead": 5, "clustered": 60}
+    assert (totals["models"] == 1).all()
+
+
+def test_chance_is_noise_and_untrained_networks_not_trained_dense_ones():
+    noise = pd.DataFrame(
+        {"size": ["5x5", "5x5", "7x7"], "label": ["On-Centre", "other", "other"], "kernels": [4, 996, 10]}
+    )
+    names = ["model", "size", "kernels", "dead", "clustered_share", "use", "convolution"]
+    rows = [("good", "5x5", 9, 0, 0.6, "train", "depthwise"), ("dense", "5x5", 9, 0, 0.7, "control", "dense")]
+    rows += [(name, "5x5", 210, 10, share, "control", "depthwise") for name, share in (("low", 0.001), ("high", 0.031))]
+    chance = statistics.summarise_chance(noise, pd.DataFrame(rows, columns=names), {"5x5": 0.2, "7x7": 0.3})
+    columns = ["size", "threshold", "control", "kernels", "clustered_share"]
+    assert chance.columns.tolist() == columns
+    assert chance.drop(columns="clustered_share").to_numpy().tolist() == [
+        ["5x5", 0.2, "Gaussian noise", 1000],
+        ["5x5", 0.2, "high", 200],
+        ["5x5", 0.2, "low", 200],
+        ["7x7", 0.3, "Gaussian noise", 10],
+    ]
+    assert_allclose(chance["clustered_share"], [0.004, 0.031, 0.001, 0], atol=1e-12)
+
+
+def test_layers(run):
+    counts, _, _ = run
+    inventory = pd.DataFrame({"model": ["a"] * 6, "layer_index": range(6), "layer": list("uvwxyz")})
+    layers = statistics.summarise_layers(counts, inventory).set_index(["layer_index", "label"])
+    assert layers.loc[(0, "On-Centre"), ["layer", "depth", "share"]].tolist() == ["u", 0, 0.75]
+    assert layers.loc[(0, "dead"), "share"] == 5 / 25
+    assert layers.loc[(5, "On-Centre"), ["depth", "share"]].tolist() == [1, 1]
+
+
+def test_architectures(run):
+    counts, _, _ = run
+    labels = statistics.summarise_labels(counts, 0)
+    pairs = statistics.compare_architectures(labels).set_index(["model_a", "model_b"])["jensen_shannon"]
+    assert len(pairs) == 3
+    assert_allclose(pairs["a", "b"], jensenshannon([0.5, 0.1, 0.4], [0.25, 0, 0.75], base=2))
+    assert_allclose(pairs["b", "c"], jensenshannon([0.25, 0.75], [0, 1], base=2))
+
+
+def test_thresholds(run):
+    _, below, _ = run
+    curve = statistics.summarise_thresholds(below).set_index(["model", "threshold"])["clustered_share"]
+    assert curve["a", 0.1] == 0 and curve["a", 0.12] == 0.6 and curve["a", 1.0] == 1
+    assert curve["a"].is_monotonic_increasing
+
+
+def test_threshold_rows_agree_with_the_labels_threshold(tmp_path):
+    """A dissimilarity equal to the threshold is not below it, in float32 as in assign."""
+    table = pd.DataFrame([("m", 0, 0, 7, 7, 0.5, np.float32(0.3), -1, "other", 0.0)], columns=SCHEMA.names)
+    write_table(pa.Table.from_pandas(table, SCHEMA), tmp_path / "m.parquet")
+    _, below = statistics.count_assignments([tmp_path / "m.parquet"])
+    curve = statistics.summarise_thresholds(below).set_index("threshold")["clustered_share"]
+    assert curve[0.3] == 0 and curve[0.32] == 1
+
+
+def test_bootstrap_agrees_with_scipy():
+    random = np.random.default_rng(0)
+    whole = random.integers(20, 60, 12)
+    part = random.binomial(whole, 0.4)
+    low, high = statistics.bootstrap_share(part, whole, [0])
+    expected = bootstrap(
+        (part, whole),
+        lambda p, w, axis: p.sum(axis) / w.sum(axis),
+        paired=True,
+        method="percentile",
+        n_resamples=9999,
+        rng=1,
+    ).confidence_interval
+    assert_allclose([low, high], [expected.low, expected.high], atol=0.01)
+
+
+def test_another_model_does_not_change_an_interval(run):
+    counts, _, sheet = run
+    alone = statistics.summarise_models(counts[counts["model"] == "a"], sheet, 0)
+    together = statistics.summarise_models(counts, sheet, 0)
+    pd.testing.assert_frame_equal(alone, together[together["model"] == "a"].reset_index(drop=True))
+
+
+def test_correlation_agrees_with_scipy_and_stays_within_a_data_set():
+    random = np.random.default_rng(1)
+    names = [f"m{n}" for n in range(9)]
+    models = pd.DataFrame(
+        {
+            "model": names,
+            "size": "7x7",
+            "dataset": ["x"] * 6 + ["y"] * 3,
+            "top1": random.normal(80, 3, 9),
+            "params": np.nan,
+            "clustered_share": random.uniform(0.3, 0.9, 9),
+            "kernels": 100,
+            "use": "train",
+            "convolution": "depthwise",
+            "group": None,
+        }
+    )
+    table = statistics.correlate(models)
+    assert table[["dataset", "variable", "n"]].to_numpy().tolist() == [["x", "top1", 6]]
+    x, y = models["top1"][:6], models["clustered_share"][:6]
+    row = table.iloc[0]
+    assert_allclose(row["pearson"], pearsonr(x, y).statistic)
+    assert_allclose(row[["pearson_low", "pearson_high"]].tolist(), pearsonr(x, y).confidence_interval())
+    assert_allclose(row["spearman"], spearmanr(x, y).statistic)
+    assert row["spearman_low"] < row["spearman"] < row["spearman_high"]
+
+
+def test_perfect_ranks_have_no_interval():
+    columns = {"size": "7x7", "dataset": "x", "kernels": 1, "use": "train", "convolution": "depthwise", "group": None}
+    models = pd.DataFrame(
+        {"model": list("abcd"), "top1": range(1, 5), "clustered_share": [0.1, 0.2, 0.5, 0.6], **columns}
+    )
+    row = statistics.correlate(models.assign(params=np.nan)).iloc[0]
+    assert row["spearman"] == 1 and np.isnan(row["spearman_low"]) and np.isnan(row["spearman_high"])
+
+
+def test_of_a_group_the_one_with_most_kernels_counts_whatever_the_order():
+    models = pd.DataFrame(
+        {"model": list("abcde"), "group": ["g", "g", None, None, "h"], "kernels": [1, 2, 3, 4, 5]}
+        | {"use": ["train", "assign", "train", "control", "train"], "convolution": ["depthwise"] * 4 + ["dense"]}
+    )
+    assert one_per_group(models)["model"].tolist() == one_per_group(models[::-1])["model"].tolist() == ["c", "b"]
+
+
+def test_five_units_have_an_interval_and_four_have_none():
+    part, whole = np.array([1, 5, 2, 9, 4]), np.full(5, 10)
+    assert np.isfinite(statistics.bootstrap_share(part, whole, [0])).all()
+    labels = np.stack([part, 10 - part], axis=1)
+    low, high = statistics.bootstrap_share(labels, whole, [0])
+    assert_allclose(low + high[::-1], 1)  # shares that add up to one have mirrored intervals
+    low, high = statistics.bootstrap_share(labels[:4], whole[:4], [0])
+    assert low.shape == high.shape == (2,) and np.isnan([low, high]).all()
+
+
+def test_an_interval_holds_95_of_100_resamples():
+    random = np.random.default_rng(3)
+    part, whole = random.binomial(50, 0.3, 40), np.full(40, 50)
+    low, high = statistics.bootstrap_share(part, whole, [1])
+    shares = part[random.integers(0, 40, (20_000, 40))].sum(axis=1) / whole.sum()
+    assert np.mean((shares >= low) & (shares <= high)) == pytest.approx(0.95, abs=0.012)
+    assert np.mean(shares < low) == pytest.approx(0.025, abs=0.01)
+
+
+def test_models_and_sizes_are_resampled_with_seeds_of_their_own(tmp_path):
+    layers = [{"On-Centre": n, "other": 20 - n} for n in (1, 4, 6, 9, 15, 3, 8)]
+    paths = [assignments(tmp_path / f"{name}.parquet", name, layers) for name in ("m", "n")]
+    paths.append(assignments(tmp_path / "m5.parquet", "m", layers, side=5))
+    counts, _ = statistics.count_assignments(paths)
+    (tmp_path / "sheet.tsv").write_text("model\tsource\nm\tfile:m\nn\tfile:n\n")
+    models = statistics.summarise_models(counts, read_sheet(tmp_path / "sheet.tsv"), 0)
+    assert models["clustered_share"].nunique() == 1 and len(models[["share_low", "share_high"]].drop_duplicates()) == 3
+    labels = statistics.summarise_labels(counts, 0).query("label == 'On-Centre'")
+    assert len(labels[["share_low", "share_high"]].drop_duplicates()) == 3
+    assert not labels.equals(statistics.summarise_labels(counts, 1).query("label == 'On-Centre'"))
+
+
+def test_a_label_of_a_single_kernel_is_listed_and_one_of_none_is_not(tmp_path):
+    counts, _ = statistics.count_assignments([assignments(tmp_path / "m.parquet", "m", [{"On-Centre": 1}])])
+    labels = statistics.summarise_labels(counts, 0)
+    assert labels[["label", "kernels", "share"]].to_numpy().tolist() == [["On-Centre", 1, 1.0]]
+
+
+def test_depth_runs_from_the_first_layer_to_the_last(tmp_path):
+    paths = [assignments(tmp_path / f"{n}.parquet", f"m{n}", [{"other": 1}] * n) for n in (1, 2, 3)]
+    counts, _ = statistics.count_assignments(paths)
+    inventory = counts[["model", "layer_index"]].assign(layer="w")
+    layers = statistics.summarise_layers(counts, inventory)
+    assert layers.groupby("model")["depth"].agg(list).tolist() == [[0], [0, 1], [0, 0.5, 1]]
+
+
+def test_tables_without_rows_have_their_columns(run):
+    counts, _, sheet = run
+    none = statistics.summarise_totals(counts, statistics.summarise_models(counts, sheet, 0).iloc[:0], 0)
+    assert none.columns.tolist() == ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
+    alone = statistics.summarise_labels(counts[counts["model"] == "a"], 0)
+    pairs = statistics.compare_architectures(alone)
+    assert pairs.columns.tolist() == ["size", "model_a", "model_b", "jensen_shannon"] and pairs.empty
+
+
+def test_the_interval_of_spearman_is_that_of_bonett_and_wright():
+    x, y = np.arange(1, 9), np.array([2, 1, 4, 3, 7, 5, 8, 6]) / 10
+    columns = {"size": "7x7", "dataset": "x", "kernels": 1, "use": "train", "convolution": "depthwise", "group": None}
+    models = pd.DataFrame({"model": list("abcdefgh"), "top1": 80.0, "params": 10.0**x, "clustered_share": y, **columns})
+    (row,) = statistics.correlate(models).to_dict("records")  # none against top1, which does not differ
+    assert (row["variable"], row["n"]) == ("log10_params", 8)
+    assert_allclose(row["pearson"], pearsonr(x, y).statistic)
+    r = 1 - 6 * 14 / (8 * 63)  # squared differences of the ranks add up to 14
+    assert_allclose(row["spearman"], r)
+    width = 1.959964 * np.sqrt((1 + r**2 / 2) / 5)
+    expected = np.tanh([np.arctanh(r) - width, np.arctanh(r) + width])
+    assert_allclose([row["spearman_low"], row["spearman_high"]], expected, rtol=1e-6)
+
+
+def drift_of(tmp_path, **models):
+    """drift.csv of models given as use and a list of layers of dissimilarities."""
+    (tmp_path / "sheet.tsv").write_text(
+        "model\tsource\tuse\n" + "".join(f"{name}\tfile:x\t{use}\n" for name, (use, _) in models.items())
+    )
+    for name, (_, layers) in models.items():
+        rows = [
+            (name, index, 0, 7, 7, 0.5, value, 0, "x", 0.0) for index, layer in enumerate(layers) for value in layer
+        ]
+        write_rows(rows, tmp_path / f"{name}.parquet")
+    paths = [tmp_path / f"{name}.parquet" for name in models]
+    return statistics.measure_drift(paths, read_sheet(tmp_path / "sheet.tsv"), 0).set_index("model")
+
+
+def test_drift_is_what_lies_beyond_the_training_kernels(tmp_path):
+    usual = [np.linspace(0, 1, 101)] * 6
+    drift = drift_of(
+        tmp_path,
+        trained=("train", [*usual, [np.nan]]),  # a dead kernel has no dissimilarity
+        alike=("assign", usual),
+        apart=("assign", [np.linspace(0.85, 1, 101)] * 6),
+        short=("assign", [[1.0]] * 4),
+        chance=("control", [[1.0] * 9] * 6),
+    )
+    assert_allclose(drift["training_median"], 0.5, atol=1e-6)
+    assert_allclose(drift["training_q90"], 0.9, atol=1e-6)
+    assert drift["size"].unique().tolist() == ["7x7"] and drift.loc["apart", "use"] == "assign"
+    assert drift["kernels"].to_dict() == {"trained": 606, "alike": 606, "apart": 606, "short": 4, "chance": 54}
+    assert_allclose(drift["beyond"][["trained", "alike", "chance"]], [60 / 606, 60 / 606, 1])
+    assert_allclose(drift.loc["apart", ["median", "q90"]].tolist(), [0.925, 0.985], atol=1e-6)
+    assert drift["advice"].to_dict() == {
+        **{"trained": "", "chance": "", "alike": "covered", "apart": "retrain", "short": "too few layers"}
+    }
+
+
+def test_drift_at_twice_the_usual_share_is_covered(tmp_path):
+    usual = [np.linspace(0, 1, 101)] * 6
+    twice = [[0.0] * 8 + [1.0] * 2] * 6  # every layer alike, so that the interval is a point
+    drift = drift_of(tmp_path, trained=("train", usual), twice=("assign", twice))
+    assert drift.loc["twice", ["beyond", "beyond_low", "beyond_high"]].tolist() == [0.2, 0.2, 0.2]
+    assert drift.loc["twice", "advice"] == "covered"

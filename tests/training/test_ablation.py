@@ -1,0 +1,558 @@
+"""Kernels replaced: what stays of them, whom they are compared with, what networks answer, and a run by a user."""
+
+import io
+import re
+import shutil
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from conftest import PATTERNS, ROOT, SMALL, copy_project, snakemake
+from matplotlib import style
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from test_draw import texts_of
+from torch import nn
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.core.patterns import templates
+from kernel_atlas.evidence.fit import draw_fits, fit_kernels
+from kernel_atlas.figures.ablation import draw_ablation
+from kernel_atlas.figures.style import STYLE
+from kernel_atlas.findings.ablation import find_ablation
+from kernel_atlas.io.checkpoint import is_depthwise
+from kernel_atlas.io.timm_layers import find_layers
+from kernel_atlas.model.assign import Atlas
+from kernel_atlas.training import ablation, networks, zoo
+from kernel_atlas.training.bench import Bench
+from kernel_atlas.training.networks import Images
+from kernel_atlas.training.summaries import NAMES, summarise_ablation
+
+SIDE, SIZE = 5, "5x5"
+TIMM = "test_efficientnet"  # timm's own smallest with depthwise kernels
+
+
+class Nearest:
+    """A coder that knows `PATTERNS` and nothing else: what an autoencoder that was trained on them comes to."""
+
+    taps = SIDE**2
+    known = centre_and_normalise(np.stack([templates(SIDE).taps[templates(SIDE).labels.index(n)] for n in PATTERNS]))
+
+    def encode(self, units: np.ndarray) -> np.ndarray:
+        return ((units @ self.known.T).argmax(1) + 0.5) / len(PATTERNS)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return self.known[(codes * len(PATTERNS)).astype(int)]
+
+
+@pytest.fixture(scope="module")
+def tools() -> ablation.Tools:
+    edges = np.linspace(0, 1, len(PATTERNS) + 1)
+    clusters = pd.DataFrame({"cluster": range(4), "code_low": edges[:-1], "code_high": edges[1:], "label": PATTERNS})
+    prototypes = clusters[["cluster", "label"]].assign(kernel=list(Nearest.known))
+    return ablation.Tools(Atlas(Nearest(), clusters, 0.2), prototypes, templates(SIDE).taps[:8])
+
+
+def kernels_of(*labels: str) -> np.ndarray:
+    """Raw kernels like templates, with means and norms of their own."""
+    family, random = templates(SIDE), np.random.default_rng(1)
+    units = np.stack([family.taps[family.labels.index(label)] for label in labels])
+    return (units * random.lognormal(0, 1, (len(units), 1)) + random.normal(0, 0.5, (len(units), 1))).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", [name for name in ablation.REPLACEMENTS if name != "zero"])
+def test_mean_and_norm_are_kept(name, tools):
+    kernels = np.concatenate(
+        [kernels_of("On-Centre", "First-Derivative-E"), np.random.default_rng(2).normal(size=(9, 25))]
+    )
+    new = ablation.replace_kernels(name, kernels, tools, np.random.default_rng(0))
+    np.testing.assert_allclose(new.mean(1), kernels.mean(1), atol=1e-5)
+    np.testing.assert_allclose(new.std(1), kernels.std(1), rtol=1e-4)
+    assert new.shape == kernels.shape and np.abs(new - kernels).max() > 1e-3
+
+
+def test_what_replaces_a_kernel(tools):
+    kernels = kernels_of(*PATTERNS)
+    units = centre_and_normalise(kernels)
+
+    def cosines(name):
+        new = ablation.replace_kernels(name, kernels, tools, np.random.default_rng(0))
+        return (centre_and_normalise(new) * units).sum(1)
+
+    for name in ("reconstruction", "prototype", "fit"):
+        assert cosines(name).min() > 0.9, name
+    keyed = centre_and_normalise(ablation.replace_kernels("master_key", -tools.keys, tools, None))
+    np.testing.assert_allclose(keyed, -tools.keys, atol=1e-5)  # the sign of a kernel is its own
+    shuffled = ablation.replace_kernels("shuffled", kernels, tools, np.random.default_rng(0))
+    np.testing.assert_allclose(np.sort(shuffled, 1), np.sort(kernels, 1), atol=1e-5)
+    assert not ablation.replace_kernels("zero", kernels, tools, None).any()
+    again = [ablation.replace_kernels("random", kernels, tools, np.random.default_rng(n)) for n in (0, 0, 1)]
+    assert (again[0] == again[1]).all() and (again[0] != again[2]).any()
+
+
+def test_a_fit_is_drawn_as_it_was_measured():
+    kernels = centre_and_normalise(np.random.default_rng(0).normal(size=(40, 25)) + kernels_of("On-Centre") * 3)
+    drawn = draw_fits(kernels)
+    np.testing.assert_allclose((drawn * kernels).sum(1), fit_kernels(kernels)["cosine"], atol=1e-4)
+
+
+class Planted(nn.Module):
+    """Tells horizontal from vertical gratings by depthwise kernels alone: by the energy that two kinds let through."""
+
+    def __init__(self, channels: int = 20):
+        super().__init__()
+        self.stem = nn.Conv2d(3, channels, 1, bias=False)
+        self.depthwise = nn.Conv2d(channels, channels, SIDE, padding=2, groups=channels, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.head = nn.Linear(channels, 2)
+        half = channels // 2
+        kinds = np.repeat(["First-Derivative-E", "First-Derivative-N"], half)
+        with torch.no_grad():
+            self.stem.weight.fill_(1 / 3)
+            self.depthwise.weight.copy_(torch.from_numpy(kernels_of(*kinds)).view(channels, 1, SIDE, SIDE))
+            self.depthwise.weight /= self.depthwise.weight.flatten(1).std(1).view(-1, 1, 1, 1)
+            self.depthwise.weight -= self.depthwise.weight.mean((2, 3), keepdim=True)
+            self.head.weight.copy_(torch.tensor([[1.0] * half + [-1.0] * half, [-1.0] * half + [1.0] * half]))
+            self.head.bias.zero_()
+        self.kinds = kinds
+
+    def forward(self, x):
+        return self.head(self.norm(self.depthwise(self.stem(x))).abs().mean((2, 3)))
+
+
+def gratings(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    truth = torch.arange(count) % 2
+    phase = torch.rand((count, 1, 1), generator=random) * 6
+    y, x = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    waves = torch.where(truth[:, None, None] == 0, torch.sin(x + phase), torch.sin(y + phase))
+    images = waves[:, None].repeat(1, 3, 1, 1) + 0.3 * torch.randn((count, 3, 16, 16), generator=random)
+    return images, truth
+
+
+def planted(draws: int = 4) -> tuple[Bench, int, pd.DataFrame, list[np.ndarray]]:
+    net = Planted()
+    images = Images(*gratings(160, 0), gratings(32, 1)[0])
+    net.train()
+    net.norm.momentum = None
+    with torch.no_grad():
+        net(gratings(200, 2)[0])
+    bench, batches = ablation.set_up(net, {"depthwise.weight": net.depthwise}, images, 80, draws, "cpu")
+    kernels = pd.DataFrame({"layer": "depthwise.weight", "layer_index": 0, "channel": range(20), "size": SIZE})
+    return bench, batches, kernels.assign(label=net.kinds), list(net.depthwise.weight.detach().flatten(1).numpy())
+
+
+def test_replacing_nothing_changes_nothing():
+    bench, batches, *_ = planted()
+    before = {name: value.clone() for name, value in bench.net.state_dict().items()}
+    with torch.no_grad():
+        expected = bench.net(torch.cat(bench.test)).argmax(1) == torch.cat(bench.truth)
+    first = bench.answer([{}])
+    bench.answer([{"depthwise.weight": np.zeros((20, 25), np.float32)}] * 3)
+    second = bench.answer([{}, {}, {}])
+    for answers in (first, second):
+        assert (answers.kept == expected.numpy()).all() and answers.kept.mean() > 0.95
+    assert (first.reestimated == second.reestimated).all() and len(bench.answer([{}], batches).kept) == 80
+    assert all(torch.equal(before[name], value) for name, value in bench.net.state_dict().items())
+
+
+def test_a_network_that_needs_its_kernels_drops_to_chance_without(tools):
+    bench, batches, kernels, taps = planted()
+    table = ablation.ablate(bench, kernels, taps, {SIDE: tools}, 4, batches, 0, report=lambda line: None)
+    assert table["baseline_top1"].min() > 95
+    whole = table[(table["size"] == SIZE) & (table["label"] == "") & table["layer_index"].isna()].set_index(
+        "replacement"
+    )
+    assert abs(whole.loc["zero", "top1"] - 50) < 5 and whole.loc["zero", "high"] < -35
+    assert whole.loc[["reconstruction", "prototype", "fit"], "top1"].min() > 90
+    assert whole.loc["random", "top1"] < 90 and whole.loc["random", "draws"] == 4 and whole.loc["zero", "draws"] == 1
+    assert (
+        (whole["kernels"] == 20).all() and (whole["images"] == 160).all() and (whole["images_reestimated"] == 32).all()
+    )
+    # one of two labels, and the other ten kernels in its place, are alike in this network
+    label = table[(table["label"] == "First-Derivative-E") & (table["replacement"] == "zero")].iloc[0]
+    assert label["kernels"] == 10 and label["images"] == 80 and label["others_in_layers"] == 1
+    assert label["beyond"] == pytest.approx(label["difference"] - label["others"], abs=1e-9)
+    assert table.loc[table["label"] == "", "others"].isna().all()  # the whole network, and its only layer
+    assert (table["low"] <= table["difference"]).all() and (table["difference"] <= table["high"]).all()
+
+
+def test_statistics_estimated_again_mend_a_change_of_scale():
+    bench, *_ = planted()
+    smaller = {"depthwise.weight": bench.weights["depthwise.weight"].flatten(1).numpy() * np.float32(0.2)}
+    baseline, changed = bench.answer([{}]), bench.answer([smaller])
+    assert (changed.reestimated == baseline.reestimated).mean() > 0.98
+    with torch.no_grad():
+        bench.net.depthwise.weight.mul_(0.2)
+        logits = bench.net(torch.cat(bench.test))
+    assert logits.abs().max() < 5 and (changed.kept == (logits.argmax(1) == torch.cat(bench.truth)).numpy()).all()
+
+
+def network_of(kind: str) -> tuple[nn.Module, int]:
+    if kind == "zoo":
+        return zoo.new_net(7, 10, 0), 32
+    torch.manual_seed(0)
+    if kind == "winding":
+        return Winding(), 16
+    import timm
+
+    return timm.create_model(kind, num_classes=10), 64
+
+
+class Winding(nn.Module):
+    """Runs its convolutions in another order than it defines them, and one of them again at the end."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.again, self.first = (nn.Conv2d(6, 6, 5, padding=2, groups=6) for _ in range(3))
+        self.widen, self.middle, self.head = nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.Linear(6, 10)
+
+    def forward(self, x):
+        x = torch.tanh(self.middle(self.first(self.widen(x))))
+        return self.head(self.again(torch.tanh(self.last(self.again(x)))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["zoo", TIMM, "winding"])
+def test_starting_late_answers_the_same(kind):
+    net, side = network_of(kind)
+    torch.manual_seed(0)
+    images = Images(torch.randn(16, 3, side, side), torch.zeros(16, dtype=torch.int64), torch.randn(8, 3, side, side))
+    with torch.no_grad():
+        images = images._replace(truth=net.eval()(images.test).argmax(1))
+    convolutions = {layer.name: module for layer, module in find_layers(net, is_depthwise)}
+    bench = Bench(net, convolutions, images, 4)
+    random = np.random.default_rng(0)
+    if kind == "winding":
+        assert list(bench.convolutions) == ["first.weight", "again.weight", "last.weight"]
+    for name in list(bench.convolutions)[1::2]:
+        new = random.normal(size=bench.weights[name].flatten(1).shape).astype(np.float32)
+        expected = bench.answer([{name: new}, {}])
+        bench.start_at(name, 4)
+        assert bench.prefix
+        for _ in range(2):  # what is kept must not be worked on in place
+            for one, other in zip(bench.answer([{name: new}, {}]), expected, strict=True):
+                assert (one == other).all()
+        bench.start_at(None, 0)
+
+
+def test_without_batch_norm_or_training_images_nothing_is_estimated():
+    bench, *_ = planted()
+    none = Images(torch.cat(bench.test), torch.cat(bench.truth), torch.cat(bench.test)[:0])
+    assert Bench(bench.net, bench.convolutions, none, 16).answer([{}]).reestimated is None
+
+
+def test_others_are_as_many_of_the_same_size_and_layers():
+    random = np.random.default_rng(0)
+    kernels = pd.DataFrame({"size": ["7x7"] * 60 + ["3x3"] * 60, "layer_index": np.repeat(range(6), 20)})
+    kernels["label"] = random.choice(["a", "b", "other"], 120, p=[0.25, 0.25, 0.5])
+    parts = ablation.find_parts(kernels)
+    assert {(part.size, part.label, part.layer_index) for part in parts} >= {
+        ("", "", None),
+        ("7x7", "", None),
+        ("3x3", "a", None),
+        ("3x3", "clustered", None),
+        ("7x7", "", 2),
+    }
+    for part in parts:
+        if part.is_whole:
+            continue
+        drawn = ablation.match_others(kernels, part, random)
+        if drawn is None:
+            assert 2 * part.chosen.sum() > 60
+            continue
+        assert drawn.sum() == part.chosen.sum() and not (drawn & part.chosen).any()
+        assert set(kernels["size"][drawn]) == {part.size}
+        if part.label == "a":
+            counts = [kernels["layer_index"][rows].value_counts().to_dict() for rows in (part.chosen, drawn)]
+            assert counts[0] == counts[1]
+    alone = ablation.Part("7x7", "", None, (kernels["size"] == "7x7").to_numpy())
+    assert ablation.match_others(kernels, alone, random) is None
+
+
+@pytest.mark.parametrize("draws", [1, 8])
+def test_intervals_cover_a_known_difference(draws):
+    random, inside, wide = np.random.default_rng(0), 0, []
+    number = np.arange(800) % draws
+    for trial in range(200):
+        rate = np.clip(random.normal(0.08, 0.03 * (draws > 1), draws), 0, 1)[number]  # of images lost, by draw
+        draw = random.random(800)
+        change = np.where(draw < rate, -1, np.where(draw < rate + 0.03, 1, 0))
+        low, high = ablation.paired_interval(change, number, trial)
+        inside += low <= 100 * (0.03 - 0.08) <= high
+        wide.append(high - low)
+    assert inside >= 0.9 * 200 and np.mean(wide) < 8
+    assert ablation.paired_interval(np.zeros(50, int), np.zeros(50, int), 0) == (0, 0)
+
+
+# --- Networks and images
+
+
+def encode(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def bright_and_dark(count: int, side: int = 16) -> tuple[list[np.ndarray], list[int]]:
+    random, labels = np.random.default_rng(count), [n % 2 for n in range(count)]
+    return [random.integers(128 * label, 128 * label + 100, (side, side, 3), np.uint8) for label in labels], labels
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """The same images as a folder of classes and as a Parquet file, which is also an image set of the zoo."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rows = []
+    for split, count in (("train", 100), ("test", 60)):
+        for number, (pixels, label) in enumerate(zip(*bright_and_dark(count), strict=True)):
+            path = (
+                folder / "classes" / {"test": "val"}.get(split, split) / ("dark", "light")[label] / f"{number:03}.png"
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode(pixels))
+            rows.append((encode(pixels), label, split))
+    columns = dict(zip(("image", "label", "split"), map(list, zip(*rows, strict=True)), strict=True))
+    pq.write_table(pa.table(columns), folder / "cifar10_tiny.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nets(pictures, tmp_path_factory) -> Path:
+    """A trained network of the zoo and a random one of timm, as files."""
+    import timm
+
+    folder = tmp_path_factory.mktemp("nets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "BATCH", 5)
+        zoo.train_net(pictures, "cifar10", SIDE, 0, 6, folder / "tiny.safetensors", log=lambda line: None)
+    torch.manual_seed(0)
+    net = timm.create_model(TIMM, num_classes=10)
+    save_file(net.state_dict(), folder / "mobile.safetensors")
+    torch.save({"state_dict": net.state_dict()}, folder / "mobile.pth")
+    return folder
+
+
+@pytest.mark.parametrize("file", ["mobile.safetensors", "mobile.pth"])
+def test_timm_networks_are_those_of_the_file(nets, pictures, file):
+    network = networks.load_network(f"file:{file}", nets, TIMM)
+    assert network.classes == 10 and network.dataset is None
+    expected = load_file(nets / "mobile.safetensors")
+    assert all(torch.equal(value, expected[name]) for name, value in network.net.state_dict().items())
+    found = [
+        networks.load_images(network, pictures, str(pictures / where), 0, 12, 0)
+        for where in ("classes", "cifar10_tiny.parquet")
+    ]
+    for images in found:
+        assert images.test.shape == (60, 3, 160, 160) and images.train.shape == (12, 3, 160, 160)
+        bright = images.test.mean((1, 2, 3)) > 0
+        assert (bright.long() == images.truth).all()  # classes by the order of their names
+
+
+def test_zoo_networks_bring_their_images(nets, pictures):
+    network = networks.load_network("file:tiny.safetensors", nets, None)
+    images = networks.load_images(network, pictures, "", 0, 20, 0)
+    with torch.no_grad():
+        right = (network.net.eval()(images.test).argmax(1) == images.truth).float().mean()
+    with networks.safe_open(nets / "tiny.safetensors", "pt") as file:
+        assert 100 * right == pytest.approx(float(file.metadata()["top1"]), abs=0.01)  # read and normalised as trained
+
+
+class Runs:
+    def __reduce__(self):
+        return print, ("code was run",)
+
+
+@pytest.mark.parametrize(
+    ("source", "architecture", "message"),
+    [
+        ("file:mobile.pth", None, "not of the zoo; name its timm architecture"),
+        ("file:mobile.pth", "mobilenetv9", "timm .* cannot build 'mobilenetv9'"),
+        ("file:mobile.safetensors", "test_efficientnet_ln", "cannot build 'test_efficientnet_ln' with these weights"),
+        ("file:missing.pth", TIMM, "cannot read .*missing.pth: No such file"),
+        ("file:evil.pth", TIMM, "evil.pth: would run code|evil.pth"),
+        ("hf:someone/net:model.safetensors", TIMM, "a source hf: is not run for its accuracy"),
+    ],
+)
+def test_networks_that_cannot_be_built_are_one_line(nets, capsys, source, architecture, message):
+    torch.save({"state_dict": Runs()}, nets / "evil.pth")
+    with pytest.raises(AtlasError, match=message) as fault:
+        networks.load_network(source, nets, architecture)
+    assert "\n" not in str(fault.value) and "code was run" not in capsys.readouterr().out
+
+
+def test_images_that_do_not_fit_are_one_line(nets, pictures, tmp_path):
+    network = networks.load_network("file:mobile.pth", nets, TIMM)
+    pq.write_table(pa.table({"image": [encode(bright_and_dark(1)[0][0])], "label": [10]}), tmp_path / "eleven.parquet")
+    pq.write_table(pa.table({"image": [b"no image"], "label": [1]}), tmp_path / "broken.parquet")
+    pq.write_table(pa.table({"pixels": [b""]}), tmp_path / "columns.parquet")
+    (tmp_path / "empty").mkdir()
+    for where, message in [
+        ("", "ablation: images: name a folder"),
+        (tmp_path / "eleven.parquet", "class 10, but the network knows 10 from 0"),
+        (tmp_path / "broken.parquet", "row 0: not an image"),
+        (tmp_path / "columns.parquet", "needs the columns image"),
+        (tmp_path / "none.parquet", "not a readable Parquet file or folder"),
+        (tmp_path / "empty", "no folders of classes"),
+    ]:
+        with pytest.raises(AtlasError, match=message) as fault:
+            networks.load_images(network, pictures, str(where), 0, 4, 0)
+        assert "\n" not in str(fault.value)
+    few = Images(torch.zeros(3, 3, 8, 8), torch.zeros(3, dtype=torch.int64), torch.zeros(0, 3, 8, 8))
+    with pytest.raises(AtlasError, match="3 images for 4 draws"):
+        ablation.set_up(network.net, {}, few, 100, 4, "cpu")
+
+
+# --- A run
+
+
+@pytest.fixture(scope="module")
+def ablated(nets, pictures, tmp_path_factory) -> tuple[Path, str]:
+    """A project with both networks after `snakemake ablation`, and what that printed."""
+    project = copy_project(tmp_path_factory.mktemp("ablated") / "project")
+    shutil.copytree(nets, project / "nets")
+    rows = ["model source use architecture", "tiny file:nets/tiny.safetensors train zoonet_5x5"]
+    rows += [f"mobile file:nets/mobile.pth train {TIMM}"]
+    (project / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
+    few = "{models: [tiny, mobile], images: %s, test_images: 16, part_images: 8, train_images: 8, draws: 2}"
+    settings = few % (pictures / "cifar10_tiny.parquet")
+    (project / "config.yaml").write_text(f"{SMALL}images: {pictures}\nablation: {settings}\n")
+    return project, snakemake(project, "ablation").stdout
+
+
+def test_a_run_makes_what_the_schemas_say(ablated):
+    folder = ablated[0] / "results/ablation"
+    schema = yaml.safe_load((ROOT / "schemas/tables.yaml").read_text())
+    for pattern in ("ablation/ablation.csv", "ablation/models/*.csv", "ablation/summary.csv"):
+        for path in (ablated[0] / "results").glob(pattern):
+            assert pd.read_csv(path).columns.tolist() == list(schema[pattern]["columns"]), path
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    tables = {"ablation.csv", "summary.csv", "models/tiny.csv", "models/mobile.csv"}
+    assert written == tables | {"drop.svg", "drop.pdf", "drop.json"}
+    table = pd.read_csv(folder / "ablation.csv")
+    assert set(table["model"]) == {"tiny", "mobile"} and set(table["replacement"]) == set(NAMES) - {"master_key"}
+    whole = table[table["size"].isna()].set_index(["model", "replacement"])
+    assert whole.loc[("tiny", "zero"), "baseline_top1"] > 90
+    assert (table["top1"] - table["baseline_top1"] - table["difference"]).abs().max() < 1e-3
+    assert str(ablated[0]) not in (folder / "drop.svg").read_text()
+
+
+def test_it_is_no_part_of_the_main_job_and_repeats(ablated, tmp_path):
+    project = Path(shutil.copytree(ablated[0], tmp_path / "project"))
+    jobs = snakemake(project, "-n").stdout
+    assert "ablate_model" not in jobs
+    before = (project / "results/ablation/models/tiny.csv").read_bytes()
+    shutil.rmtree(project / "results/ablation")
+    snakemake(project, "results/ablation/models/tiny.csv")
+    assert (project / "results/ablation/models/tiny.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (
+            "models: [tiny, mobile]",
+            "models: [small]",
+            "error: configuration: ablation: models: small is not in sheet.tsv",
+        ),
+        ("draws: 2", "draws: 9", "error: ablation: 8 images for 9 draws"),
+        ("cifar10_tiny.parquet", "gone.parquet", "gone.parquet: not a readable Parquet file or folder"),
+    ],
+)
+def test_mistakes_are_one_line(ablated, tmp_path, old, new, line):
+    project = Path(shutil.copytree(ablated[0], tmp_path / "project"))
+    config = (project / "config.yaml").read_text()
+    (project / "config.yaml").write_text(config.replace(old, new))
+    wrong = snakemake(project, "ablation", "--rerun-triggers", "params", check=False)
+    assert wrong.returncode != 0
+    assert [text for text in wrong.stdout.splitlines() if text.startswith("error:") and line in text], wrong.stdout
+
+
+def test_results_of_other_weights_are_refused(ablated, nets):
+    project = ablated[0]
+    other = zoo.new_net(SIDE, 2, 1)
+    files = project / "results/kernels/tiny", project / "results/assignments/tiny.parquet"
+    with pytest.raises(AtlasError, match="results are of other weights"):
+        ablation.find_kernels(*files, other)
+    net = networks.load_network("file:tiny.safetensors", nets, None).net
+    convolutions, kernels, taps = ablation.find_kernels(*files, net)
+    assert len(convolutions) == sum(zoo.DEPTHS) and len(kernels) == len(taps)
+    row = kernels.iloc[-1]
+    expected = convolutions[row["layer"]].weight[row["channel"]].detach().numpy().ravel()
+    assert (taps[-1] == expected).all()
+
+
+# --- Figure and findings
+
+
+def make_table(models: int) -> pd.DataFrame:
+    """A table as `ablate` writes it, of random numbers."""
+    random = np.random.default_rng(0)
+    labels = ["", "Off-Second-Derivative-NW-SE", "First-Derivative-N", "clustered", "other"]
+    keys = [
+        (f"net{n}", name, size, label)
+        for n in range(models)
+        for size in ("7x7", "3x3")
+        for label in labels
+        for name in NAMES
+        if (name, size) != ("master_key", "3x3")
+    ]
+    table = pd.DataFrame(keys, columns=["model", "replacement", "size", "label"]).assign(layer_index=np.nan, kernels=40)
+    layers = [
+        (f"net{n}", name, "7x7" if layer < 3 else "3x3", "", layer, 20)
+        for n in range(models)
+        for layer in range(8)
+        for name in ("prototype", "random")
+    ]
+    table = pd.concat([table, pd.DataFrame(layers, columns=table.columns)], ignore_index=True)
+    for end in ("", "_reestimated"):
+        table[f"difference{end}"] = random.uniform(-60, 1, len(table))
+        table[f"others{end}"] = random.uniform(-60, 1, len(table))
+        table.loc[(table["label"] == "") & table["layer_index"].isna(), f"others{end}"] = np.nan
+        table[f"beyond{end}"] = table[f"difference{end}"] - table[f"others{end}"]
+    return table
+
+
+def test_single_layers_are_summed_up_by_depth():
+    table = make_table(6)
+    summary = summarise_ablation(table, 0)
+    layers = summary[summary["label"].str.startswith("layer, ")]
+    found = layers[layers["replacement"] == "random"].set_index(["size", "label"])
+    assert [label for size, label in found.index if size == "7x7"] == ["layer, 1st fifth", "layer, 2nd fifth"]
+    ends = [f"layer, {place} fifth" for place in ("3rd", "4th", "5th")]
+    assert [label for size, label in found.index if size == "3x3"] == ends
+    first = table[(table["layer_index"] < 2) & (table["replacement"] == "random")]
+    row = found.loc[("7x7", "layer, 1st fifth")]
+    assert row["models"] == 6 and row["kernels"] == 12 * 20
+    assert row["difference"] == pytest.approx(first["difference"].mean())
+    assert row["beyond"] == pytest.approx(row["difference"] - row["others"])
+
+
+@pytest.mark.parametrize("models", [1, 6])
+def test_numbers_of_the_findings_are_cells(models):
+    summary = summarise_ablation(make_table(models), 0)
+    numbers = {f"{value:.1f}" for value in summary.select_dtypes("number").to_numpy().ravel() if np.isfinite(value)}
+    said = find_ablation(summary)
+    assert len(said) >= 4
+    for sentence in said:
+        found = set(re.findall(r"-?\d+\.\d", sentence))
+        assert found <= numbers and (found or sentence.startswith("No label")), sentence
+    assert ("[" in "".join(said)) == (models >= 5)
+
+
+@pytest.mark.parametrize("models", [1, 6])
+def test_words_stay_inside_and_apart(models):
+    table = make_table(models)
+    with style.context(STYLE):
+        drawing = draw_ablation(table, summarise_ablation(table, 0), "What kernels are for")
+    page, boxes = drawing.figure.bbox, texts_of(drawing)
+    for text, box in boxes.items():
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text
+    for (a, box), (b, other) in combinations(boxes.items(), 2):
+        assert not box.padded(-1).overlaps(other.padded(-1)), (a, b)
