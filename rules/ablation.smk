@@ -60,9 +60,6 @@ rule collect_ablation:
         "results/benchmarks/collect_ablation.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
     message:
         "Collecting the accuracies with kernels replaced"
     script:

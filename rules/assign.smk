@@ -20,9 +20,6 @@ rule assign_kernels:
         "results/benchmarks/assign_kernels/{model}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
     params:
         thresholds=config["thresholds"],
     message:
@@ -44,9 +41,6 @@ rule assign_noise:
         "results/benchmarks/assign_noise.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=30,
     params:
         thresholds=config["thresholds"],
         kernels=config["noise_kernels"],
@@ -70,9 +64,6 @@ rule sample_kernels:
         "results/benchmarks/sample_kernels/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=30,
     params:
         kernels=10000,
         seed=config["seed"],

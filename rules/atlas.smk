@@ -35,9 +35,6 @@ rule write_atlas:
         "results/benchmarks/write_atlas.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=60,
     params:
         title=config["title"],
         thresholds=config["thresholds"],

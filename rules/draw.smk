@@ -40,9 +40,6 @@ rule draw_figure:
         figure=r"[a-z_]+",
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=30,
     params:
         threshold=lambda wildcards: config["thresholds"][wildcards.size],
     message:

@@ -74,9 +74,6 @@ rule pick_kernels:
         "results/benchmarks/pick_kernels/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=60,
     params:
         subjects=subjects(),
         groups=stated("group"),
@@ -103,9 +100,6 @@ rule compare_controls:
         "results/benchmarks/compare_controls/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=120,
     params:
         threshold=lambda wildcards: config["thresholds"][wildcards.size],
         minimum=config["minimum_kernels"],
@@ -131,9 +125,6 @@ rule compare_baselines:
         "results/benchmarks/compare_baselines/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=120,
     params:
         thresholds=config["thresholds"],
         kernels=config["evidence"]["kernels"],
@@ -160,9 +151,6 @@ rule measure_stability:
         "results/benchmarks/measure_stability/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=120,
     params:
         **config["spectrum"],
         thresholds=config["thresholds"],
@@ -190,8 +178,6 @@ rule fit_kernels:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
-        runtime=120,
         gpu=1,
     params:
         # real kernels that each control is made from, and noise for the threshold: 40 kernels lie above it
@@ -221,9 +207,6 @@ rule match_keys:
         "results/benchmarks/match_keys/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=60,
     params:
         key_tolerance=config["evidence"]["key_tolerance"],
         seed=config["seed"],
@@ -245,9 +228,6 @@ rule measure_offsets:
         "results/benchmarks/measure_offsets/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=60,
     params:
         padding=stated("padding"),
         seed=config["seed"],
@@ -274,9 +254,6 @@ rule fit_scale_space:
         "results/benchmarks/fit_scale_space.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=60,
     params:
         seed=config["seed"],
     message:
@@ -305,9 +282,6 @@ rule compare_networks:
         "results/benchmarks/compare_networks.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=60,
     params:
         thresholds=config["thresholds"],
         seed=config["seed"],
@@ -334,9 +308,6 @@ rule measure_layers:
         "results/benchmarks/measure_layers.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=120,
     params:
         subjects=subjects(),
         groups=stated("group"),
@@ -367,9 +338,6 @@ rule collect_evidence:
         "results/benchmarks/collect_evidence.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=30,
     message:
         "Putting the evidence of all sizes together"
     script:

@@ -88,9 +88,6 @@ rule sum_up_experiment:
         experiment="|".join(EXPERIMENTS),
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
     params:
         runs=lambda wildcards: runs_of(wildcards.experiment),
         seed=config["seed"],
@@ -118,9 +115,6 @@ rule draw_experiment:
         experiment="|".join(EXPERIMENTS),
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=30,
     params:
         experiment=lambda wildcards: wildcards.experiment,
         seed=config["seed"],
@@ -161,9 +155,6 @@ rule animate_kernels:
         "results/benchmarks/animate_kernels.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=30,
     message:
         "Animating the kernels of a layer"
     script:

@@ -23,9 +23,6 @@ rule extract_kernels:
         "results/benchmarks/extract_kernels/{model}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
     params:
         source=lambda wildcards: MODELS.at[wildcards.model, "source"],
         convolution=lambda wildcards: MODELS.at[wildcards.model, "convolution"],
@@ -74,9 +71,6 @@ checkpoint collect_inventory:
         "results/benchmarks/collect_inventory.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
     params:
         train=models_of("train"),
         sizes=SIZES,

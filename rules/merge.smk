@@ -17,9 +17,6 @@ rule merge_kernels:
         "results/benchmarks/merge_kernels/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
     message:
         "Merging the {wildcards.size} kernels"
     script:

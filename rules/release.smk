@@ -36,9 +36,6 @@ rule write_release:
         "results/benchmarks/write_release.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=60,
     params:
         title=config["title"],
         thresholds=config["thresholds"],

@@ -31,9 +31,6 @@ rule state_findings:
         "results/benchmarks/state_findings.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=30,
     message:
         "Stating the findings"
     script:
@@ -79,9 +76,6 @@ rule write_report:
         "results/benchmarks/write_report.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=30,
     params:
         title=config["title"],
         evidence=list(registry.EVIDENCE),

@@ -24,9 +24,6 @@ rule name_clusters:
         "results/benchmarks/name_clusters/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=30,
     params:
         **config["spectrum"],
     message:
@@ -49,7 +46,6 @@ rule cluster_kmeans:
         "../envs/atlas.yaml"
     resources:
         mem_mb=memory(8000),
-        runtime=60,
     params:
         clusters=config["kmeans_clusters"],
         threshold=lambda wildcards: config["thresholds"][wildcards.size],

@@ -29,9 +29,6 @@ rule summarise_assignments:
         "results/benchmarks/summarise_assignments.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(4000),
-        runtime=60,
     params:
         seed=config["seed"],
         sides=config["sizes"],

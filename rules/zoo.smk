@@ -54,9 +54,6 @@ rule zoo:
         "results/benchmarks/zoo.tsv"
     conda:
         "../envs/atlas.yaml"
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
     message:
         "Listing the networks of the zoo"
     script:

@@ -1,6 +1,7 @@
 """How results lie on disk: whole under their final name or not there, stamped with versions, checked when read."""
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
 from kernel_atlas import SCHEMA_VERSION, __version__
 from kernel_atlas.core.errors import AtlasError
 
 if TYPE_CHECKING:
     import pandas as pd  # whose import takes longer than reading a model
+
+DESCRIPTIONS = Path(__file__).parents[2] / "schemas/tables.yaml"
 
 
 @contextlib.contextmanager
@@ -65,6 +69,45 @@ def write_table(table: pa.Table, path: str | Path) -> None:
     """Write a Parquet file, stamped with versions, its pages with checksums."""
     with whole(path) as partial:
         pq.write_table(table.replace_schema_metadata(stamped()), partial, compression="zstd", write_page_checksum=True)
+
+
+@functools.cache
+def columns_of(table: str) -> list[str]:
+    """The columns of a table of results, in order, as schemas/tables.yaml describes them.
+
+    Parameters
+    ----------
+    table : str
+        The end of its name there: `models.csv`; `ablation/summary.csv`, as another one has that name.
+
+    Raises
+    ------
+    KeyError
+        No table, or more than one, is described by that name.
+    """
+    described = yaml.load(DESCRIPTIONS.read_bytes(), yaml.CSafeLoader)
+    named = [name for name in described if f"/{name}".endswith(f"/{table}")]
+    if len(named) != 1:
+        raise KeyError(f"schemas/tables.yaml describes {len(named)} tables {table}")
+    return list(described[named[0]]["columns"])
+
+
+def in_order(frame: "pd.DataFrame", table: str) -> "pd.DataFrame":
+    """A table with its columns as `columns_of` orders them; one without rows gets them here.
+
+    Raises
+    ------
+    KeyError
+        A column is missing, or not described.
+    """
+    import pandas as pd
+
+    names = columns_of(table)
+    if frame.empty and not len(frame.columns):
+        return pd.DataFrame(columns=names)
+    if set(names) != set(frame.columns):
+        raise KeyError(f"{table}: columns {sorted(set(names) ^ set(frame.columns))} are described or there, not both")
+    return frame[names]
 
 
 def write_csv(frame: "pd.DataFrame", path: str | Path, float_format: str | None = None) -> None:
