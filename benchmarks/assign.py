@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.merge import merge_kernels
-from kernel_atlas.model.assign import assign_model, load_atlases
+from kernel_atlas.model.assign import assign_model, load_labellers
 
 LAYER = 4096  # kernels of a layer
 CORES = len(os.sched_getaffinity(0))
@@ -37,7 +37,7 @@ def make_model(folder: Path, name: str, kernels: int) -> None:
 
 def child(job: str, folder: Path, model: str) -> None:
     if job == "assign":
-        atlases = load_atlases([folder / "encoder.safetensors"], [folder / "clusters.tsv"], {"7x7": 0.3})
+        atlases = load_labellers([folder / "encoder.safetensors"], [folder / "clusters.tsv"], {"7x7": 0.3})
         assign_model(folder / model, atlases, folder / f"{model}.parquet")
     else:
         merge_kernels(sorted(folder.glob("merge*")), 7, folder / "7x7.parquet")

@@ -11,7 +11,7 @@ import pandas as pd
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import is_dead, size_name
 from kernel_atlas.io.sources import read_layers
-from kernel_atlas.model.encoders import read_encoder
+from kernel_atlas.model.encoder import read_encoder
 
 ENCODER = Path(__file__).parents[1] / "resources/encoder.safetensors"  # resources/encoder.md says of what run
 

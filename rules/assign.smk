@@ -1,6 +1,6 @@
 """Give every kernel its code, dissimilarity, cluster and label.
 
-Inputs: the shards of a model, the encoders and the clusters of all sizes.
+Inputs: the shards of a model, results/encoder.safetensors.
 Outputs: results/assignments/MODEL.parquet; results/controls/noise.parquet for Gaussian noise; results/samples/KxK.parquet,
 kernels drawn for the figures, taps beside labels.
 """
@@ -9,8 +9,7 @@ kernels drawn for the figures, taps beside labels.
 rule assign_kernels:
     input:
         shards="results/kernels/{model}",
-        encoders=atlas_files("encoder.safetensors"),
-        clusters=atlas_files("clusters.tsv"),
+        encoder="results/encoder.safetensors",
         library=library("assign_kernels.py"),
     output:
         assignments="results/assignments/{model}.parquet",
@@ -20,8 +19,6 @@ rule assign_kernels:
         "results/benchmarks/assign_kernels/{model}.tsv"
     conda:
         "../envs/atlas.yaml"
-    params:
-        thresholds=config["thresholds"],
     message:
         "Assigning the kernels of {wildcards.model}"
     script:
@@ -30,8 +27,7 @@ rule assign_kernels:
 
 rule assign_noise:
     input:
-        encoders=atlas_files("encoder.safetensors"),
-        clusters=atlas_files("clusters.tsv"),
+        encoder="results/encoder.safetensors",
         library=library("assign_noise.py"),
     output:
         assignments="results/controls/noise.parquet",
@@ -42,7 +38,6 @@ rule assign_noise:
     conda:
         "../envs/atlas.yaml"
     params:
-        thresholds=config["thresholds"],
         kernels=config["noise_kernels"],
         seed=config["seed"],
     message:

@@ -2,6 +2,7 @@
 
 Inputs: results/autoencoder/KxK/spectrum.parquet; results/merged/KxK.parquet for k-means.
 Outputs: results/autoencoder/KxK/clusters.tsv, or the file that the configuration names in its place, checked;
+results/encoder.safetensors, the labeller of the run: all that later stages, `label` and `kernel_atlas.assign` need;
 results/kmeans/KxK.parquet, the same naming for the centres of k-means.
 """
 
@@ -30,6 +31,28 @@ rule name_clusters:
         "Naming the clusters of the {wildcards.size} kernels"
     script:
         "../workflow_scripts/name_clusters.py"
+
+
+rule write_encoder:
+    input:
+        encoders=atlas_files("encoder.safetensors"),
+        clusters=atlas_files("clusters.tsv"),
+        spectra=atlas_files("spectrum.parquet"),
+        library=library("write_encoder.py"),
+    output:
+        encoder="results/encoder.safetensors",
+    log:
+        "results/logs/write_encoder.log",
+    benchmark:
+        "results/benchmarks/write_encoder.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    params:
+        thresholds=config["thresholds"],
+    message:
+        "Writing the encoder of all sizes"
+    script:
+        "../workflow_scripts/write_encoder.py"
 
 
 rule cluster_kmeans:

@@ -2,7 +2,7 @@
 
 from kernel_atlas.figures.animation import animate_kernels
 from kernel_atlas.io.job import end_job, job_log
-from kernel_atlas.model.encoders import read_encoder
+from kernel_atlas.model.encoder import read_encoder
 
 with job_log(snakemake.log[0]):
     animate_kernels(snakemake.input.kernels, read_encoder(snakemake.input.encoder), 0, snakemake.output.animation)

@@ -7,12 +7,12 @@ from kernel_atlas.evidence.stability import tables_of
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.merge import training_kernels
 from kernel_atlas.io.tables import write_csv
-from kernel_atlas.model.assign import load_atlases
+from kernel_atlas.model.assign import load_labellers
 
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     given, params = snakemake.input, snakemake.params
-    (atlas,) = load_atlases([given.encoder], [given.clusters], params.thresholds).values()
+    (atlas,) = load_labellers([given.encoder], [given.clusters], params.thresholds).values()
     tables = tables_of(
         snakemake.wildcards.size,
         training_kernels(given.merged),

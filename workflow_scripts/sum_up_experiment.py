@@ -6,7 +6,7 @@ from safetensors import safe_open
 
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.tables import write_csv
-from kernel_atlas.model.encoders import read_encoder
+from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.training.dynamics import measure_run, noise_level
 
 with job_log(snakemake.log[0]):

@@ -23,7 +23,7 @@ from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.io.tables import read_table
 from kernel_atlas.model import autoencoder
-from kernel_atlas.model.assign import Atlas
+from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.stats.shares import FEWEST, TAILS, bootstrap_share
 
@@ -63,7 +63,7 @@ def tables_of(
     size: str,
     kernels: np.ndarray,
     units: np.ndarray,
-    atlas: Atlas,
+    atlas: Labeller,
     count: int,
     restarts: int,
     steps: int,
@@ -79,7 +79,7 @@ def tables_of(
         Unit kernels that trained the autoencoder.
     units : int array [n]
         From `training_units`.
-    atlas : Atlas
+    atlas : Labeller
         The autoencoder of the main run and its clusters. It has seen both halves and so has no held-out share; the
         method `retrained` is the same autoencoder trained on the one half, with codes of one, two and three numbers.
     count : int
@@ -132,7 +132,7 @@ def tables_of(
     return {"baselines": pd.DataFrame(rows)[names], "agreement": _agreement(size, methods, units[in_half], random)}
 
 
-def _of_atlas(atlas: Atlas, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
+def _of_atlas(atlas: Labeller, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
     number = atlas.clusters["cluster"].to_numpy()
     labels = number[cluster_of(atlas.coder.encode(fitted), atlas.clusters)]
     return lambda kernels: atlas.coder.reconstruct(kernels)[1], labels

@@ -22,7 +22,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.model import autoencoder
-from kernel_atlas.model.assign import OTHER, Atlas
+from kernel_atlas.model.assign import OTHER, Labeller
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
 from kernel_atlas.model.naming import find_clusters
@@ -54,7 +54,7 @@ def tables_of(
     size: str,
     kernels: np.ndarray,
     units: np.ndarray,
-    atlas: Atlas,
+    atlas: Labeller,
     boundary: float,
     smallest: float,
     count: int,
@@ -73,7 +73,7 @@ def tables_of(
         Unit kernels that trained the autoencoder.
     units : int array [n]
         From `baselines.training_units`.
-    atlas : Atlas
+    atlas : Labeller
         Of the main run.
     boundary, smallest : float
         As `spectrum.find_clusters`.
@@ -148,10 +148,10 @@ def _run(
         coder = Coder(path)
     counts = np.histogram(coder.encode(training), SAMPLES, (0, 1))[0]
     clusters = find_clusters(coder.decode(sample_codes()), counts, boundary, smallest)
-    return _clustering(Atlas(coder, clusters, threshold), kernels)
+    return _clustering(Labeller(coder, clusters, threshold), kernels)
 
 
-def _clustering(atlas: Atlas, kernels: np.ndarray) -> Clustering:
+def _clustering(atlas: Labeller, kernels: np.ndarray) -> Clustering:
     """Prototypes are what the decoder draws at the median code of a cluster's kernels, as in `find_clusters`."""
     codes, dissimilarities = atlas.coder.reconstruct(kernels)
     numbers, first = np.unique(atlas.clusters["cluster"], return_index=True)

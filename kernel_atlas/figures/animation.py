@@ -14,8 +14,8 @@ from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, draw_kernel, draw_legend, open_canvas, place_axes, step_axis
 from kernel_atlas.io.tables import read_table, whole
-from kernel_atlas.model.assign import Atlas
-from kernel_atlas.model.encoders import atlas_of
+from kernel_atlas.model.assign import Labeller
+from kernel_atlas.model.encoder import labeller_of
 
 COLUMNS = 8  # of kernels
 PITCH = 0.46  # inches from a kernel to the next
@@ -23,7 +23,7 @@ DOTS = 90  # per inch
 SHOWN, LAST = 400, 3000  # milliseconds of a step, and of the last
 
 
-def animate_kernels(kernels: str | Path, atlases: Mapping[int, Atlas], layer: int, output: str | Path) -> None:
+def animate_kernels(kernels: str | Path, atlases: Mapping[int, Labeller], layer: int, output: str | Path) -> None:
     """Write a GIF that is shown once more and again: the kernels beside their ways along the code, step after step.
 
     Parameters
@@ -31,7 +31,7 @@ def animate_kernels(kernels: str | Path, atlases: Mapping[int, Atlas], layer: in
     kernels : path
         What `train_run` wrote.
     atlases : mapping
-        Side of the kernels -> Atlas, from `read_encoder`.
+        Side of the kernels -> Labeller, from `read_encoder`.
     layer : int
         Its layer_index; the first 64 kernels are shown, in the order of their codes at the end.
     output : path
@@ -39,7 +39,7 @@ def animate_kernels(kernels: str | Path, atlases: Mapping[int, Atlas], layer: in
     table = read_table(kernels).to_pandas()
     table = table[(table["layer_index"] == layer) & (table["channel"] < 8 * COLUMNS)]
     taps = np.stack(table["weight"]).astype(np.float32)
-    found = atlas_of(atlases, int(table["kh"].iloc[0]), kernels).assign(taps, is_dead(taps))
+    found = labeller_of(atlases, int(table["kh"].iloc[0]), kernels).assign(taps, is_dead(taps))
     table = table.assign(code=found["code"], family=[family_of(label) for label in found["label"]])
     steps = np.sort(table["step"].unique())
     order = table[table["step"] == steps[-1]].sort_values("code")["channel"].to_numpy()

@@ -32,12 +32,24 @@ SCHEMA = pa.schema(
 )
 
 
-class Atlas(NamedTuple):
-    """What one size needs to assign kernels: its coder, its clusters, its threshold."""
+class Labeller(NamedTuple):
+    """What labels the kernels of one size.
+
+    Attributes
+    ----------
+    coder : Coder
+    clusters : DataFrame
+        From `read_clusters`.
+    threshold : float
+        Dissimilarity below which a kernel is clustered.
+    prototypes : DataFrame, optional
+        From `find_prototypes`: cluster, label, kernel.
+    """
 
     coder: Coder
     clusters: pd.DataFrame
     threshold: float
+    prototypes: pd.DataFrame | None = None
 
     def assign(self, kernels: np.ndarray, dead: np.ndarray) -> dict[str, np.ndarray]:
         """The columns code, dissimilarity, cluster, label and tap_sum of raw kernels [n, taps].
@@ -58,8 +70,10 @@ class Atlas(NamedTuple):
         }
 
 
-def load_atlases(encoders: Sequence[str], clusters: Sequence[str], thresholds: Mapping[str, float]) -> dict[int, Atlas]:
-    """Side of the kernels -> Atlas, from the files that training and naming wrote, one of each per size.
+def load_labellers(
+    encoders: Sequence[str], clusters: Sequence[str], thresholds: Mapping[str, float]
+) -> dict[int, Labeller]:
+    """Side of the kernels -> Labeller, from the files that training and naming wrote, one of each per size.
 
     Parameters
     ----------
@@ -82,11 +96,11 @@ def load_atlases(encoders: Sequence[str], clusters: Sequence[str], thresholds: M
     for encoder, table in zip(encoders, clusters, strict=True):
         coder = Coder(encoder)
         side = round(coder.taps**0.5)
-        atlases[side] = Atlas(coder, read_clusters(table), thresholds[size_name(side)])
+        atlases[side] = Labeller(coder, read_clusters(table), thresholds[size_name(side)])
     return atlases
 
 
-def assign_model(model: str | Path, atlases: Mapping[int, Atlas], output: str | Path) -> None:
+def assign_model(model: str | Path, atlases: Mapping[int, Labeller], output: str | Path) -> None:
     """Assign the kernels of one model's shards, layer after layer; sizes without an atlas have no rows.
 
     Parameters
@@ -94,7 +108,7 @@ def assign_model(model: str | Path, atlases: Mapping[int, Atlas], output: str | 
     model : path
         Folder of shards.
     atlases : mapping
-        Side of the kernels -> Atlas.
+        Side of the kernels -> Labeller.
     output : path
         Parquet file with the columns of `SCHEMA`.
     """
@@ -110,7 +124,7 @@ def assign_model(model: str | Path, atlases: Mapping[int, Atlas], output: str | 
     write_table(pa.concat_tables(tables), output)
 
 
-def assign_noise(atlases: Mapping[int, Atlas], count: int, seed: int, output: str | Path) -> None:
+def assign_noise(atlases: Mapping[int, Labeller], count: int, seed: int, output: str | Path) -> None:
     """Assign `count` Gaussian-noise kernels of each size: the control that says what a share means.
 
     The table looks like that of a model named `noise` with one layer a size.

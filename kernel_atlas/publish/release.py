@@ -25,7 +25,7 @@ from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table, stamped, whole_folder, write_csv
 from kernel_atlas.model.assign import SCHEMA as ASSIGNED
 from kernel_atlas.model.clusters import read_clusters
-from kernel_atlas.model.encoders import write_encoder
+from kernel_atlas.model.encoder import write_encoder
 from kernel_atlas.publish.report import versions
 
 # The columns of a shard, with taps of any number, since a model has layers of several sizes; and those of assignments.

@@ -24,7 +24,7 @@ from kernel_atlas.io.checkpoint import is_depthwise
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table
 from kernel_atlas.io.timm_layers import find_layers
-from kernel_atlas.model.assign import Atlas, load_atlases
+from kernel_atlas.model.assign import Labeller, load_labellers
 from kernel_atlas.model.clusters import cluster_of, find_prototypes
 from kernel_atlas.stats.shares import RESAMPLES, TAILS
 from kernel_atlas.training.bench import Answers, Bench
@@ -45,7 +45,7 @@ class Tools(NamedTuple):
     sizes without.
     """
 
-    atlas: Atlas
+    atlas: Labeller
     prototypes: pd.DataFrame
     keys: np.ndarray | None
 
@@ -339,7 +339,7 @@ def make_tools(
 ) -> dict[int, Tools]:
     """Side of the kernels -> Tools, from the files of the main job, one of each per size, and the published filters."""
     tools = {}
-    for (side, atlas), spectrum in zip(load_atlases(encoders, clusters, thresholds).items(), spectra, strict=True):
+    for (side, atlas), spectrum in zip(load_labellers(encoders, clusters, thresholds).items(), spectra, strict=True):
         keys = centre_and_normalise(read_filters(filters).reshape(-1, side * side)) if side == KEY_SIDE else None
         tools[side] = Tools(atlas, find_prototypes(read_table(spectrum), atlas.clusters), keys)
     return tools

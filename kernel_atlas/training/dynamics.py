@@ -14,8 +14,8 @@ from kernel_atlas.evidence.families import FAMILIES as FORMULAS
 from kernel_atlas.evidence.fit import fit_kernels
 from kernel_atlas.evidence.formulas import NOISE_QUANTILE
 from kernel_atlas.io.tables import read_table
-from kernel_atlas.model.assign import Atlas
-from kernel_atlas.model.encoders import atlas_of
+from kernel_atlas.model.assign import Labeller
+from kernel_atlas.model.encoder import labeller_of
 
 NOISE = 4000  # Gaussian-noise kernels whose fits say what a fit is worth
 SCRAMBLED = 3  # kernels with the power spectrum of each one and random phases
@@ -29,7 +29,7 @@ def noise_level(side: int, seed: int) -> float:
 
 
 def measure_run(
-    kernels: str | Path, curve: str | Path, atlases: Mapping[int, Atlas], level: float, seed: int
+    kernels: str | Path, curve: str | Path, atlases: Mapping[int, Labeller], level: float, seed: int
 ) -> pd.DataFrame:
     """Describe the kernels of each layer at each step of a run.
 
@@ -38,7 +38,7 @@ def measure_run(
     kernels, curve : path
         What `train_run` wrote.
     atlases : mapping
-        Side of the kernels -> Atlas, from `read_encoder`.
+        Side of the kernels -> Labeller, from `read_encoder`.
     level : float
         From `noise_level`, for kernels of this side.
     seed : int
@@ -62,7 +62,7 @@ def measure_run(
     """
     table = read_table(kernels).to_pandas()
     side = int(table["kh"].iloc[0])
-    atlas = atlas_of(atlases, side, kernels)
+    atlas = labeller_of(atlases, side, kernels)
     taps = np.stack(table["weight"]).astype(np.float32)
     dead = is_dead(taps)
     units = centre_and_normalise(np.where(dead[:, None], 0, taps))

@@ -10,7 +10,7 @@ from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import baselines
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model import autoencoder
-from kernel_atlas.model.assign import Atlas
+from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
 from kernel_atlas.model.naming import find_clusters
 
@@ -32,7 +32,7 @@ def atlas(kernels, tmp_path_factory):
     autoencoder.save(autoencoder.train(kernels, 0, 1, 200)[0], path)
     coder = Coder(path)
     counts = np.histogram(coder.encode(kernels), SAMPLES, (0, 1))[0]
-    return Atlas(coder, find_clusters(coder.decode(sample_codes()), counts, 0.25, 0.01), 0.2)
+    return Labeller(coder, find_clusters(coder.decode(sample_codes()), counts, 0.25, 0.01), 0.2)
 
 
 def tables_of(kernels, atlas, steps=200, units=UNITS):

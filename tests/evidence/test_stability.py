@@ -8,7 +8,7 @@ from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import stability
 from kernel_atlas.model import autoencoder
-from kernel_atlas.model.assign import OTHER, Atlas
+from kernel_atlas.model.assign import OTHER, Labeller
 from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
 from kernel_atlas.model.naming import find_clusters
 
@@ -24,12 +24,12 @@ def planted():
     return centre_and_normalise(drawn + random.normal(0, 0.05, drawn.shape))
 
 
-def atlas_of(kernels, folder) -> Atlas:
+def labeller_of(kernels, folder) -> Labeller:
     model, _ = autoencoder.train(kernels, 0, 1, 200)
     autoencoder.save(model, folder / "encoder.safetensors")
     coder = Coder(folder / "encoder.safetensors")
     counts = np.histogram(coder.encode(kernels), SAMPLES, (0, 1))[0]
-    return Atlas(coder, find_clusters(coder.decode(sample_codes()), counts, **CUT), 0.2)
+    return Labeller(coder, find_clusters(coder.decode(sample_codes()), counts, **CUT), 0.2)
 
 
 def tables_of(kernels, atlas, units=UNITS, runs=2, steps=200):
@@ -40,7 +40,7 @@ def tables_of(kernels, atlas, units=UNITS, runs=2, steps=200):
 
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory):
-    return atlas_of(planted(), tmp_path_factory.mktemp("atlas"))
+    return labeller_of(planted(), tmp_path_factory.mktemp("atlas"))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_planted_clusters_are_stable(tables):
 
 def test_clusters_of_noise_are_not(tmp_path):
     noise = centre_and_normalise(np.random.default_rng(1).normal(size=(1000, 25)))
-    tables = tables_of(noise, atlas_of(noise, tmp_path))
+    tables = tables_of(noise, labeller_of(noise, tmp_path))
     assert (tables["stability"]["stable"] == "no").all() and (tables["stability_summary"]["stable"] == 0).all()
     assert "none of" in findings.find_stability(tables["stability"], tables["stability_summary"])[0]
 

@@ -13,7 +13,7 @@ from kernel_atlas.core.patterns import templates
 from kernel_atlas.io import merge
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.model import autoencoder
-from kernel_atlas.model.assign import assign_model, assign_noise, load_atlases, sample_assigned
+from kernel_atlas.model.assign import assign_model, assign_noise, load_labellers, sample_assigned
 from kernel_atlas.model.coder import Coder, sample_codes
 from kernel_atlas.model.kmeans import cluster_kmeans
 
@@ -49,7 +49,7 @@ def atlas(run):
     pd.DataFrame(rows, columns=["cluster", "code_low", "code_high", "label"]).to_csv(
         run / "clusters.tsv", sep="\t", index=False
     )
-    return load_atlases([run / "encoder.safetensors"], [run / "clusters.tsv"], {"5x5": 0.4})
+    return load_labellers([run / "encoder.safetensors"], [run / "clusters.tsv"], {"5x5": 0.4})
 
 
 def test_counts(run):
@@ -61,7 +61,7 @@ def test_counts(run):
 
 def test_too_few_kernels_of_every_size_are_said_so():
     with pytest.raises(AtlasError, match=r"no size has the kernels that an autoencoder needs .*minimum_kernels"):
-        load_atlases([], [], {"5x5": 0.4})
+        load_labellers([], [], {"5x5": 0.4})
 
 
 def test_merged_kernels_are_those_of_the_shards_in_order_of_names(run, atlas):

@@ -23,8 +23,8 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.extract import extract_model, read_sources
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.sheet import read_sheet
-from kernel_atlas.model.assign import assign_model, load_atlases
-from kernel_atlas.model.encoders import read_encoder
+from kernel_atlas.model.assign import assign_model, load_labellers
+from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.publish.release import choose_models, write_release
 
 NEW = ["code", "dissimilarity", "cluster", "label", "tap_sum"]
@@ -52,7 +52,7 @@ def run(finished, tmp_path_factory):
     save_file(weights, folder / "odd.safetensors")
     extract_model("odd", "file:odd.safetensors", folder, folder / "kernels/odd", dense_per_layer=1, seed=0)
     assign_model(
-        folder / "kernels/odd", load_atlases(encoders, clusters, THRESHOLDS), folder / "assignments/odd.parquet"
+        folder / "kernels/odd", load_labellers(encoders, clusters, THRESHOLDS), folder / "assignments/odd.parquet"
     )
     sheet = (finished / "sheet.tsv").read_text() + "odd\tfile:deep/odd.safetensors\tassign\n"
     (folder / "sheet.tsv").write_text(sheet)
@@ -165,7 +165,7 @@ def test_the_example_needs_nothing_of_this_project(release, tmp_path):
 
 
 def test_one_file_labels_as_the_run_does(run, release):
-    atlases = load_atlases(run["encoders"], run["clusters"], THRESHOLDS)
+    atlases = load_labellers(run["encoders"], run["clusters"], THRESHOLDS)
     released = read_encoder(release / "encoder.safetensors")
     assert released.keys() == atlases.keys()
     for side, atlas in atlases.items():

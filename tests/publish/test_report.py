@@ -87,7 +87,7 @@ def page(tmp_path, models):
     clusters = pd.DataFrame([found, (1, 0.25, 1.0, NASTY, np.nan, np.nan, 400)], columns=columns)
     sizes = [("5x5", 1025, 25, 3, 1, True), ("7x7", 41, 1, 2, 1, False)]
     facts = collect_facts(
-        title=f"Atlas {NASTY}",
+        title=f"Labeller {NASTY}",
         sheet=sheet,
         parameters=PARAMETERS,
         rules=RULES,

@@ -29,7 +29,7 @@ from kernel_atlas.figures.style import STYLE
 from kernel_atlas.findings.ablation import find_ablation
 from kernel_atlas.io.checkpoint import is_depthwise
 from kernel_atlas.io.timm_layers import find_layers
-from kernel_atlas.model.assign import Atlas
+from kernel_atlas.model.assign import Labeller
 from kernel_atlas.training import ablation, networks, zoo
 from kernel_atlas.training.bench import Bench
 from kernel_atlas.training.networks import Images
@@ -57,7 +57,7 @@ def tools() -> ablation.Tools:
     edges = np.linspace(0, 1, len(PATTERNS) + 1)
     clusters = pd.DataFrame({"cluster": range(4), "code_low": edges[:-1], "code_high": edges[1:], "label": PATTERNS})
     prototypes = clusters[["cluster", "label"]].assign(kernel=list(Nearest.known))
-    return ablation.Tools(Atlas(Nearest(), clusters, 0.2), prototypes, templates(SIDE).taps[:8])
+    return ablation.Tools(Labeller(Nearest(), clusters, 0.2), prototypes, templates(SIDE).taps[:8])
 
 
 def kernels_of(*labels: str) -> np.ndarray:

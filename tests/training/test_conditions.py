@@ -23,7 +23,7 @@ from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.figures import experiments as draw_experiments
 from kernel_atlas.figures.style import STYLE
 from kernel_atlas.io.tables import write_table
-from kernel_atlas.model.encoders import read_encoder
+from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.training import conditions as experiments
 from kernel_atlas.training import zoo
 from kernel_atlas.training.conditions import Condition
