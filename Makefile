@@ -32,4 +32,5 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv results .snakemake
+	rm -rf .venv .snakemake
+	find results -mindepth 1 ! -name README.md -delete

@@ -1,16 +1,20 @@
 """What several tests share: the folder of other people's data, and small projects to run."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
 from kernel_atlas.core.patterns import templates
+from kernel_atlas.io.tables import columns_of
 
 ROOT = Path(__file__).parents[1]
 CODE = [
@@ -36,6 +40,13 @@ CODE = [
 def pytest_collection_modifyitems(items):
     """The longest file first, so that it does not run alone at the end."""
     items.sort(key=lambda item: item.path.name != "test_slurm.py")
+
+
+def table(name: str, **columns: object) -> pd.DataFrame:
+    """A small table of results, as schemas/tables.yaml describes `name`; columns that are not given are empty."""
+    known = columns_of(name)
+    assert set(columns) <= set(known), f"{name} has no {sorted(set(columns) - set(known))}"
+    return pd.DataFrame(columns).reindex(columns=known)
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +85,32 @@ def snakemake(
     )
     assert not check or done.returncode == 0, done.stdout[-5000:]
     return done
+
+
+def planned(project, *arguments) -> tuple[Counter, set[str]]:
+    """What a dry run would do, `all` left out: jobs per rule; and the rules whose own inputs were edited.
+
+    A rule behind another one that runs again is not among the edited, whatever else it reads.
+    """
+    output = snakemake(project, "-n", *arguments).stdout
+    table = re.search(r"^job +count\n-+ +-+\n(.*?)^total", output, re.M | re.S)
+    jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table[1] if table else "", re.M)}
+    jobs.pop("all", None)
+    found = re.search(r"^    updated input files:\n +(.+)$", output, re.M)
+    return Counter(jobs), set(found[1].split(", ")) if found else set()
+
+
+def done(output: str) -> Counter:
+    """Jobs per rule that a real run did, `all` left out."""
+    return Counter(rule for rule in re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", output, re.M) if rule != "all")
+
+
+def refused(project) -> str:
+    """The one line that a run which may not start prints, beside Snakemake's own about the profile."""
+    wrong = snakemake(project, check=False)
+    assert wrong.returncode != 0
+    (line,) = [line for line in wrong.stdout.splitlines() if line.strip() and "specific profile" not in line]
+    return line
 
 
 PATTERNS = ("On-Centre", "Off-Centre", "First-Derivative-E", "First-Derivative-N")

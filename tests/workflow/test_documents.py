@@ -23,14 +23,25 @@ def reachable(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
         edges = longer
 
 
-def test_the_picture_of_the_architecture_is_the_rule_graph(tested):
-    picture = re.search(r"```mermaid\n(.*?)```", (ROOT / "docs/architecture.md").read_text(), re.S)[1]
-    drawn = set(re.findall(r"^ +(\w+)(?:\[.*?\])? --> (\w+)", picture, re.M))
+def test_the_pictures_of_the_architecture_are_the_rule_graph(tested):
+    text = (ROOT / "docs/architecture.md").read_text()
+    boxes, rules = (
+        set(re.findall(r"^ +(\w+)(?:\[.*?\])? --> (\w+)", picture, re.M))
+        for picture in re.findall(r"```mermaid\n(.*?)```", text, re.S)
+    )
     command = [sys.executable, "-m", "snakemake", "all", "release", "--rulegraph"]
     graph = subprocess.run(command, cwd=tested, capture_output=True, text=True, check=True).stdout
     names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', graph, re.M))
     edges = {(names[a], names[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", graph, re.M)}
-    assert reachable(drawn) == reachable(edges)
+    assert reachable(rules) == reachable(edges)
+    table = re.search(r"\| box \| rules \|\n\|---\|---\|\n(.*?)\n\n", text, re.S)[1]
+    box_of = {
+        rule: row.split("|")[1].strip() for row in table.splitlines() for rule in re.findall(r"\w+", row.split("|")[2])
+    }
+    assert set(box_of) == {name for name in names.values() if name not in ("all", "release")}
+    between = {(box_of.get(a), box_of.get(b)) for a, b in reachable(edges)}
+    assert reachable(boxes) == {(a, b) for a, b in between if a and b and a != b}
+    assert len(set(box_of.values())) <= 10
 
 
 def test_every_module_has_its_place():

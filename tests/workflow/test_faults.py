@@ -18,9 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from conftest import ROWS, make_sheet, snakemake
+from conftest import ROWS, done, make_sheet, refused, snakemake
 from safetensors.numpy import save_file
-from test_workflow import done, refused
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.tables import read_table, write_table

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROWS, make_sheet, snakemake
+from conftest import ROWS, done, make_sheet, planned, refused, snakemake
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from test_workflow import done, planned, refused
 
 import kernel_atlas
 
@@ -21,7 +20,7 @@ FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "state_findings": 1
 FROM_ASSIGNMENTS = {**FROM_SHARES, "write_atlas": 1}
 ONE_SIZE = {**FROM_ASSIGNMENTS, "sample_kernels": 2, "draw_figure": 15}  # all but two of 3x3
 KEPT = {"draw_kept_experiment": 6}  # the experiments of resources/experiments
-ASSIGN = {"assign_kernels": 3, "assign_noise": 1}
+ASSIGN = {"write_encoder": 1, "assign_kernels": 3, "assign_noise": 1}
 BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE, "draw_figure": 16}  # all but k-means
 
 
@@ -58,11 +57,11 @@ CHANGES = {
     "a threshold": (lambda project: configure(project, "thresholds: {5x5: 0.15}"), {**ASSIGN, **ONE_SIZE}),
     "a label": (label_by_hand, {"name_clusters": 1, **ASSIGN, **ONE_SIZE}),
     "a colour": (
-        lambda project: edit(project, "kernel_atlas/canvas.py", "RdBu", "PuOr"),
+        lambda project: edit(project, "kernel_atlas/figures/kernels.py", "RdBu", "PuOr"),
         {"draw_figure": 17, **KEPT, "write_report": 1, "write_atlas": 1},
     ),
     "the style": (
-        lambda project: edit(project, "kernel_atlas/atlas.mplstyle", "labelsize: 7.5", "labelsize: 7"),
+        lambda project: edit(project, "kernel_atlas/figures/atlas.mplstyle", "labelsize: 7.5", "labelsize: 7"),
         {"draw_figure": 17, **KEPT, "write_report": 1},
     ),
     "the title": (lambda project: configure(project, "title: Another"), {"write_report": 1, "write_atlas": 1}),
@@ -80,10 +79,18 @@ CHANGES = {
     ),
     "a script, touched": (lambda project: (project / "workflow_scripts/name_clusters.py").touch(), BOTH_SIZES),
     "a module, edited": (
-        lambda project: edit(project, "kernel_atlas/statistics.py", "RESAMPLES = 2000", "RESAMPLES = 1000"),
+        lambda project: edit(project, "kernel_atlas/stats/resampling.py", "RESAMPLES = 2000", "RESAMPLES = 1000"),
         {**FROM_SHARES, **KEPT},
     ),
-    "a module, touched": (lambda project: (project / "kernel_atlas/merge.py").touch(), {}),
+    "one figure, edited": (
+        lambda project: edit(project, "kernel_atlas/figures/members.py", "0.375", "0.376"),
+        {"draw_figure": 2, "write_report": 1},
+    ),
+    "a finding, edited": (
+        lambda project: edit(project, "kernel_atlas/findings/shares.py", "Most common", "Most frequent"),
+        {"state_findings": 1, "write_report": 1},
+    ),
+    "a module, touched": (lambda project: (project / "kernel_atlas/io/merge.py").touch(), {}),
     "an assignment, deleted": (
         lambda project: (project / "results/assignments/chance.parquet").unlink(),
         {"assign_kernels": 1, **FROM_ASSIGNMENTS},

@@ -2,33 +2,14 @@
 
 import re
 import shutil
-from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, ROWS, make_net, make_sheet, snakemake
+from conftest import ROOT, ROWS, done, make_net, make_sheet, planned, refused, snakemake
 
 from kernel_atlas.io.tables import read_csv
-
-
-def planned(project, *arguments) -> tuple[Counter, set[str]]:
-    """What a dry run would do, `all` left out: jobs per rule; and the rules whose own inputs were edited.
-
-    A rule behind another one that runs again is not among the edited, whatever else it reads.
-    """
-    output = snakemake(project, "-n", *arguments).stdout
-    table = re.search(r"^job +count\n-+ +-+\n(.*?)^total", output, re.M | re.S)
-    jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table[1] if table else "", re.M)}
-    jobs.pop("all", None)
-    found = re.search(r"^    updated input files:\n +(.+)$", output, re.M)
-    return Counter(jobs), set(found[1].split(", ")) if found else set()
-
-
-def done(output: str) -> Counter:
-    """Jobs per rule that a real run did, `all` left out."""
-    return Counter(rule for rule in re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", output, re.M) if rule != "all")
 
 
 def test_results_are_what_the_schemas_say(tested):
@@ -102,32 +83,25 @@ def test_a_changed_threshold_reruns_assignment_only(project):
 
 
 LAST = {"summarise_assignments", "draw_figure", "state_findings", "write_report", "write_atlas"}
-ASSIGN = {"assign_kernels", "assign_noise", "sample_kernels", *LAST}
+ASSIGN = {"write_encoder", "assign_kernels", "assign_noise", "sample_kernels", *LAST}
 KEPT = "draw_kept_experiment"
 # module: the rules that use it with no other user before them, and all that must run, these and what depends on them
 USERS = {
-    "patterns": ({"name_clusters", "cluster_kmeans"}, {"name_clusters", "cluster_kmeans", *ASSIGN}),
-    "spectrum": ({"name_clusters"}, {"name_clusters", *ASSIGN}),
-    "clusters": ({"name_clusters", "draw_figure"}, {"name_clusters", *ASSIGN}),
-    "codes": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
-    "autoencoder": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
-    "assignments": ({"assign_kernels", "assign_noise"}, ASSIGN),
-    "sheet": ({"summarise_assignments", "draw_figure", "write_atlas", KEPT}, {*LAST, KEPT}),
-    "statistics": ({"summarise_assignments", KEPT}, {*LAST, KEPT} - {"write_atlas"}),
-    "canvas": ({"draw_figure", "write_atlas", KEPT}, {"draw_figure", "write_report", "write_atlas", KEPT}),
-    "draw": ({"draw_figure"}, {"draw_figure", "write_report"}),
-    "findings": ({"state_findings"}, {"state_findings", "write_report"}),
-    "words": (
-        {"draw_figure", "state_findings", "write_atlas", KEPT},
-        {"draw_figure", "state_findings", "write_report", "write_atlas", KEPT},
-    ),
-    "report": ({"write_report"}, {"write_report"}),
-    "page": ({"write_report", "write_atlas"}, {"write_report", "write_atlas"}),
-    "atlas": ({"write_atlas"}, {"write_atlas"}),
-    "labelling": (set(), set()),
-    "draw_experiments": ({KEPT}, {KEPT, "write_report"}),
-    "experiments": (set(), set()),
-    "zoo": (set(), set()),
+    "core/patterns": ({"name_clusters", "cluster_kmeans"}, {"name_clusters", "cluster_kmeans", *ASSIGN}),
+    "model/naming": ({"name_clusters", "cluster_kmeans"}, {"name_clusters", "cluster_kmeans", *ASSIGN}),
+    "model/autoencoder": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
+    "model/assign": ({"write_encoder"}, ASSIGN),
+    "stats/shares": ({"summarise_assignments", "draw_figure", KEPT}, {*LAST, KEPT} - {"write_atlas"}),
+    "figures/style": ({"draw_figure", "write_atlas", KEPT}, {"draw_figure", "write_report", "write_atlas", KEPT}),
+    "figures/spectrum": ({"draw_figure"}, {"draw_figure", "write_report"}),
+    "findings/controls": ({"state_findings"}, {"state_findings", "write_report"}),
+    "publish/report": ({"write_report"}, {"write_report"}),
+    "publish/page": ({"write_report", "write_atlas"}, {"write_report", "write_atlas"}),
+    "publish/atlas": ({"write_atlas"}, {"write_atlas"}),
+    "api": (set(), set()),
+    "figures/experiments": ({KEPT}, {KEPT, "write_report"}),
+    "training/conditions": (set(), set()),
+    "training/zoo": (set(), set()),
 }
 
 
@@ -140,14 +114,14 @@ def test_an_edited_module_reruns_exactly_the_rules_that_use_it(project, module):
 
 
 def test_an_edited_reader_of_formats_reads_every_model_again(project):
-    path = project / "kernel_atlas/formats.py"
+    path = project / "kernel_atlas/io/formats/onnx.py"
     path.write_text(path.read_text() + "\nEDITED = True\n")
     jobs, edited = planned(project)  # what comes after the checkpoint cannot be planned before it
     assert edited == {"extract_kernels"} and jobs["extract_kernels"] == 3
 
 
 def test_a_touched_module_reruns_nothing(project):
-    (project / "kernel_atlas/spectrum.py").touch()
+    (project / "kernel_atlas/model/naming.py").touch()
     assert not planned(project)[0]
 
 
@@ -158,14 +132,6 @@ def test_clusters_by_hand_take_the_place_of_those_found(project):
     snakemake(project, "results/assignments/alpha.parquet")
     table = pd.read_parquet(project / "results/assignments/alpha.parquet")
     assert set(table.loc[table["kh"] == 5, "label"]) <= {"left", "right", "other"}
-
-
-def refused(project) -> str:
-    """The one line that a run which may not start prints, beside Snakemake's own about the profile."""
-    wrong = snakemake(project, check=False)
-    assert wrong.returncode != 0
-    (line,) = [line for line in wrong.stdout.splitlines() if line.strip() and "specific profile" not in line]
-    return line
 
 
 @pytest.mark.parametrize(
