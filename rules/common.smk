@@ -8,7 +8,8 @@ from itertools import chain
 
 import pandas as pd
 
-BASE = workflow.basedir
+# of this project, also where another workflow imports it as a module
+BASE = os.path.dirname(workflow.current_basedir.get_path_or_uri(False))
 sys.path.insert(0, BASE)
 # Scripts import kernel_atlas from here, installed or not.
 os.environ.update(PYTHONPATH=BASE)

@@ -247,3 +247,13 @@ def test_the_zoo_is_planned_from_its_table(project):
     nets = pd.read_csv(project / "config/zoo.tsv", sep="\t")
     jobs, _ = planned(project, "zoo")
     assert jobs == {"train_zoo_net": len(nets) + (nets["keep_init"] == "yes").sum(), "zoo": 1}
+
+
+def test_another_workflow_imports_this_one_as_a_module(tmp_path):
+    (tmp_path / "Snakefile").write_text(
+        f'configfile: "config.yaml"\n\n\nmodule kernel_atlas:\n    snakefile: "{ROOT}/Snakefile"\n    config: config\n\n\n'
+        "use rule * from kernel_atlas\n"
+    )
+    (tmp_path / "config.yaml").write_text("title: Mine\n")
+    jobs, _ = planned(tmp_path)
+    assert jobs["extract_kernels"] == len(pd.read_csv(ROOT / "resources/zoo/zoo.tsv", sep="\t"))
