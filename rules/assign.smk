@@ -59,6 +59,8 @@ rule sample_kernels:
         "results/benchmarks/sample_kernels/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
     params:
         kernels=10000,
         seed=config["seed"],

@@ -35,6 +35,8 @@ rule write_atlas:
         "results/benchmarks/write_atlas.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
     params:
         title=config["title"],
         thresholds=config["thresholds"],

@@ -36,6 +36,8 @@ rule write_release:
         "results/benchmarks/write_release.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
     params:
         title=config["title"],
         thresholds=config["thresholds"],

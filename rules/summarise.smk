@@ -29,6 +29,8 @@ rule summarise_assignments:
         "results/benchmarks/summarise_assignments.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
     params:
         seed=config["seed"],
         sides=config["sizes"],

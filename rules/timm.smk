@@ -18,6 +18,8 @@ rule timm_layers:
         "results/benchmarks/timm_layers.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
     message:
         "Listing the depthwise layers of timm's pretrained networks"
     script:
