@@ -21,7 +21,10 @@ from safetensors.numpy import save_file
 
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.merge import merge_kernels
-from kernel_atlas.model.assign import assign_model, load_labellers
+from kernel_atlas.io.tables import write_table
+from kernel_atlas.model.assign import assign_model
+from kernel_atlas.model.coder import Coder, build_spectrum, sample_codes
+from kernel_atlas.model.encoder import read_encoder, write_encoder
 
 LAYER = 4096  # kernels of a layer
 CORES = len(os.sched_getaffinity(0))
@@ -37,8 +40,7 @@ def make_model(folder: Path, name: str, kernels: int) -> None:
 
 def child(job: str, folder: Path, model: str) -> None:
     if job == "assign":
-        atlases = load_labellers([folder / "encoder.safetensors"], [folder / "clusters.tsv"], {"7x7": 0.3})
-        assign_model(folder / model, atlases, folder / f"{model}.parquet")
+        assign_model(folder / model, read_encoder(folder), folder / f"{model}.parquet")
     else:
         merge_kernels(sorted(folder.glob("merge*")), 7, folder / "7x7.parquet")
     # not ru_maxrss, which a child inherits from its parent
@@ -69,9 +71,14 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        autoencoder.save(autoencoder.Autoencoder(49), folder / "encoder.safetensors")
+        net = autoencoder.Autoencoder(49)
+        decoded = Coder(net.state_dict()).decode(sample_codes())
+        autoencoder.save(net, folder / "trained.safetensors")
+        write_table(build_spectrum(decoded, sample_codes()), folder / "spectrum.parquet")
         clusters = pd.DataFrame({"cluster": [0], "code_low": [0.0], "code_high": [1.0], "label": ["all"]})
         clusters.to_csv(folder / "clusters.tsv", sep="\t", index=False)
+        files = ([folder / file] for file in ("trained.safetensors", "clusters.tsv", "spectrum.parquet"))
+        write_encoder(*files, {"7x7": 0.3}, folder / "encoder.safetensors")
         models = [f"model{n}" for n in range(CORES)]
         for model in models:
             make_model(folder, model, options.kernels // CORES)

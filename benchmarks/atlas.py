@@ -28,9 +28,10 @@ from kernel_atlas.core.patterns import templates  # noqa: E402
 from kernel_atlas.io.extract import extract_model  # noqa: E402
 from kernel_atlas.io.shards import shards_of  # noqa: E402
 from kernel_atlas.io.tables import write_table  # noqa: E402
-from kernel_atlas.model.assign import SCHEMA  # noqa: E402
+from kernel_atlas.model.assign import SCHEMA, Labeller  # noqa: E402
+from kernel_atlas.model.clusters import find_prototypes  # noqa: E402
 from kernel_atlas.model.coder import SAMPLES, build_spectrum  # noqa: E402
-from kernel_atlas.publish.atlas import Size, write_atlas  # noqa: E402
+from kernel_atlas.publish.atlas import write_atlas  # noqa: E402
 
 MODEL, LAYER = 10_000, 500  # kernels
 SCROLL = """const done = arguments[0], wall = document.querySelector("#left .wall"), begin = performance.now();
@@ -69,15 +70,16 @@ def write_page(folder: Path, count: int, side: int) -> Path:
     sheet = pd.DataFrame({"model": names, "use": "train", "convolution": "depthwise"})
     sheet = sheet.reindex(columns=[*sheet, "family", "dataset", "top1"])
     spectrum = build_spectrum(np.repeat(taps, -(-SAMPLES // len(taps)), axis=0)[:SAMPLES], random.random(count))
-    page = folder / "atlas.html"
+    page, size = folder / "atlas.html", f"{side}x{side}"
     write_atlas(
         page,
-        ROOT / "kernel_atlas/pages/atlas.html",
+        ROOT / "kernel_atlas/publish/pages/atlas.html",
         "Benchmark",
         sheet,
         {name: folder / "kernels" / name for name in names},
         {name: folder / f"{name}.parquet" for name in names},
-        {f"{side}x{side}": Size(spectrum, clusters, 0.3)},
+        {size: Labeller(None, clusters, 0.3, find_prototypes(spectrum, clusters))},
+        {size: spectrum},
     )
     return page
 

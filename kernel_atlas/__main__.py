@@ -1,4 +1,4 @@
-"""`python -m kernel_atlas label CHECKPOINT`: what the kernels of a checkpoint are, as a table and as a picture."""
+"""`python -m kernel_atlas label CHECKPOINT`: label the kernels of a checkpoint; print a table and draw a picture."""
 
 import argparse
 import sys
@@ -14,17 +14,19 @@ from kernel_atlas.figures.style import short
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; what cannot be read ends it with one line and exit status 1."""
+    """Run the command. Unreadable files end it with one line and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m kernel_atlas", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="label")
     label = commands.add_parser("label", help="label the depthwise kernels of a checkpoint", description=__doc__)
     label.add_argument("checkpoint", type=Path, help="safetensors, PyTorch or ONNX; no code in it is run")
-    label.add_argument("--encoder", type=Path, help="encoder.safetensors of a release (default: that of the project)")
+    label.add_argument(
+        "--encoder", type=Path, help="encoder.safetensors of a run, or its folder (default: the project's)"
+    )
     label.add_argument("--sheet", type=Path, help="the picture, a PNG (default: CHECKPOINT's stem + _kernels.png)")
     given = parser.parse_args(arguments)
     sheet = given.sheet or Path(f"{given.checkpoint.stem}_kernels.png")
     try:
-        with warnings.catch_warnings(action="ignore"):  # the table says which sizes have no encoder
+        with warnings.catch_warnings(action="ignore"):  # the table names the sizes without an encoder
             kernels = assign(extract(given.checkpoint), given.encoder)
         print(_lines(describe_layers(kernels)))
         write_sheet(kernels, given.checkpoint.name, sheet)
@@ -33,9 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         sys.exit(f"error: {sheet}: {error.strerror or error}; name another file with --sheet")
     if given.encoder is None:
-        print(
-            "\nLabelled as the kernels of the project's small networks are; --encoder FILE takes a release of your own"
-        )
+        print("\nLabelled by the encoder of the project's small networks; --encoder results takes that of your own run")
     print(f"The kernels are drawn in {sheet}")
 
 

@@ -10,36 +10,37 @@ import pandas as pd
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import is_dead, size_name
+from kernel_atlas.core.patterns import templates
 from kernel_atlas.io.sources import read_layers
 from kernel_atlas.model.encoder import read_encoder
 
-ENCODER = Path(__file__).parents[1] / "resources/encoder.safetensors"  # resources/encoder.md says of what run
+__all__ = ["AtlasError", "assign", "extract", "templates"]
+
+ENCODER = Path(__file__).parents[1] / "resources/encoder.safetensors"  # resources/encoder.md names its run
 
 
 def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
-    """The kernels of a checkpoint.
+    """Read the kernels of a checkpoint.
 
     Parameters
     ----------
     path : path
-        safetensors, PyTorch (a state dict, bare or in a training checkpoint) or ONNX; told by content, and read without
-        running code from it.
+        safetensors, PyTorch (a state dict, bare or in a training checkpoint) or ONNX. Content decides the format; no
+        code in the file is run.
     convolution : str
         "depthwise", or "dense": every [kh, kw] slice of regular convolutions.
 
     Returns
     -------
     DataFrame
-        A row for each kernel, in the order of the network: layer_index (position among the layers, from 0), layer (name
-        of the weight), channel (output channel; dense: o * inputs + i), kh, kw (height and width in taps), weight
-        (float32 array [kh * kw], row by row, the checkpoint's values), dead (a tap is NaN or infinite, or none exceeds
-        1e-4 in size).
+        A row for each kernel, in the order of the network: layer_index, layer, channel, kh, kw, weight (float32 array
+        [kh * kw], row by row) and dead, as kernels/*/*.parquet of schemas/tables.yaml.
 
     Raises
     ------
     AtlasError
-        The file is missing, damaged, of an unknown format, would run code on loading, or has no such convolution; in
-        one line.
+        The file is missing, damaged, of an unknown format, would run code on loading, or has no such convolution (one
+        line).
 
     Examples
     --------
@@ -67,29 +68,30 @@ def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
 
 
 def assign(kernels: Any, encoder: str | Path | None = None) -> pd.DataFrame:
-    """Give kernels the code, the cluster and the label that they have in a run's atlas.
+    """Label kernels: a code, a cluster and a label each.
 
     Parameters
     ----------
     kernels : DataFrame or array
-        What `extract` returns, or any table with the columns kh, kw and weight, such as a shard or a file of a
-        release; or raw taps, as an array or a torch tensor [n, kh, kw] or [n, 1, kh, kw], such as a layer's weight.
+        A table with the columns kh, kw and weight: from `extract`, a shard, a file of a release. Or raw taps, an array
+        or torch tensor [n, kh, kw] or [n, 1, kh, kw], such as a layer's weight.
     encoder : path, optional
-        `encoder.safetensors` of a release. The one that comes with the project knows the 3x3 and 7x7 kernels of its
-        embedded networks; for others' networks, that of a run on networks like them says more.
+        `encoder.safetensors` of a run or of a release, or the folder (`results`) that holds it. The default knows the
+        3x3 and 7x7 kernels of the project's embedded networks; for other networks, a run on networks like them labels
+        more.
 
     Returns
     -------
     DataFrame
-        The table given (of an array: kh, kw), and code (0 to 1), dissimilarity (1 - cosine to the reconstruction from
-        the code), cluster (-1 for other and dead), label (its cluster's name, `other` where the dissimilarity is not
-        below the size's threshold, or `dead`) and tap_sum. Of kernels whose size has no encoder these are missing (NaN,
-        <NA>, None), and a warning counts them. Dead kernels have neither code nor dissimilarity (NaN).
+        The given table (of an array: kh, kw, weight) with code (0 to 1), dissimilarity (1 - cosine to the own
+        reconstruction), cluster (-1 for other and dead), label (the cluster's name; `other` from the size's threshold
+        of dissimilarity on; `dead`) and tap_sum. Dead kernels have NaN as code and dissimilarity. Kernels of a size
+        without an encoder have missing values (NaN, <NA>, None) in all of these, and a warning counts them.
 
     Raises
     ------
     AtlasError
-        `kernels` is of another kind, or `encoder` is no such file; in one line.
+        `kernels` is of another kind, or `encoder` is no such file (one line).
 
     Examples
     --------
@@ -107,24 +109,25 @@ def assign(kernels: Any, encoder: str | Path | None = None) -> pd.DataFrame:
     True
     """
     table = _table(kernels)
-    atlases = read_encoder(ENCODER if encoder is None else encoder)
+    labellers = read_encoder(ENCODER if encoder is None else encoder)
+    # columns of missing values, filled in for each size that the encoder knows
     known = np.zeros(len(table), bool)
     code, dissimilarity, tap_sum = np.full((3, len(table)), np.nan, np.float32)
     cluster, label = np.zeros(len(table), np.int32), np.full(len(table), None, object)
     without = {}
     for (kh, kw), rows in table.groupby(["kh", "kw"]).indices.items():
-        if kh != kw or kh not in atlases:
+        if kh != kw or kh not in labellers:
             without[f"{kh}x{kw}"] = len(rows)
             continue
         taps = _taps(table["weight"].to_numpy()[rows], kh * kw)
-        found = atlases[kh].assign(taps, is_dead(taps))
+        found = labellers[kh].assign(taps, is_dead(taps))
         known[rows] = True
         code[rows], dissimilarity[rows], tap_sum[rows] = found["code"], found["dissimilarity"], found["tap_sum"]
         cluster[rows], label[rows] = found["cluster"], found["label"]
     if without:
         warnings.warn(
             f"{sum(without.values())} of {len(table)} kernels have no label: they are {', '.join(without)}, and this "
-            f"encoder knows {', '.join(map(size_name, sorted(atlases)))}",
+            f"encoder knows {', '.join(map(size_name, sorted(labellers)))}",
             stacklevel=2,
         )
     return table.assign(
@@ -137,20 +140,19 @@ def assign(kernels: Any, encoder: str | Path | None = None) -> pd.DataFrame:
 
 
 def describe_layers(assigned: pd.DataFrame) -> pd.DataFrame:
-    """What the kernels of each layer are.
+    """Describe the kernels of each layer.
 
     Parameters
     ----------
     assigned : DataFrame
-        What `assign(extract(...))` returns.
+        From `assign(extract(...))`.
 
     Returns
     -------
     DataFrame
-        A row for each layer, and a last one, `all with an encoder`, if there are such: layer, size (`7x7`, empty where
-        there are several), kernels, dead, encoder (whether the size has one), clustered_share (of the kernels that are
-        not dead; NaN where there are none or no encoder), labels (up to three commonest of clusters, as pairs of the
-        label and its share of the kernels that are not dead).
+        A row for each layer, then one for `all with an encoder`, if any: layer, size (`7x7`, empty for several),
+        kernels, dead, encoder (whether the size has one), clustered_share (of live kernels; NaN without such or without
+        encoder), labels (the three commonest of clusters: pairs of a label and its share of live kernels).
     """
     known = assigned[assigned["label"].notna()]
     parts = [(part["layer"].iloc[0], part) for _, part in assigned.groupby("layer_index")]
@@ -175,13 +177,13 @@ def describe_layers(assigned: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(kernels: Any) -> pd.DataFrame:
-    """Kernels of any kind that `assign` takes as a table with the columns kh, kw and weight."""
+    """The kernels given to `assign` as a table with the columns kh, kw and weight."""
     if isinstance(kernels, pd.DataFrame):
         lacking = [name for name in ("kh", "kw", "weight") if name not in kernels]
         if lacking:
             raise AtlasError(f"kernels: the table has no column {lacking[0]}; give what kernel_atlas.extract returns")
         return kernels
-    if hasattr(kernels, "detach"):  # a torch tensor, which may be a parameter, or on a GPU, or bfloat16
+    if hasattr(kernels, "detach"):  # a torch tensor: perhaps a parameter, on a GPU, or bfloat16
         kernels = kernels.detach().float().cpu().numpy()
     kernels = np.asarray(kernels)
     shape = kernels.shape
@@ -194,7 +196,7 @@ def _table(kernels: Any) -> pd.DataFrame:
 
 
 def _taps(weights: np.ndarray, taps: int) -> np.ndarray:
-    """The taps of kernels of one size, float32 [n, taps], from a column of a table."""
+    """Stack the weights of kernels of one size, float32 [n, taps]."""
     try:
         return np.stack(weights).astype(np.float32).reshape(len(weights), taps)
     except (TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
 """Write the atlas, a page to explore every kernel.
 
-Inputs: the shards and assignments of every model, the spectra and clusters, the model sheet, the fits if there are.
+Inputs: the shards and assignments of every model, the labeller, the spectra, the model sheet; the fits, with evidence.
 Outputs: results/atlas.html, one page that needs nothing beside it.
 """
 
@@ -10,7 +10,7 @@ rule write_atlas:
         kernels=files_of("results/kernels/{model}", *USES),
         assignments=files_of("results/assignments/{model}.parquet", *USES),
         spectra=atlas_files("spectrum.parquet"),
-        clusters=atlas_files("clusters.tsv"),
+        encoder="results/encoder.safetensors",
         fits=[*whole("fits").values()] if config["evidence"]["wanted"] else [],
         sheet=SHEET,
         template=beside("kernel_atlas/publish/pages/atlas.html"),
@@ -39,7 +39,6 @@ rule write_atlas:
         mem_mb=memory(4000),
     params:
         title=config["title"],
-        thresholds=config["thresholds"],
     message:
         "Writing the atlas"
     script:

@@ -1,6 +1,6 @@
 """Write the data of a run for others: `snakemake release --cores N`, not part of the main job.
 
-Inputs: shards and assignments of every model, encoders and clusters of every size, results/sources.csv for the licences.
+Inputs: shards and assignments of every model, the labeller, results/sources.csv for the licences.
 Outputs: results/release/, a folder in the layout of a data set on the Hugging Face hub.
 """
 
@@ -18,8 +18,7 @@ rule write_release:
     input:
         kernels=files_of("results/kernels/{model}", *USES),
         assignments=files_of("results/assignments/{model}.parquet", *USES),
-        encoders=atlas_files("encoder.safetensors"),
-        clusters=atlas_files("clusters.tsv"),
+        encoder="results/encoder.safetensors",
         sources="results/sources.csv",
         sheet=SHEET,
         tables=beside("schemas/tables.yaml"),
@@ -40,7 +39,6 @@ rule write_release:
         mem_mb=memory(4000),
     params:
         title=config["title"],
-        thresholds=config["thresholds"],
         # what decides the kernels and their labels
         parameters={
             name: config[name]

@@ -42,7 +42,7 @@ def odd(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("module", ["labelling", "patterns"])
+@pytest.mark.parametrize("module", ["api", "core.patterns"])
 def test_the_examples_of_the_documentation(module, monkeypatch):
     monkeypatch.chdir(ROOT)
     result = doctest.testmod(importlib.import_module(f"kernel_atlas.{module}"))
@@ -168,13 +168,13 @@ def edited(change) -> bytes:
     return len(new).to_bytes(8, "little") + new + content[PREFIX_BYTES + length :]
 
 
-FOREIGN = "not the encoder of a release, or damaged; name the encoder.safetensors of `snakemake release`"
+FOREIGN = "not an encoder of kernel-atlas, or damaged; name the encoder.safetensors of a run or of a release"
 
 
 @pytest.mark.parametrize(
     "content, line",
     [
-        (lambda: None, "no such file; name the encoder.safetensors of a release"),
+        (lambda: None, "no such file; name the encoder.safetensors of a run or of a release"),
         (lambda: b"", FOREIGN),
         (lambda: b"RIFF" * 100, FOREIGN),
         (lambda: NET.read_bytes(), FOREIGN),
@@ -197,6 +197,18 @@ def test_what_is_no_encoder_is_one_line(content, line, tmp_path):
     with pytest.raises(AtlasError) as refused:
         assign(np.ones((1, 3, 3)), path)
     assert str(refused.value).startswith(f"{path}: ") and line in str(refused.value)
+
+
+def test_a_folder_of_results_names_its_encoder(tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    with pytest.raises(AtlasError, match=r"results/encoder.safetensors: no such file; name"):
+        assign(np.ones((1, 3, 3)), results)
+    (results / "encoder.safetensors").write_bytes(ENCODER.read_bytes())
+    kernels = extract(NET)
+    pd.testing.assert_frame_equal(assign(kernels, results), assign(kernels))
+    done = label(NET, "--encoder", results, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_importing_costs_nothing_and_labelling_no_torch():
@@ -249,7 +261,7 @@ def test_the_command_says_what_has_no_encoder_and_what_is_dead(odd, tmp_path):
     [
         (["none.pth"], "error: none.pth: cannot read none.pth: No such file or directory; check the path"),
         ([ROOT / "README.md"], f"error: {ROOT / 'README.md'}: unknown format; known are safetensors, PyTorch"),
-        ([NET, "--encoder", NET], f"error: {NET}: not the encoder of a release"),
+        ([NET, "--encoder", NET], f"error: {NET}: not an encoder of kernel-atlas"),
         ([NET, "--sheet", "none/sheet.png"], "error: none/sheet.png: No such file or directory; name another"),
     ],
 )

@@ -3,7 +3,7 @@
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.merge import training_kernels
 from kernel_atlas.io.tables import write_table
-from kernel_atlas.model.kmeans import cluster_kmeans
+from kernel_atlas.model.naming import cluster_kmeans
 
 with job_log(snakemake.log[0]):
     kernels = training_kernels(snakemake.input.merged)

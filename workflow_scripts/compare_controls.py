@@ -1,6 +1,7 @@
 """One size: its kernels and its encoder -> shares clustered of real kernels and of controls."""
 
 import torch
+from safetensors.numpy import load_file
 
 from kernel_atlas.evidence.controls import compare_controls
 from kernel_atlas.io.job import end_job, job_log
@@ -13,7 +14,7 @@ with job_log(snakemake.log[0]):
     controls, examples = compare_controls(
         snakemake.wildcards.size,
         read_table(snakemake.input.kernels),
-        Coder(snakemake.input.encoder),
+        Coder(load_file(snakemake.input.encoder)),
         threshold=params.threshold,
         minimum=params.minimum,
         steps=params.steps,

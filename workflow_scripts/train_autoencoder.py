@@ -23,6 +23,6 @@ with job_log(snakemake.log[0]):
     )
     write_table(pa.Table.from_pandas(history, preserve_index=False), snakemake.output.history)
     autoencoder.save(model, snakemake.output.encoder, size=snakemake.wildcards.size, seed=snakemake.params.seed)
-    coder = Coder(snakemake.output.encoder)
+    coder = Coder(model.state_dict())
     write_table(build_spectrum(coder.decode(sample_codes()), coder.encode(kernels)), snakemake.output.spectrum)
 end_job()

@@ -11,8 +11,6 @@ cluster is no pattern to be trusted (Hennig, Computational Statistics & Data Ana
 """
 
 import re
-import tempfile
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -142,10 +140,7 @@ def _run(
         return Clustering(
             np.empty(0, int), np.empty(0, str), np.empty((0, kernels.shape[1])), np.full(len(kernels), OTHER)
         )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "encoder.safetensors"
-        autoencoder.save(model, path)
-        coder = Coder(path)
+    coder = Coder(model.state_dict())
     counts = np.histogram(coder.encode(training), SAMPLES, (0, 1))[0]
     clusters = find_clusters(coder.decode(sample_codes()), counts, boundary, smallest)
     return _clustering(Labeller(coder, clusters, threshold), kernels)

@@ -1,4 +1,4 @@
-"""Give every kernel its code, its dissimilarity to its own reconstruction, its cluster and its label."""
+"""Assign kernels: a code, the dissimilarity to the own reconstruction, a cluster and a label each."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,15 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from safetensors.numpy import load_file
 
-from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import open_table, read_table, write_table
 from kernel_atlas.model.clusters import cluster_of, read_clusters
 from kernel_atlas.model.coder import Coder
 
-OTHER = -1  # the cluster of a kernel that its reconstruction does not resemble, and of a dead one
+OTHER = -1  # the cluster of a kernel unlike its reconstruction, and of a dead one
+# The types of the tables of assignments; schemas/tables.yaml says what the columns mean.
 SCHEMA = pa.schema(
     {
         "model": pa.string(),
@@ -30,10 +31,11 @@ SCHEMA = pa.schema(
         "tap_sum": pa.float32(),
     }
 )
+PLACE, ASSIGNED = SCHEMA.names[:5], SCHEMA.names[5:]  # where a kernel is, and what it is assigned
 
 
 class Labeller(NamedTuple):
-    """What labels the kernels of one size.
+    """Labels the kernels of one size.
 
     Attributes
     ----------
@@ -43,7 +45,7 @@ class Labeller(NamedTuple):
     threshold : float
         Dissimilarity below which a kernel is clustered.
     prototypes : DataFrame, optional
-        From `find_prototypes`: cluster, label, kernel.
+        From `find_prototypes`.
     """
 
     coder: Coder
@@ -52,10 +54,22 @@ class Labeller(NamedTuple):
     prototypes: pd.DataFrame | None = None
 
     def assign(self, kernels: np.ndarray, dead: np.ndarray) -> dict[str, np.ndarray]:
-        """The columns code, dissimilarity, cluster, label and tap_sum of raw kernels [n, taps].
+        """Assign raw kernels.
 
         A kernel belongs to the cluster of its code if its dissimilarity is below the threshold (Babaiee et al. 2024);
-        otherwise it is `other`. Dead kernels have no code and no dissimilarity (NaN).
+        otherwise it is `other`.
+
+        Parameters
+        ----------
+        kernels : float32 array [n, taps]
+            As in the checkpoint.
+        dead : bool array [n]
+            Of `is_dead`.
+
+        Returns
+        -------
+        dict of array [n]
+            code and dissimilarity (float32, NaN of dead kernels), cluster (`OTHER` of other and dead), label, tap_sum.
         """
         codes, dissimilarities = np.full((2, len(kernels)), np.nan, np.float32)
         codes[~dead], dissimilarities[~dead] = self.coder.reconstruct(centre_and_normalise(kernels[~dead]))
@@ -73,69 +87,49 @@ class Labeller(NamedTuple):
 def load_labellers(
     encoders: Sequence[str], clusters: Sequence[str], thresholds: Mapping[str, float]
 ) -> dict[int, Labeller]:
-    """Side of the kernels -> Labeller, from the files that training and naming wrote, one of each per size.
-
-    Parameters
-    ----------
-    encoders, clusters : sequence of path
-        `encoder.safetensors` and `clusters.tsv`, in the same order of sizes.
-    thresholds : mapping
-        Size (`7x7`) -> dissimilarity.
-
-    Raises
-    ------
-    AtlasError
-        There is none.
-    """
-    if not encoders:
-        raise AtlasError(
-            "no size has the kernels that an autoencoder needs (see sizes.csv); "
-            "add models with use = train, or lower minimum_kernels"
-        )
-    atlases = {}
+    """As `encoder.read_encoder`, from the parallel files of each size; goes when no script uses it any more."""
+    labellers = {}
     for encoder, table in zip(encoders, clusters, strict=True):
-        coder = Coder(encoder)
-        side = round(coder.taps**0.5)
-        atlases[side] = Labeller(coder, read_clusters(table), thresholds[size_name(side)])
-    return atlases
+        coder = Coder(load_file(encoder))
+        labellers[coder.side] = Labeller(coder, read_clusters(table), thresholds[size_name(coder.side)])
+    return labellers
 
 
-def assign_model(model: str | Path, atlases: Mapping[int, Labeller], output: str | Path) -> None:
-    """Assign the kernels of one model's shards, layer after layer; sizes without an atlas have no rows.
+def assign_model(model: str | Path, labellers: Mapping[int, Labeller], output: str | Path) -> None:
+    """Assign the kernels of one model's shards, layer after layer; sizes without a labeller have no rows.
 
     Parameters
     ----------
     model : path
         Folder of shards.
-    atlases : mapping
+    labellers : mapping
         Side of the kernels -> Labeller.
     output : path
-        Parquet file with the columns of `SCHEMA`.
+        Parquet file as assignments/*.parquet of schemas/tables.yaml.
     """
     tables = [SCHEMA.empty_table()]
     for shard in shards_of(model):
         with shard.open() as file:
             table = file.read()
         side, width = (table[name][0].as_py() for name in ("kh", "kw"))
-        if side == width and side in atlases:
-            kept = {name: table[name] for name in SCHEMA.names[:5]}
-            assigned = kept | atlases[side].assign(taps_array(table["weight"]), table["dead"].to_numpy())
+        if side == width and side in labellers:
+            kept = {name: table[name] for name in PLACE}
+            assigned = kept | labellers[side].assign(taps_array(table["weight"]), table["dead"].to_numpy())
             tables.append(pa.table(assigned).cast(SCHEMA))
     write_table(pa.concat_tables(tables), output)
 
 
-def assign_noise(atlases: Mapping[int, Labeller], count: int, seed: int, output: str | Path) -> None:
-    """Assign `count` Gaussian-noise kernels of each size: the control that says what a share means.
+def assign_noise(labellers: Mapping[int, Labeller], count: int, seed: int, output: str | Path) -> None:
+    """Assign `count` Gaussian-noise kernels of each size: the control that a clustered share is compared with.
 
-    The table looks like that of a model named `noise` with one layer a size.
+    The table looks like that of a model named `noise` with one layer for each size.
     """
-    tables: list[pa.Table] = [SCHEMA.empty_table()]
-    for layer, (side, atlas) in enumerate(sorted(atlases.items())):
+    tables = [SCHEMA.empty_table()]
+    for layer, (side, labeller) in enumerate(sorted(labellers.items())):
         kernels = np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)
-        same = {"model": "noise", "layer_index": layer, "kh": side, "kw": side}
-        columns = {name: np.full(count, value) for name, value in same.items()} | {"channel": np.arange(count)}
-        columns |= atlas.assign(kernels, np.zeros(count, bool))
-        tables.append(pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA))
+        places = pd.DataFrame({"model": "noise", "layer_index": layer, "channel": range(count), "kh": side, "kw": side})
+        columns = places.to_dict("series") | labeller.assign(kernels, np.zeros(count, bool))
+        tables.append(pa.table(columns).cast(SCHEMA))
     write_table(pa.concat_tables(tables), output)
 
 
@@ -149,14 +143,15 @@ def sample_assigned(
     merged : path
         The kernels of the models that train.
     assignments : sequence of path
-        Their assignments.
+        The assignments of these models.
     count : int
-        Kernels drawn, all where there are fewer; dead ones are left out.
+        Kernels drawn, all where there are fewer; dead kernels are left out.
     seed : int
     output : path
-        Parquet file with the columns of the shards and of the assignments.
+        Parquet file as samples/*.parquet of schemas/tables.yaml.
     """
     keys = ["model", "layer_index", "channel"]
+    # draw, then read one row group at a time, as memory must not grow with the number of models
     with open_table(merged) as file:
         live = np.flatnonzero(~file.read(["dead"])["dead"].to_numpy())
         drawn = np.sort(np.random.default_rng(seed).choice(live, min(count, len(live)), replace=False))
@@ -167,8 +162,9 @@ def sample_assigned(
             parts.append(file.read_row_group(group, [*keys, "layer", "weight"]).take(here))
             start += rows
     sample = pa.concat_tables(parts).combine_chunks()
-    labels = pa.concat_tables(read_table(path, [*keys, *SCHEMA.names[5:]]) for path in assignments)
-    place = pa.array(np.arange(len(sample)))  # the join loses the order, and cannot carry lists
+    labels = pa.concat_tables(read_table(path, [*keys, *ASSIGNED]) for path in assignments)
+    # Arrow's join loses the order and cannot carry lists: keep the place, and take the taps by it
+    place = pa.array(np.arange(len(sample)))
     joined = sample.select(keys).append_column("place", place).join(labels, keys, join_type="inner").sort_by("place")
     taps = sample.select(["layer", "weight"]).take(joined["place"])
     for name in taps.column_names:

@@ -1,6 +1,6 @@
-"""Train the autoencoder of one kernel size: an MLP with a code of one number in (0, 1). Using the result is `codes`.
+"""Train the autoencoder of one kernel size: an MLP with a code of one number in (0, 1). `coder` uses the result.
 
-Codes of more numbers are for comparison (`evidence.baselines`); `codes` does not read them.
+Codes of more numbers are for comparison (`evidence.baselines`); `coder` does not take them.
 
 The one-number code and the cosine loss are those of Babaiee et al. (ICLR 2024); the sigmoid is from their follow-up
 code. Widths, optimiser and length are not published and are chosen here.
@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.tables import stamped, whole
+from kernel_atlas.io.tables import in_order, stamped, whole
 
 WIDTHS = (256, 128, 64)
 LEARNING_RATE = 2e-3
-HELD_OUT = 0.1, 20_000  # share of the kernels, and how many at most, to choose the start and to stop
+HELD_OUT = 0.1, 20_000  # share of the kernels, and their most, that choose the start and the stop
 LOOK = 50  # steps between two looks at them
 PATIENCE = 0.3  # of the steps without a better held-out loss
-COLLAPSED = 1e-3  # standard deviation of the codes below which they all say the same
+COLLAPSED = 1e-3  # standard deviation of the codes below which they are one code
 
 
 class Autoencoder(nn.Module):
@@ -51,7 +51,18 @@ class Autoencoder(nn.Module):
         self.decoder = _mlp(code, *reversed(WIDTHS), taps)
 
     def forward(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [n] (or [n, code]) in (0, 1) and dissimilarities [n] (1 - cosine to the drawing) of unit kernels."""
+        """Codes and dissimilarities of kernels.
+
+        Parameters
+        ----------
+        kernels : float32 tensor [n, taps]
+            Centred unit kernels.
+
+        Returns
+        -------
+        codes : [n] (or [n, code]), in (0, 1)
+        dissimilarities : [n], 1 - cosine to the reconstruction
+        """
         codes = torch.sigmoid(self.encoder(kernels))
         decoded = self.decoder(codes)
         decoded = decoded - decoded.mean(1, keepdim=True)
@@ -72,7 +83,7 @@ def choose_device(gpus: int) -> str:
 
 
 def batch_size(kernels: int) -> int:
-    """A fiftieth of the kernels, from 256 (a smaller batch is noise) to 8192 (a larger one gains nothing)."""
+    """A fiftieth of the kernels, from 256 (smaller batches are noise) to 8192 (larger ones gain nothing)."""
     return min(8192, max(256, 2 ** round(math.log2(max(1, kernels / 50)))))
 
 
@@ -92,14 +103,14 @@ def train(
     kernels : float32 array [n, taps]
         Centred unit kernels.
     seed : int
-        Start r is drawn with 1000 seed + r, so that two seeds share no start; the held-out kernels with seed.
+        Start r is drawn with 1000 seed + r, so that two seeds share no start. The held-out kernels are drawn with seed.
     restarts : int
         Random starts. A start whose codes all end at one value has collapsed and never wins.
     steps : int
-        Steps of the optimiser in one start at most. As batches grow with the set, so many steps are about as many
-        passes over a set of ten thousand kernels as over one of a hundred thousand.
+        Most steps of the optimiser in one start. Batches grow with the set, so that the passes over it hardly depend on
+        its size.
     device : str
-        `cpu` or `cuda`. The whole set is kept there; where it runs out of memory, all is done again on the CPU.
+        `cpu` or `cuda`. The whole set is kept on it; if it runs out of memory, training begins again on the CPU.
     report : callable
         Receives lines of progress.
     code : int
@@ -110,7 +121,7 @@ def train(
     Autoencoder
         On the CPU.
     DataFrame
-        start, seed, step, loss, held_out_loss, code_std, collapsed, chosen.
+        As history.parquet of schemas/tables.yaml, a row for each look at the held-out kernels.
 
     Raises
     ------
@@ -132,14 +143,16 @@ def _train(
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU; no effect on a CPU
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
     torch.use_deterministic_algorithms(True)
+    # hold some kernels out
     order = np.random.default_rng(seed).permutation(len(kernels))
     share, most = HELD_OUT
     held_out_count = min(most, max(1, round(share * len(kernels))))
     held_out = torch.from_numpy(kernels[order[:held_out_count]]).to(device)
     training = torch.from_numpy(kernels[order[held_out_count:]]).to(device)
 
-    # for whoever watches a terminal; where there is none, `report` has to do
+    # the bar is for a terminal; a log gets the lines of `report`
     bar = tqdm(total=restarts * steps, unit="step", leave=False, disable=None, file=sys.__stderr__)
+    # train every start, keep the best that did not collapse
     best, histories = None, []
     for start in range(restarts):
         bar.set_description(f"{kernels.shape[1]} taps, start {start + 1} of {restarts}")
@@ -161,7 +174,7 @@ def _train(
         )
     history = pd.concat(histories, ignore_index=True)
     history["chosen"] = history["start"] == best[1]
-    return best[2].cpu(), history
+    return best[2].cpu(), in_order(history, "history.parquet")
 
 
 def _train_once(
@@ -177,7 +190,7 @@ def _train_once(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.1)
     batches = _batches(len(training), batch_size(len(training)), training.device)
     best_loss, best_state, best_step, rows, reported = math.inf, None, 0, [], time.monotonic()
-    total = torch.zeros((), device=training.device)  # stays there: reading it each step would stall a GPU
+    total = torch.zeros((), device=training.device)  # read at each look only: each reading stalls a GPU
     for step in range(1, steps + 1):
         loss = model(training[next(batches)])[1].mean()
         optimiser.zero_grad()
@@ -208,15 +221,16 @@ def _train_once(
 
 
 def _batches(kernels: int, batch: int, device: torch.device) -> Iterator[Tensor]:
-    """Indices of random batches, every kernel once before any comes again."""
+    """Indices of random batches; every kernel comes once before any comes again."""
     while True:
         yield from torch.randperm(kernels, device=device).split(batch)
 
 
 def save(model: Autoencoder, path: str | Path, **metadata: object) -> None:
-    """Write encoder and decoder as safetensors, and `metadata` with versions as JSON in the one entry `kernel_atlas`.
+    """Write encoder and decoder as safetensors.
 
-    One, since safetensors writes several in an order that changes from call to call: equal nets give equal files.
+    `metadata` and versions are JSON in a single entry, `kernel_atlas`: safetensors writes several entries in an order
+    that changes from call to call, and equal nets must give equal files.
     """
     content = safetensors.torch.save(model.state_dict(), {"kernel_atlas": json.dumps(stamped(metadata))})
     with whole(path) as partial:

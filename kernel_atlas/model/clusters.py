@@ -1,4 +1,4 @@
-"""The clusters of one size: stretches of the code with a label each, found by `spectrum` or written by hand."""
+"""The clusters of one size: stretches of the code with a label each, found by `naming` or written by hand."""
 
 from pathlib import Path
 
@@ -8,38 +8,39 @@ import pyarrow as pa
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import taps_array
+from kernel_atlas.io.tables import columns_of
 
-COLUMNS = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
+_NEEDED = "write the columns cluster, code_low, code_high and label"
 
 
 def read_clusters(path: str | Path) -> pd.DataFrame:
-    """Read a clusters.tsv, our own or one edited by hand.
+    """Read a clusters.tsv of a run, or one edited by hand.
 
     Raises
     ------
     AtlasError
-        There is no such table, or `check_clusters` finds a fault in it.
+        The file is missing, or `check_clusters` finds a fault in it.
     """
     try:
         clusters = pd.read_csv(path, sep="\t")
     except OSError as error:
         raise AtlasError(f"{path}: {error.strerror}; mend the path of the clusters in the configuration") from error
-    except ValueError as error:  # the errors of the parser, too
-        raise AtlasError(f"{path}: {error}; write the columns cluster, code_low, code_high and label") from error
+    except ValueError as error:  # the parser's errors are ValueErrors, too
+        raise AtlasError(f"{path}: {error}; {_NEEDED}") from error
     return check_clusters(clusters, path)
 
 
 def check_clusters(clusters: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    """The clusters of one size, in the order of the code and with all of `COLUMNS`, if they can be assigned to.
+    """Check the clusters of one size; return them in the order of the code, with all columns of clusters.tsv.
 
-    Only cluster, code_low, code_high and label must be there: a hand-made file needs no templates. Two stretches may
-    share a cluster.
+    Required are cluster, code_low, code_high and label: a hand-made file needs no templates. Two stretches may share a
+    cluster.
 
     Raises
     ------
     AtlasError
         The stretches leave gaps, overlap or do not cover the code; a column is missing; a cluster is no whole number; a
-        label is reserved. The line names `path`, where they are from.
+        label is reserved. The line names `path`, the file they were read from.
     """
     try:
         clusters = clusters.sort_values("code_low", ignore_index=True)
@@ -47,7 +48,7 @@ def check_clusters(clusters: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         number = clusters["cluster"].to_numpy(float)
         reserved = clusters["label"].isin(["other", "dead"]) | clusters["label"].isna()
     except (KeyError, ValueError, TypeError) as error:
-        raise AtlasError(f"{path}: {error}; write the columns cluster, code_low, code_high and label") from error
+        raise AtlasError(f"{path}: {error}; {_NEEDED}") from error
     covered = np.concatenate([[0], high]), np.concatenate([low, [1]])
     if not np.allclose(*covered, atol=1e-9) or (high <= low).any():
         raise AtlasError(f"{path}: the stretches must cover the code from 0 to 1 without gap or overlap")
@@ -57,7 +58,7 @@ def check_clusters(clusters: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         raise AtlasError(
             f"{path}: row {reserved.idxmax() + 2}: label: missing or reserved (other, dead); write another"
         )
-    return clusters.assign(cluster=number.astype(int)).reindex(columns=COLUMNS)
+    return clusters.assign(cluster=number.astype(int)).reindex(columns=columns_of("clusters.tsv"))
 
 
 def cluster_of(codes: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
@@ -66,8 +67,22 @@ def cluster_of(codes: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
     return np.searchsorted(inner, codes, side="right")
 
 
+def median_sample(counts: np.ndarray, samples: np.ndarray) -> int:
+    """The sample at the median code of a cluster's kernels, where its prototype is drawn.
+
+    Parameters
+    ----------
+    counts : int array [all samples]
+        Training kernels in the step around each sample.
+    samples : int array
+        The samples of the cluster, along the code; without kernels the middle one is taken.
+    """
+    passed = counts[samples].cumsum()
+    return samples[np.searchsorted(passed, passed[-1] / 2) if passed[-1] else len(samples) // 2]
+
+
 def find_prototypes(spectrum: pa.Table, clusters: pd.DataFrame) -> pd.DataFrame:
-    """What the decoder draws at the median code of each cluster's kernels.
+    """The prototype of each cluster: the decoded kernel at the median code of its kernels.
 
     Parameters
     ----------
@@ -83,9 +98,6 @@ def find_prototypes(spectrum: pa.Table, clusters: pd.DataFrame) -> pd.DataFrame:
     """
     stretch = clusters.loc[cluster_of(spectrum["code"].to_numpy(), clusters), ["cluster", "label"]]
     decoded, counts = taps_array(spectrum["decoded"]), spectrum["kernels"].to_numpy()
-    rows = []
-    for (cluster, label), inside in stretch.reset_index().groupby(["cluster", "label"]).groups.items():
-        passed = counts[inside].cumsum()
-        middle = np.searchsorted(passed, passed[-1] / 2) if passed[-1] else (len(inside) - 1) // 2
-        rows.append((cluster, label, decoded[inside[middle]]))
+    groups = stretch.reset_index(drop=True).groupby(["cluster", "label"]).groups
+    rows = [(*key, decoded[median_sample(counts, samples.to_numpy())]) for key, samples in groups.items()]
     return pd.DataFrame(rows, columns=["cluster", "label", "kernel"])

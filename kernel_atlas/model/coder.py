@@ -1,14 +1,14 @@
-"""Use a trained autoencoder: kernel -> code -> kernel, in numpy, and the spectrum that it draws.
+"""Use a trained autoencoder: kernel -> code -> kernel, in numpy; and the spectrum, what it draws along the code.
 
-Training needs torch; using the small result does not, and a job that assigns one model's kernels would spend longer
-importing torch (3 s) than computing.
+Training needs torch, using the result does not: importing torch (3 s) would take longer than assigning one model's
+kernels. Reading and writing the labeller is in `encoder`: training imports this module, and an edit of the labeller
+must not train again.
 """
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from safetensors.numpy import load_file
 
 from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 
@@ -19,21 +19,24 @@ Weights = list[tuple[np.ndarray, np.ndarray]]  # of each layer: [outputs, inputs
 
 
 class Coder:
-    """The encoder and decoder that `autoencoder.save` wrote.
+    """The encoder and decoder of one size.
 
     Parameters
     ----------
-    path : path
-        encoder.safetensors, with the tensors `encoder.N.weight`, `encoder.N.bias` and the same of `decoder`.
-    prefix : str
-        What the names of these begin with in a file that holds several autoencoders.
+    tensors : mapping
+        `encoder.N.weight`, `encoder.N.bias` and the same of `decoder`: the `state_dict()` of an `Autoencoder` on the
+        CPU, or the content of the file that `autoencoder.save` wrote.
+
+    Attributes
+    ----------
+    taps, side : int
+        Taps of a kernel, 49 for 7x7, and its side.
     """
 
-    def __init__(self, path: str | Path, prefix: str = ""):
-        stored = load_file(path)
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in stored.items() if name.startswith(prefix)}
+    def __init__(self, tensors: Mapping[str, np.ndarray]):
         self._encoder, self._decoder = (_layers(tensors, name) for name in ("encoder", "decoder"))
         self.taps = self._encoder[0][0].shape[1]
+        self.side = round(self.taps**0.5)
 
     def encode(self, kernels: np.ndarray) -> np.ndarray:
         """Codes, float32 [n] in (0, 1), of centred unit kernels, float32 [n, taps]."""
@@ -59,9 +62,9 @@ class Coder:
         return codes, dissimilarities
 
 
-def _layers(tensors: dict[str, np.ndarray], name: str) -> Weights:
+def _layers(tensors: Mapping[str, np.ndarray], name: str) -> Weights:
     numbers = sorted({int(key.split(".")[1]) for key in tensors if key.startswith(f"{name}.")})
-    return [(tensors[f"{name}.{n}.weight"], tensors[f"{name}.{n}.bias"]) for n in numbers]
+    return [tuple(np.asarray(tensors[f"{name}.{n}.{kind}"]) for kind in ("weight", "bias")) for n in numbers]
 
 
 def _mlp(values: np.ndarray, layers: Weights) -> np.ndarray:
@@ -84,14 +87,14 @@ def build_spectrum(decoded: np.ndarray, training_codes: np.ndarray) -> pa.Table:
     Parameters
     ----------
     decoded : float array [samples, taps]
-        What the decoder draws at `sample_codes()`, centred unit kernels.
+        Decoded kernels at `sample_codes()`, centred unit kernels.
     training_codes : float array [n]
         Codes of the training kernels.
 
     Returns
     -------
     pyarrow.Table
-        code (the sample), kernels (training kernels whose code lies in the step around it), decoded (fixed_size_list).
+        As autoencoder/*/spectrum.parquet of schemas/tables.yaml, a row for each sample.
     """
     counts = np.histogram(training_codes, SAMPLES, (0, 1))[0]
     return pa.table({"code": sample_codes(), "kernels": counts, "decoded": taps_column(decoded)})

@@ -1,13 +1,14 @@
-"""One file that is enough to label kernels: the autoencoders of all sizes of a run, their clusters and thresholds."""
+"""The labeller file of a run: autoencoders, clusters, thresholds and prototypes of all sizes."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import safetensors.numpy
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import size_name
@@ -16,7 +17,8 @@ from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import check_clusters, find_prototypes, read_clusters
 from kernel_atlas.model.coder import Coder
 
-_ENTRY = "kernel_atlas"  # the one of the metadata, as `autoencoder.save` says why
+_ENTRY = "kernel_atlas"  # the only entry of the metadata, for equal bytes (see `autoencoder.save`)
+_NAME_ONE = "name the encoder.safetensors of a run or of a release"
 
 
 def write_encoder(
@@ -26,18 +28,18 @@ def write_encoder(
     thresholds: Mapping[str, float],
     output: str | Path,
 ) -> None:
-    """Put what training and naming wrote for each size into one safetensors file.
+    """Put the results of training and naming into one file.
 
     Parameters
     ----------
     encoders, clusters, spectra : sequence of path
-        `encoder.safetensors`, `clusters.tsv` and `spectrum.parquet`, in the same order of sizes.
+        `encoder.safetensors`, `clusters.tsv` and `spectrum.parquet` of each size, in the same order of sizes.
     thresholds : mapping
         Size (`7x7`) -> dissimilarity.
     output : path
-        Its tensors have the names they had, after the size (`7x7.encoder.0.weight`), and `7x7.prototypes` [p, taps].
-        Its metadata have one entry, `kernel_atlas`, in JSON: versions, and `sizes`: size -> threshold, clusters (a list
-        of rows of clusters.tsv) and prototypes (cluster and label of each).
+        Tensors: those of each autoencoder, named after the size (`7x7.encoder.0.weight`), and `7x7.prototypes`
+        [prototypes, taps]. Metadata: the entry `kernel_atlas`, JSON of versions and `sizes`: size -> threshold,
+        clusters (rows of clusters.tsv) and prototypes (cluster and label of each row of the tensor).
 
     Raises
     ------
@@ -51,8 +53,9 @@ def write_encoder(
         )
     tensors, sizes = {}, {}
     for encoder, table, spectrum in zip(encoders, clusters, spectra, strict=True):
-        size = size_name(_side(Coder(encoder)))
-        tensors |= {f"{size}.{name}": tensor for name, tensor in safetensors.numpy.load_file(encoder).items()}
+        trained = load_file(encoder)
+        size = size_name(Coder(trained).side)
+        tensors |= {f"{size}.{name}": tensor for name, tensor in trained.items()}
         named = read_clusters(table)
         prototypes = find_prototypes(read_table(spectrum), named)
         tensors[f"{size}.prototypes"] = np.stack(prototypes["kernel"])
@@ -65,54 +68,62 @@ def write_encoder(
         }
     metadata = {_ENTRY: json.dumps({**stamped(), "sizes": sizes})}
     with whole(output) as partial:
-        partial.write_bytes(safetensors.numpy.save(tensors, metadata))
+        partial.write_bytes(save(tensors, metadata))
 
 
 def read_encoder(path: str | Path) -> dict[int, Labeller]:
-    """Side of the kernels -> Labeller, from a file of `write_encoder`.
+    """Read a labeller file.
 
-    A file of version 0.1.0 has no prototypes, and nor have its labellers.
+    Parameters
+    ----------
+    path : path
+        A file of `write_encoder`, or the folder of results or of a release that holds `encoder.safetensors`. A file of
+        version 0.1.0 has no prototypes; its labellers have None.
+
+    Returns
+    -------
+    dict
+        Side of the kernels -> Labeller.
 
     Raises
     ------
     AtlasError
-        It is missing, damaged, or another file.
+        The file is missing, damaged, or another file.
     """
+    path = Path(path) / "encoder.safetensors" if Path(path).is_dir() else path
     try:
         with safe_open(path, "np") as file:
             sizes = json.loads(file.metadata()[_ENTRY])["sizes"]
-        labellers, stored = {}, safetensors.numpy.load_file(path)
-        for size, known in sizes.items():
-            coder = Coder(path, f"{size}.")
-            side = _side(coder)
-            coder.reconstruct(np.eye(1, side * side, dtype=np.float32))  # fails where tensors do not fit together
-            clusters, prototypes = check_clusters(pd.DataFrame(known["clusters"]), path), None
-            if "prototypes" in known:
-                kernels = stored[f"{size}.prototypes"]
-                prototypes = pd.DataFrame(known["prototypes"]).assign(kernel=list(kernels))
-            labellers[side] = Labeller(coder, clusters, known["threshold"], prototypes)
-        return labellers
+        tensors = load_file(path)
+        labellers = [_labeller(size, known, tensors, path) for size, known in sizes.items()]
     except OSError as error:
         why = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
-        raise AtlasError(f"{path}: {why}; name the encoder.safetensors of a release") from error
+        raise AtlasError(f"{path}: {why}; {_NAME_ONE}") from error
     except (SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise AtlasError(
-            f"{path}: not the encoder of a release, or damaged; name the encoder.safetensors of `snakemake release`"
-        ) from error
+        raise AtlasError(f"{path}: not an encoder of kernel-atlas, or damaged; {_NAME_ONE}") from error
+    return {labeller.coder.side: labeller for labeller in labellers}
+
+
+def _labeller(size: str, known: Mapping[str, Any], tensors: Mapping[str, np.ndarray], path: str | Path) -> Labeller:
+    """The Labeller of one size from the metadata and tensors of the file."""
+    coder = Coder(
+        {name.removeprefix(f"{size}."): each for name, each in tensors.items() if name.startswith(f"{size}.")}
+    )
+    coder.reconstruct(np.eye(1, coder.side**2, dtype=np.float32))  # fails where tensors do not fit together
+    prototypes = None
+    if "prototypes" in known:
+        prototypes = pd.DataFrame(known["prototypes"]).assign(kernel=list(tensors[f"{size}.prototypes"]))
+    return Labeller(coder, check_clusters(pd.DataFrame(known["clusters"]), path), known["threshold"], prototypes)
 
 
 def labeller_of(labellers: Mapping[int, Labeller], side: int, kernels: str | Path) -> Labeller:
-    """The Labeller of kernels of a side, which are in the file `kernels`.
+    """The Labeller of kernels of a side.
 
     Raises
     ------
     AtlasError
-        The encoder does not know kernels of this size.
+        The encoder does not know kernels of this size. The line names `kernels`, the file they are in.
     """
     if side not in labellers:
         raise AtlasError(f"{kernels}: {size_name(side)} kernels, which the encoder does not know; name another encoder")
     return labellers[side]
-
-
-def _side(coder: Coder) -> int:
-    return round(coder.taps**0.5)

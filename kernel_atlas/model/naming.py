@@ -1,12 +1,14 @@
-"""Cut the spectrum, what the decoder draws along the code, into named stretches that show one pattern each."""
+"""Clusters and their names: the spectrum cut into stretches of one pattern each, and k-means beside it."""
 
 import itertools
 
 import numpy as np
 import pandas as pd
-from scipy.signal import find_peaks
+import pyarrow as pa
 
+from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 from kernel_atlas.core.patterns import resemble
+from kernel_atlas.model.clusters import median_sample
 
 NEAR_EQUAL = 0.9  # cosine above which two neighbouring prototypes of one name are one cluster
 
@@ -14,9 +16,9 @@ NEAR_EQUAL = 0.9  # cosine above which two neighbouring prototypes of one name a
 def change_along(decoded: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """How fast the decoded pattern changes between neighbouring samples, as a multiple of its mean speed.
 
-    The angle between neighbours is divided by the distance between them on a coordinate that is half
-    code and half share of kernels passed. Where kernels crowd, the coordinate is stretched and the change slow: a
-    boundary through a crowd must be sharp to count. Where there are none, even a gradual change is a boundary.
+    The angle between neighbours is divided by their distance on a coordinate that is half code, half share of kernels
+    passed. Crowded kernels stretch the coordinate and slow the change: a boundary through a crowd must be sharp to
+    count. Where no kernels lie, even a gradual change is a boundary.
 
     Parameters
     ----------
@@ -40,7 +42,7 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
 
     Boundaries are the peaks of `change_along`. A stretch with hardly any kernels joins the neighbour whose prototype is
     more like its own. Stretches of one name with near-equal prototypes are one cluster: neighbours become one stretch,
-    others share a number. The prototype is what the decoder draws at the median code of a stretch's kernels.
+    others share a number. The prototype is the decoded kernel at the median code of a stretch (`median_sample`).
 
     Parameters
     ----------
@@ -56,11 +58,15 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
     Returns
     -------
     DataFrame
-        cluster (0, 1, ... along the code), code_low, code_high, label, template, template_cosine, kernels.
+        As clusters.tsv of schemas/tables.yaml, a row for each stretch; clusters are numbered from 0 along the code.
     """
+    from scipy.signal import find_peaks  # 0.5 s, which k-means need not wait for
+
+    # cut at every peak of change
     padded = np.concatenate([[0], change_along(decoded, counts), [0]])  # so that a peak at the rim counts
     peaks, _ = find_peaks(padded, prominence=boundary)
     edges = [0, *peaks, len(decoded)]  # padded index i lies between the samples i - 1 and i
+    # remove the edge of the most alike neighbours, as long as one side is too small or both are one pattern
     while len(edges) > 2:
         prototypes = _prototypes(decoded, counts, edges)
         kernels = np.array([counts[low:high].sum() for low, high in itertools.pairwise(edges)])
@@ -71,7 +77,8 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
         candidates = few[1:] | few[:-1] | (same_name & (likeness > NEAR_EQUAL))
         if not candidates.any():
             break
-        del edges[1 + int(np.where(candidates, likeness, -2).argmax())]  # the most alike first
+        del edges[1 + int(np.where(candidates, likeness, -2).argmax())]
+    # name what is left
     prototypes = _prototypes(decoded, counts, edges)
     labels, templates, cosines = resemble(prototypes)
     return pd.DataFrame(
@@ -88,7 +95,7 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
 
 
 def _numbers(labels: list[str], prototypes: np.ndarray) -> list[int]:
-    """Cluster numbers along the code; a stretch of an earlier one's name and nearly its prototype has its number."""
+    """Number the stretches along the code; one with the name and nearly the prototype of an earlier gets its number."""
     likeness, numbers = prototypes @ prototypes.T, []
     for row, label in enumerate(labels):
         same = [n for n in range(row) if labels[n] == label and likeness[n, row] > NEAR_EQUAL]
@@ -97,9 +104,36 @@ def _numbers(labels: list[str], prototypes: np.ndarray) -> list[int]:
 
 
 def _prototypes(decoded: np.ndarray, counts: np.ndarray, edges: list[int]) -> np.ndarray:
-    return decoded[[_median_sample(counts, low, high) for low, high in itertools.pairwise(edges)]]
+    return decoded[[median_sample(counts, np.arange(low, high)) for low, high in itertools.pairwise(edges)]]
 
 
-def _median_sample(counts: np.ndarray, low: int, high: int) -> int:
-    passed = counts[low:high].cumsum()
-    return low + (int(np.searchsorted(passed, passed[-1] / 2)) if passed[-1] else (high - low) // 2)
+def cluster_kmeans(kernels: np.ndarray, clusters: int, threshold: float, seed: int) -> pa.Table:
+    """The centres of k-means (Babaiee et al. 2024 use it for 3x3), named by the template they resemble most.
+
+    Parameters
+    ----------
+    kernels : float32 array [n, taps]
+        Centred unit kernels.
+    clusters : int
+        k; with fewer kernels than k, a cluster for each kernel.
+    threshold : float
+        Dissimilarity to its centre below which a kernel is clustered.
+    seed : int
+
+    Returns
+    -------
+    pyarrow.Table
+        As kmeans/*.parquet of schemas/tables.yaml, a row for each centre, most kernels first.
+    """
+    from sklearn.cluster import KMeans  # 1 s, which naming the stretches need not wait for
+
+    fitted = KMeans(min(clusters, len(kernels)), n_init=5, random_state=seed).fit(kernels)
+    centres = centre_and_normalise(fitted.cluster_centers_)
+    near = (kernels * centres[fitted.labels_]).sum(axis=1) > 1 - threshold
+    sizes = np.bincount(fitted.labels_, minlength=len(centres))
+    clustered = np.bincount(fitted.labels_, weights=near, minlength=len(centres)).astype(int)
+    order = np.argsort(-sizes, kind="stable")
+    labels, templates, cosines = resemble(centres[order])
+    columns = {"cluster": np.arange(len(order)), "label": labels, "template": templates, "template_cosine": cosines}
+    columns |= {"kernels": sizes[order], "clustered": clustered[order], "centre": taps_column(centres[order])}
+    return pa.table(columns)

@@ -1,16 +1,16 @@
 """Write the atlas: one HTML page to explore every kernel, with its taps, code, label, best template and fit.
 
-Taps are rounded to 255 steps of each kernel's range, which is enough to look at; whoever computes takes the shards. The
-kernels of one model and size are a block in the page: columns one after the other, compressed, as text. The page
-unpacks a block when it shows one of its kernels (`pages/kernels.js` has the same columns).
+Taps are rounded to 255 steps of each kernel's range: enough for pictures, not for computing. The kernels of one model
+and size are a block in the page: columns one after the other, compressed, as text. The page unpacks a block when it
+shows one of its kernels (`pages/kernels.js` has the same columns).
 """
 
 import base64
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,22 +25,14 @@ from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.style import TAPS
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table
-from kernel_atlas.model.clusters import find_prototypes
+from kernel_atlas.model.assign import Labeller
 from kernel_atlas.publish.page import read_script, write_page
 
 STEPS = 255  # of a kernel's range
-FINE = 65534  # steps of a code (0 to 1) and of a dissimilarity (0 to 2); one more is: there is none
-COARSE = 254  # steps of a cosine (0 to 1); one more is: there is none
-NOT_ASSIGNED = "no autoencoder"  # label of a kernel of a size that has none
+FINE = 65534  # steps of a code (0 to 1) and of a dissimilarity (0 to 2); one more means missing
+COARSE = 254  # steps of a cosine (0 to 1); one more means missing
+NOT_ASSIGNED = "no autoencoder"  # label of kernels of a size without an autoencoder
 SCRIPTS = ("kernels.js", "wall.js", "atlas.js")
-
-
-class Size(NamedTuple):
-    """What the page must know of one size: the spectrum, the clusters and the threshold, if there are."""
-
-    spectrum: pa.Table
-    clusters: pd.DataFrame
-    threshold: float
 
 
 def write_atlas(
@@ -50,7 +42,8 @@ def write_atlas(
     sheet: pd.DataFrame,
     kernels: Mapping[str, str | Path],
     assignments: Mapping[str, str | Path],
-    sizes: Mapping[str, Size],
+    labellers: Mapping[str, Labeller],
+    spectra: Mapping[str, pa.Table],
     fits: pd.DataFrame | None = None,
 ) -> None:
     """Write the page.
@@ -59,25 +52,26 @@ def write_atlas(
     ----------
     output : path
     template : path
-        `pages/atlas.html`; scripts lie beside it.
+        `pages/atlas.html`, with the scripts beside it.
     title : str
     sheet : DataFrame
         From `read_sheet`.
     kernels, assignments : mapping
         Model -> its folder of shards, and its table of assignments.
-    sizes : mapping
-        Size (`7x7`) -> what is known of it, of the sizes with an autoencoder.
+    labellers, spectra : mapping
+        Size (`7x7`) with an autoencoder -> its Labeller, with prototypes, and its spectrum.parquet.
     fits : DataFrame, optional
-        fits.csv, of the kernels that were fitted.
+        fits.csv.
     """
+    # the models: facts for the page, and a block for each size
     names = set() if fits is None else set(fits["label"])
-    names.update(*(size.clusters["label"] for size in sizes.values()))
+    names.update(*(labeller.clusters["label"] for labeller in labellers.values()))
     labels = [*sorted(names), "other", "dead", NOT_ASSIGNED]
     rows = sheet.set_index("model").astype(object)
     fitted = {} if fits is None else dict(list(fits.groupby("model")))
     models, blocks = [], []
     for model in sorted(kernels):
-        packed = list(_pack_model(kernels[model], assignments[model], labels, sizes, fitted.get(model)))
+        packed = list(_pack_model(kernels[model], assignments[model], labels, labellers, fitted.get(model)))
         facts = {name: rows.at[model, name] for name in ("use", "convolution", "family", "dataset", "top1")}
         models.append(
             {"model": model}
@@ -85,10 +79,11 @@ def write_atlas(
             | {"blocks": [{"size": size, "layers": layers} for size, layers, _ in packed]}
         )
         blocks += [data for _, _, data in packed]
+    # the facts that all blocks share, and the page
     facts = {
         "labels": [{"label": label, "colour": _colour(label), "off": label.startswith("Off-")} for label in labels],
         "colours": [to_hex(colour) for colour in colormaps[TAPS](np.linspace(0, 1, STEPS))],
-        "sizes": _describe_sizes(sizes, models),
+        "sizes": _describe_sizes(labellers, spectra, models),
         "models": models,
     }
     pages = Path(template).parent
@@ -110,8 +105,10 @@ def _colour(label: str) -> str:
     )
 
 
-def _describe_sizes(sizes: Mapping[str, Size], models: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the page must know of every size that a model has, by height and width."""
+def _describe_sizes(
+    labellers: Mapping[str, Labeller], spectra: Mapping[str, pa.Table], models: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The facts about each size that a model has, by height and width."""
     there = {block["size"] for model in models for block in model["blocks"]}
     described = []
     for size in sorted(there, key=lambda name: [int(side) for side in name.split("x")]):
@@ -120,13 +117,12 @@ def _describe_sizes(sizes: Mapping[str, Size], models: Iterable[Mapping[str, Any
         if height == width:
             family = templates(height)
             known["templates"] = [" ".join(pair) for pair in zip(family.labels, family.parameters, strict=True)]
-        if size in sizes:
-            prototypes = find_prototypes(sizes[size].spectrum, sizes[size].clusters)
-            clusters = sizes[size].clusters
+        if size in labellers:
+            _, clusters, threshold, prototypes = labellers[size]
             known |= {
-                "threshold": sizes[size].threshold,
-                "counts": sizes[size].spectrum["kernels"].to_pylist(),
-                "spectrum": _as_text(_rounded(taps_array(sizes[size].spectrum["decoded"]))[0].tobytes()),
+                "threshold": threshold,
+                "counts": spectra[size]["kernels"].to_pylist(),
+                "spectrum": _as_text(_rounded(taps_array(spectra[size]["decoded"]))[0].tobytes()),
                 "clusters": clusters[["cluster", "label", "code_low", "code_high"]].to_dict("records"),
                 "prototypes": {
                     "clusters": prototypes["cluster"].tolist(),
@@ -142,10 +138,10 @@ def _pack_model(
     kernels: str | Path,
     assignments: str | Path,
     labels: list[str],
-    sizes: Mapping[str, Size],
+    known: Container[str],
     fits: pd.DataFrame | None,
 ) -> Iterator[tuple[str, list[dict[str, Any]], str]]:
-    """Size, layers and block of each size of a model."""
+    """Size, layers and block of each size of a model; layers of a size not in `known` have no clustered share."""
     assigned = dict(list(read_table(assignments).to_pandas().groupby("layer_index")))
     fitted = {} if fits is None else dict(list(fits.groupby("layer_index")))
     shards: dict[str, list[pa.Table]] = {}
@@ -166,7 +162,7 @@ def _pack_model(
                     "layer_index": index,
                     "layer": table["layer"][0].as_py(),
                     "kernels": len(table),
-                    "share": round(clustered / live.sum(), 4) if size in sizes and live.any() else None,
+                    "share": round(clustered / live.sum(), 4) if size in known and live.any() else None,
                     "most": labels[found.argmax()] if live.any() else "dead",
                 }
             )

@@ -1,6 +1,6 @@
-"""The data of a run for others: a folder in the layout of a data set on the Hugging Face hub.
+"""Write the data of a run for others: a folder in the layout of a data set on the Hugging Face hub.
 
-To release is to pass on: only kernels that everybody may pass on are in it, the card names the other models.
+A release holds only kernels of models whose licence permits passing them on. The card names the other models.
 """
 
 import re
@@ -18,34 +18,27 @@ import pyarrow.parquet as pq
 import yaml
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.kernels import size_name
 from kernel_atlas.io.extract import shard_schema
 from kernel_atlas.io.licences import is_permissive
 from kernel_atlas.io.merge import ROWS
 from kernel_atlas.io.shards import shards_of
-from kernel_atlas.io.tables import read_table, stamped, whole_folder, write_csv
-from kernel_atlas.model.assign import SCHEMA as ASSIGNED
-from kernel_atlas.model.clusters import read_clusters
-from kernel_atlas.model.encoder import write_encoder
+from kernel_atlas.io.tables import in_order, read_table, stamped, whole_folder, write_csv
+from kernel_atlas.model import assign
+from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.publish.report import versions
 
-# The columns of a shard, with taps of any number, since a model has layers of several sizes; and those of assignments.
-_NEW = ASSIGNED.names[5:]
-SCHEMA = pa.schema(
-    [
-        field if field.name != "weight" else pa.field("weight", pa.list_(pa.float32()))
-        for field in shard_schema(1).remove_metadata()
-    ]
-    + [ASSIGNED.field(name) for name in _NEW]
-    + [pa.field("use", pa.string())]
-)
+# The columns of shards (taps of any number, as a model has layers of several sizes), then those of assignments.
+_ASSIGNED = [assign.SCHEMA.field(name) for name in assign.ASSIGNED]
+SCHEMA = pa.schema([*shard_schema(1).remove_metadata(), *_ASSIGNED, pa.field("use", pa.string())])
+SCHEMA = SCHEMA.set(SCHEMA.get_field_index("weight"), pa.field("weight", pa.list_(pa.float32())))
 _COUNTS = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}  # the hub's
 
 
 def choose_models(sources: pd.DataFrame) -> pd.DataFrame:
-    """The rows of sources.csv with a column `left_out`: why a model is not released, None where it is.
+    """Add the column `left_out` to sources.csv: the reason why a model is not released, or None.
 
-    Released are the models whose licence is permissive, and the untrained networks of `init:`, whose weights are drawn
-    here.
+    Released are models with a permissive licence, and untrained networks (`init:`), whose weights are drawn here.
     """
     reasons = []
     for row in sources.astype(object).where(sources.notna(), None).itertuples():
@@ -59,7 +52,7 @@ def choose_models(sources: pd.DataFrame) -> pd.DataFrame:
 
 
 def join_kernels(shards: str | Path, assignments: str | Path, use: str) -> pa.Table:
-    """Every kernel of a model with what it was assigned, in the order of the shards.
+    """Join every kernel of a model with its assignment, in the order of the shards.
 
     Parameters
     ----------
@@ -68,18 +61,18 @@ def join_kernels(shards: str | Path, assignments: str | Path, use: str) -> pa.Ta
     assignments : path
         Its table of assignments.
     use : str
-        Of the sheet: a `control` must not be counted with the networks.
+        The model's use in the sheet: a `control` must not be counted with the networks.
 
     Returns
     -------
     pyarrow.Table
-        With the columns `SCHEMA`. code, dissimilarity, cluster, label and tap_sum are null where the size has no
-        autoencoder; code and dissimilarity also of dead kernels, where the assignments have NaN.
+        As release/data/*.parquet of schemas/tables.yaml. Kernels of sizes without an autoencoder have null in the
+        columns of assignments; dead kernels have null in code and dissimilarity, where the assignments have NaN.
 
     Raises
     ------
     AtlasError
-        The assignments are of other kernels.
+        The assignments belong to other kernels.
     """
     assigned = read_table(assignments)
     layers, channels = (assigned[name].to_numpy() for name in ("layer_index", "channel"))
@@ -92,9 +85,9 @@ def join_kernels(shards: str | Path, assignments: str | Path, use: str) -> pa.Ta
         columns = {name: table[name] for name in table.column_names}
         columns["weight"] = table["weight"].cast(pa.list_(pa.float32()))
         if low == high:
-            columns |= {name: pa.nulls(len(table), ASSIGNED.field(name).type) for name in _NEW}
+            columns |= {field.name: pa.nulls(len(table), field.type) for field in _ASSIGNED}
         elif np.array_equal(channels[low:high], table["channel"].to_numpy()):
-            columns |= {name: assigned[name].slice(low, high - low) for name in _NEW}
+            columns |= {field.name: assigned[field.name].slice(low, high - low) for field in _ASSIGNED}
         else:
             raise AtlasError(f"{assignments}: not of the kernels in {shard.path}; remove it and run again")
         parts.append(pa.table(columns | {"use": [use] * len(table)}).cast(SCHEMA))
@@ -113,33 +106,29 @@ def write_release(
     sheet: pd.DataFrame,
     kernels: Sequence[str | Path],
     assignments: Sequence[str | Path],
-    encoders: Sequence[str | Path],
-    clusters: Sequence[str | Path],
-    thresholds: Mapping[str, float],
+    encoder: str | Path,
     columns: Mapping[str, str],
     parameters: Iterable[tuple[str, Any, str]],
     citation: str | Path,
     card: str | Path,
     example: str | Path,
 ) -> None:
-    """Write the folder, whole or not at all.
+    """Write the folder; a failure leaves none.
 
     Parameters
     ----------
     output : path
-        Gets data/MODEL.parquet of each model released, clusters.csv, encoder.safetensors, load_encoder.py and the card,
-        README.md.
+        The folder, for data/MODEL.parquet of each released model, clusters.csv, encoder.safetensors, load_encoder.py
+        and the card, README.md.
     title : str
     sources, sheet : DataFrame
         sources.csv, and the sheet from `read_sheet`.
     kernels, assignments : sequence of path
-        Folder of shards and table of assignments of the models that could be read, in the same order; named after them.
-    encoders, clusters : sequence of path
-        One of each per size, in the same order.
-    thresholds : mapping
-        Size (`7x7`) -> dissimilarity.
+        Folder of shards, named after the model, and table of assignments of each model read, in the same order.
+    encoder : path
+        results/encoder.safetensors.
     columns : mapping
-        Column of the data -> what it means, from schemas/tables.yaml.
+        Column of the data -> its meaning, from schemas/tables.yaml.
     parameters : iterable of tuple
         From `describe_parameters`.
     citation : path
@@ -154,6 +143,7 @@ def write_release(
     AtlasError
         No model may be released; or `join_kernels` finds a fault.
     """
+    # which models, and why not the others
     models = choose_models(sources).merge(sheet[["model", "use", "convolution", "dataset"]], on="model")
     models = models.sort_values("model").astype(object).where(lambda frame: frame.notna(), None)
     released, left_out = models[models["left_out"].isna()], models[models["left_out"].notna()]
@@ -162,6 +152,8 @@ def write_release(
             f"{output}: no model may be released, as none has a permissive licence (see results/sources.csv); "
             "state licences in the sheet, as far as you know them"
         )
+    # the data, the labeller and the card
+    labellers = {size_name(side): labeller for side, labeller in read_encoder(encoder).items()}
     tables = {Path(shards).name: (shards, table) for shards, table in zip(kernels, assignments, strict=True)}
     counts = []
     with whole_folder(output) as folder:
@@ -172,10 +164,9 @@ def write_release(
             joined = joined.replace_schema_metadata(stamped({"source": _source(row.source), **told}))
             _write_kernels(joined, folder / f"data/{row.model}.parquet")
             counts.append(len(joined))
-        named = {size: read_clusters(path) for size, path in zip(_sizes(clusters), clusters, strict=True)}
-        stretches = [table.assign(size=size) for size, table in named.items()]
-        write_csv(pd.concat(stretches)[["size", *stretches[0].columns[:-1]]], folder / "clusters.csv")
-        write_encoder(encoders, clusters, thresholds, folder / "encoder.safetensors")
+        stretches = pd.concat(labeller.clusters.assign(size=size) for size, labeller in labellers.items())
+        write_csv(in_order(stretches, "release/clusters.csv"), folder / "clusters.csv")
+        shutil.copyfile(encoder, folder / "encoder.safetensors")
         shutil.copyfile(example, folder / "load_encoder.py")
         _write_card(
             folder / "README.md",
@@ -184,8 +175,9 @@ def write_release(
             models=released.assign(kernels=counts, source=released["source"].map(_source)).to_dict("records"),
             left_out=left_out.to_dict("records"),
             sizes=[
-                {"size": size, "threshold": thresholds[size], "clusters": len(table), "kernels": table["kernels"].sum()}
-                for size, table in named.items()
+                {"size": size, "threshold": known.threshold, "clusters": len(known.clusters)}
+                | {"kernels": known.clusters["kernels"].sum()}
+                for size, known in labellers.items()
             ],
             columns=[{"name": field.name, "type": field.type, "meaning": columns[field.name]} for field in SCHEMA],
             parameters=list(parameters),
@@ -195,26 +187,21 @@ def write_release(
 
 
 def _write_kernels(table: pa.Table, path: Path) -> None:
-    """A file of the data. Dictionaries pay for what repeats; of taps they make the file half as large again."""
+    """Write a file of the data. Dictionaries shrink repeated columns, but make taps half as large again."""
     repeated = ["model", "layer_index", "layer", "kh", "kw", "cluster", "label", "use"]
     pq.write_table(
         table, path, row_group_size=ROWS, compression="zstd", use_dictionary=repeated, write_page_checksum=True
     )
 
 
-def _sizes(clusters: Iterable[str | Path]) -> list[str]:
-    """The sizes of results/autoencoder/KxK/clusters.tsv."""
-    return [Path(path).parent.name for path in clusters]
-
-
 def _source(source: str) -> str:
-    """A source as others can use it: of a file only its name, since where it lay on this machine says nothing."""
+    """A source as others can use it: a file without its folder on this machine."""
     scheme, _, place = source.partition(":")
     return f"file:{Path(place).name}" if scheme == "file" else source
 
 
 def _write_card(path: Path, template: str | Path, **facts: Any) -> None:
-    """README.md: the header that the hub reads, then the template, filled in."""
+    """Write README.md: the header that the hub reads, then the template, filled in."""
     models, total = facts["models"], sum(model["kernels"] for model in facts["models"])
     licences = pd.Series([model["licence"] for model in models if model["licence"]], dtype=object).str.lower()
     names = licences.value_counts().sort_index()
@@ -251,5 +238,5 @@ def _write_card(path: Path, template: str | Path, **facts: Any) -> None:
 
 
 def _cell(value: object) -> str:
-    """A text in a cell of a Markdown table, whoever wrote it."""
+    """Any text, escaped for a cell of a Markdown table."""
     return re.sub(r"([\\|<>`*_\[\]])", r"\\\1", " ".join(str("" if value is None else value).split()))

@@ -27,10 +27,8 @@ def kernels():
 
 
 @pytest.fixture(scope="module")
-def atlas(kernels, tmp_path_factory):
-    path = tmp_path_factory.mktemp("atlas") / "encoder.safetensors"
-    autoencoder.save(autoencoder.train(kernels, 0, 1, 200)[0], path)
-    coder = Coder(path)
+def atlas(kernels):
+    coder = Coder(autoencoder.train(kernels, 0, 1, 200)[0].state_dict())
     counts = np.histogram(coder.encode(kernels), SAMPLES, (0, 1))[0]
     return Labeller(coder, find_clusters(coder.decode(sample_codes()), counts, 0.25, 0.01), 0.2)
 

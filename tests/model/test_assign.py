@@ -1,21 +1,28 @@
 """From shards to assignments, on shards written the way `shards` writes them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT
 from numpy.testing import assert_allclose
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.io import merge
 from kernel_atlas.io.extract import extract_model
+from kernel_atlas.io.tables import write_table
 from kernel_atlas.model import autoencoder
-from kernel_atlas.model.assign import assign_model, assign_noise, load_labellers, sample_assigned
-from kernel_atlas.model.coder import Coder, sample_codes
-from kernel_atlas.model.kmeans import cluster_kmeans
+from kernel_atlas.model.assign import assign_model, assign_noise, sample_assigned
+from kernel_atlas.model.clusters import find_prototypes, read_clusters
+from kernel_atlas.model.coder import Coder, build_spectrum, sample_codes
+from kernel_atlas.model.encoder import read_encoder, write_encoder
+from kernel_atlas.model.naming import cluster_kmeans
 
 random = np.random.default_rng(0)
 
@@ -41,15 +48,20 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def atlas(run):
-    """An encoder of 5x5, its clusters cut by hand, as files."""
+    """The labeller of 5x5, its clusters cut by hand."""
     merge.merge_kernels([run / "b", run / "a"], 5, run / "5x5.parquet")
-    model, _ = autoencoder.train(merge.training_kernels(run / "5x5.parquet"), 0, 1, 120, report=lambda line: None)
-    autoencoder.save(model, run / "encoder.safetensors")
+    kernels = merge.training_kernels(run / "5x5.parquet")
+    model, _ = autoencoder.train(kernels, 0, 1, 120, report=lambda line: None)
+    autoencoder.save(model, run / "trained.safetensors")
+    coder = Coder(model.state_dict())
+    write_table(build_spectrum(coder.decode(sample_codes()), coder.encode(kernels)), run / "spectrum.parquet")
     rows = [(0, 0, 0.5, "low"), (1, 0.5, 1, "high")]
     pd.DataFrame(rows, columns=["cluster", "code_low", "code_high", "label"]).to_csv(
         run / "clusters.tsv", sep="\t", index=False
     )
-    return load_labellers([run / "encoder.safetensors"], [run / "clusters.tsv"], {"5x5": 0.4})
+    files = ([run / name] for name in ("trained.safetensors", "clusters.tsv", "spectrum.parquet"))
+    write_encoder(*files, {"5x5": 0.4}, run / "encoder.safetensors")
+    return read_encoder(run / "encoder.safetensors")
 
 
 def test_counts(run):
@@ -59,9 +71,9 @@ def test_counts(run):
     assert counts.loc["7x7", ["kernels", "trained"]].tolist() == [0, False]
 
 
-def test_too_few_kernels_of_every_size_are_said_so():
+def test_too_few_kernels_of_every_size_are_said_so(tmp_path):
     with pytest.raises(AtlasError, match=r"no size has the kernels that an autoencoder needs .*minimum_kernels"):
-        load_labellers([], [], {"5x5": 0.4})
+        write_encoder([], [], [], {"5x5": 0.4}, tmp_path / "encoder.safetensors")
 
 
 def test_merged_kernels_are_those_of_the_shards_in_order_of_names(run, atlas):
@@ -102,7 +114,7 @@ def test_assignments(run, atlas):
     ]
     assert len(table) == 40 and set(table["kh"]) == {5}, "only the size that has an atlas"
     raw = taps_array(pq.read_table(run / "b/000.parquet")["weight"])
-    codes, dissimilarities = Coder(run / "encoder.safetensors").reconstruct(centre_and_normalise(raw[1:]))
+    codes, dissimilarities = Coder(load_file(run / "trained.safetensors")).reconstruct(centre_and_normalise(raw[1:]))
     assert_allclose(table["code"][1:], codes, atol=1e-6)
     assert_allclose(table["dissimilarity"][1:], dissimilarities, atol=1e-6)
     assert table.loc[0, ["cluster", "label"]].tolist() == [-1, "dead"] and np.isnan(table.loc[0, "code"])
@@ -110,6 +122,24 @@ def test_assignments(run, atlas):
     expected = np.where(dissimilarities >= 0.4, "other", np.where(codes < 0.5, "low", "high"))
     assert table["label"][1:].tolist() == expected.tolist()
     assert_allclose(table["tap_sum"][1:], raw[1:].sum(axis=1), rtol=1e-5)
+
+
+def test_the_labeller_file_holds_all_that_was_trained_and_named(run, atlas):
+    (labeller,) = read_encoder(run).values()  # the folder will do
+    assert labeller.threshold == 0.4 and labeller.coder.side == 5
+    clusters = read_clusters(run / "clusters.tsv")
+    pd.testing.assert_frame_equal(labeller.clusters.astype(clusters.dtypes), clusters)
+    expected = find_prototypes(pq.read_table(run / "spectrum.parquet"), clusters)
+    assert labeller.prototypes[["cluster", "label"]].equals(expected[["cluster", "label"]])
+    assert np.array_equal(np.stack(labeller.prototypes["kernel"]), np.stack(expected["kernel"]))
+
+
+def test_assigning_loads_no_library_of_training_or_drawing():
+    script = (
+        "import sys, kernel_atlas.model.assign, kernel_atlas.model.encoder\n"
+        "assert not {'torch', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 def test_a_model_without_a_trained_size_has_an_empty_table(run, tmp_path):

@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.core.patterns import resemble, templates
-from kernel_atlas.model.clusters import cluster_of, read_clusters
+from kernel_atlas.model.clusters import cluster_of, median_sample, read_clusters
 from kernel_atlas.model.coder import SAMPLES, build_spectrum, sample_codes
-from kernel_atlas.model.naming import NEAR_EQUAL, _median_sample, change_along, find_clusters
+from kernel_atlas.model.naming import NEAR_EQUAL, change_along, find_clusters
 
 
 def spectrum(*parts, side=7):
@@ -200,6 +200,6 @@ def test_like_prototypes_of_two_names_and_unlike_ones_of_one_name_stay_apart():
 
 
 def test_the_median_sample_is_where_half_of_the_kernels_are_passed():
-    assert _median_sample(np.array([9, 0, 1, 5, 4, 9]), 1, 5) == 3
-    assert _median_sample(np.array([0, 7, 1, 1]), 1, 4) == 1
-    assert _median_sample(np.zeros(10, int), 2, 8) == 5  # the middle where there are none
+    assert median_sample(np.array([9, 0, 1, 5, 4, 9]), np.arange(1, 5)) == 3
+    assert median_sample(np.array([0, 7, 1, 1]), np.arange(1, 4)) == 1
+    assert median_sample(np.zeros(10, int), np.arange(2, 8)) == 5  # the middle where there are none

@@ -38,7 +38,7 @@ def parts(page):
 
 def read_block(raw, kernels):
     """Its columns, as `pages/kernels.js` reads them."""
-    script = (ROOT / "kernel_atlas/pages/kernels.js").read_text()
+    script = (ROOT / "kernel_atlas/publish/pages/kernels.js").read_text()
     columns, place = {}, 0
     for name, kind in re.findall(r'\["(\w+)", (\w+?)Array\]', script):
         dtype = np.dtype(kind.lower())
@@ -118,8 +118,8 @@ def write_small(folder):
     sheet = pd.DataFrame({"model": ["net"], "use": "train", "convolution": "depthwise"})
     sheet = sheet.reindex(columns=[*sheet, "family", "dataset", "top1"])
     page = folder / "atlas.html"
-    template = ROOT / "kernel_atlas/pages/atlas.html"
-    atlas.write_atlas(page, template, NASTY, sheet, {"net": model}, {"net": folder / "net.parquet"}, {})
+    template = ROOT / "kernel_atlas/publish/pages/atlas.html"
+    atlas.write_atlas(page, template, NASTY, sheet, {"net": model}, {"net": folder / "net.parquet"}, {}, {})
     return page
 
 

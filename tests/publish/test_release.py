@@ -23,13 +23,13 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.extract import extract_model, read_sources
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.sheet import read_sheet
-from kernel_atlas.model.assign import assign_model, load_labellers
-from kernel_atlas.model.encoder import read_encoder
+from kernel_atlas.model.assign import assign_model
+from kernel_atlas.model.encoder import read_encoder, write_encoder
 from kernel_atlas.publish.release import choose_models, write_release
 
 NEW = ["code", "dissimilarity", "cluster", "label", "tap_sum"]
 MODELS = ["alpha", "beta", "chance", "odd"]
-THRESHOLDS = {"3x3": 0.2, "5x5": 0.2}
+SIZES = ("3x3", "5x5")
 
 
 def header(release: Path) -> dict:
@@ -43,17 +43,14 @@ def run(finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     shutil.copytree(finished / "results/kernels", folder / "kernels")
     shutil.copytree(finished / "results/assignments", folder / "assignments")
-    autoencoders = [finished / "results/autoencoder" / size for size in THRESHOLDS]
-    encoders, clusters = ([path / name for path in autoencoders] for name in ("encoder.safetensors", "clusters.tsv"))
+    encoder = finished / "results/encoder.safetensors"
     random = np.random.default_rng(0)
     shapes = {"1": (6, 1, 3, 3), "2": (4, 1, 7, 7), "3": (5, 1, 1, 5), "4": (7, 1, 5, 5)}
     weights = {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
     weights["1"][0], weights["1"][1, 0, 1, 1], weights["2"][0] = 0, np.nan, 0
     save_file(weights, folder / "odd.safetensors")
     extract_model("odd", "file:odd.safetensors", folder, folder / "kernels/odd", dense_per_layer=1, seed=0)
-    assign_model(
-        folder / "kernels/odd", load_labellers(encoders, clusters, THRESHOLDS), folder / "assignments/odd.parquet"
-    )
+    assign_model(folder / "kernels/odd", read_encoder(encoder), folder / "assignments/odd.parquet")
     sheet = (finished / "sheet.tsv").read_text() + "odd\tfile:deep/odd.safetensors\tassign\n"
     (folder / "sheet.tsv").write_text(sheet)
     sources = read_sources(folder / "kernels" / model for model in MODELS).to_pandas()
@@ -66,9 +63,7 @@ def run(finished, tmp_path_factory):
         "sheet": read_sheet(folder / "sheet.tsv"),
         "kernels": [folder / "kernels" / model for model in MODELS],
         "assignments": [folder / f"assignments/{model}.parquet" for model in MODELS],
-        "encoders": encoders,
-        "clusters": clusters,
-        "thresholds": THRESHOLDS,
+        "encoder": encoder,
         "columns": tables["release/data/*.parquet"]["columns"],
         "parameters": [("seed", 0, "of all")],
         "citation": ROOT / "CITATION.cff",
@@ -164,23 +159,16 @@ def test_the_example_needs_nothing_of_this_project(release, tmp_path):
         assert found[3] == known.label
 
 
-def test_one_file_labels_as_the_run_does(run, release):
-    atlases = load_labellers(run["encoders"], run["clusters"], THRESHOLDS)
-    released = read_encoder(release / "encoder.safetensors")
-    assert released.keys() == atlases.keys()
-    for side, atlas in atlases.items():
-        kernels = np.random.default_rng(1).standard_normal((500, side * side), np.float32)
-        pd.testing.assert_frame_equal(released[side].clusters, atlas.clusters)
-        ours, theirs = (a.assign(kernels, np.zeros(500, bool)) for a in (released[side], atlas))
-        for name in NEW:
-            np.testing.assert_array_equal(ours[name], theirs[name], name)
+def test_the_labeller_is_that_of_the_run(run, release):
+    assert (release / "encoder.safetensors").read_bytes() == run["encoder"].read_bytes()
 
 
-def test_clusters_of_all_sizes(run, release):
+def test_clusters_of_all_sizes(run, release, finished):
     table = pd.read_csv(release / "clusters.csv")
-    for size, path in zip(THRESHOLDS, run["clusters"], strict=True):
+    for size in SIZES:
         part = table[table["size"] == size].drop(columns="size").reset_index(drop=True)
-        pd.testing.assert_frame_equal(part, pd.read_csv(path, sep="\t"))
+        named = pd.read_csv(finished / f"results/autoencoder/{size}/clusters.tsv", sep="\t")
+        pd.testing.assert_frame_equal(part, named)
 
 
 def test_equal_results_give_equal_files(run, release, tmp_path):
@@ -265,14 +253,15 @@ def test_assignments_of_other_kernels_are_refused(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.parquet"]
 
 
-def test_clusters_by_hand_have_no_templates_and_the_metadata_are_json(run, tmp_path):
-    (tmp_path / "3x3").mkdir()
-    mine = tmp_path / "3x3/clusters.tsv"
+def test_clusters_by_hand_have_no_templates_and_the_metadata_are_json(run, finished, tmp_path):
+    files = {name: finished / f"results/autoencoder/3x3/{name}" for name in ("encoder.safetensors", "spectrum.parquet")}
+    mine, encoder = tmp_path / "clusters.tsv", tmp_path / "mine.safetensors"
     mine.write_text("cluster\tcode_low\tcode_high\tlabel\n0\t0\t0.5\tleft\n1\t0.5\t1\tright\n")
-    write_release(tmp_path / "release", **run | {"clusters": [mine, run["clusters"][1]]})
+    write_encoder([files["encoder.safetensors"]], [mine], [files["spectrum.parquet"]], {"3x3": 0.2}, encoder)
+    write_release(tmp_path / "release", **run | {"encoder": encoder})
     content = (tmp_path / "release/encoder.safetensors").read_bytes()
     length = int.from_bytes(content[:8], "little")
     metadata = json.loads(content[8 : 8 + length])["__metadata__"]
     sizes = json.loads(metadata["kernel_atlas"], parse_constant=pytest.fail)["sizes"]
     assert [row["label"] for row in sizes["3x3"]["clusters"]] == ["left", "right"]
-    assert read_encoder(tmp_path / "release/encoder.safetensors")[3].clusters["label"].tolist() == ["left", "right"]
+    assert read_encoder(tmp_path / "release")[3].clusters["label"].tolist() == ["left", "right"]
