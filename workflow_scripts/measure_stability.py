@@ -2,7 +2,7 @@
 
 import torch
 
-from kernel_atlas.evidence.baselines import training_units
+from kernel_atlas.evidence.kernels import training_units
 from kernel_atlas.evidence.stability import tables_of
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.merge import training_kernels

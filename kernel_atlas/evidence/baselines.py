@@ -7,7 +7,6 @@ on Gaussian noise. The halves share no model, or no layer where models are few: 
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +20,10 @@ from sklearn.mixture import GaussianMixture
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.evidence.controls import make_control
-from kernel_atlas.io.tables import read_table
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import cluster_of
-from kernel_atlas.stats.shares import FEWEST, TAILS, bootstrap_share
+from kernel_atlas.stats.resampling import FEWEST, TAILS, bootstrap_share
 
 STARTS = 3  # of k-means and mixtures; the best by their own measure is kept
 PROTOTYPES = (4, 8, 10, 16, 32)
@@ -48,17 +46,6 @@ class Method(NamedTuple):
     starts: int = 1
 
 
-def training_units(merged: str | Path) -> np.ndarray:
-    """Which of the independent units each of `merge.training_kernels` is from, int [n].
-
-    Units are models, or layers where fewer than ten models would leave a half with too few for an interval.
-    """
-    table = read_table(merged, ["model", "layer_index", "dead"]).to_pandas()
-    live = table[~table["dead"]]
-    names = ["model"] if live["model"].nunique() >= 2 * FEWEST else ["model", "layer_index"]
-    return live.groupby(names).ngroup().to_numpy()
-
-
 def tables_of(
     size: str,
     kernels: np.ndarray,
@@ -78,7 +65,7 @@ def tables_of(
     kernels : float32 array [n, taps]
         Unit kernels that trained the autoencoder.
     units : int array [n]
-        From `training_units`.
+        From `kernels.training_units`.
     atlas : Labeller
         The autoencoder of the main run and its clusters. It has seen both halves and so has no held-out share; the
         method `retrained` is the same autoencoder trained on the one half, with codes of one, two and three numbers.
@@ -202,7 +189,7 @@ def _share(near: np.ndarray, units: np.ndarray, seed: int, name: str, prefix: st
     low, high = bootstrap_share(sums["sum"].to_numpy(), sums["size"].to_numpy(), [seed, 1])
     if np.isnan(near).any() or not len(near):
         return {name: np.nan, f"{prefix}low": np.nan, f"{prefix}high": np.nan}
-    return {name: near.mean(), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+    return {name: near.mean(), f"{prefix}low": low, f"{prefix}high": high}
 
 
 def _validity(kernels: np.ndarray, labels: np.ndarray | None, scored: np.ndarray) -> dict[str, float]:

@@ -14,7 +14,7 @@ from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 from kernel_atlas.evidence.kernels import SUBJECTS, unit_kernels
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.coder import Coder
-from kernel_atlas.stats.shares import CONFIDENCE, bootstrap_share
+from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share
 
 MADE = ("gaussian", "shuffled", "phase")  # from the real kernels; `untrained` and `dense` are networks of the sheet
 EXAMPLES = 12  # kernels of each kind, for a figure
@@ -112,8 +112,7 @@ def _interval(near: np.ndarray, units: np.ndarray | None, seed: int) -> tuple[fl
     if units is None:
         return tuple(binomtest(int(near.sum()), len(near)).proportion_ci(CONFIDENCE, "wilson"))
     counts = pd.Series(near).groupby(units).agg(["sum", "size"]).to_numpy()
-    low, high = bootstrap_share(*counts.T, [seed])
-    return float(low), float(high)
+    return bootstrap_share(*counts.T, [seed])
 
 
 def make_control(name: str, kernels: np.ndarray, seed: int) -> np.ndarray:

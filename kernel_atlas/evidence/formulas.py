@@ -14,7 +14,7 @@ from kernel_atlas.evidence.controls import MADE, make_control
 from kernel_atlas.evidence.families import FAMILIES, LOGARITHMIC, bounds, coordinates, evaluate
 from kernel_atlas.evidence.fit import describe_fits, fit_family, fit_kernels
 from kernel_atlas.evidence.kernels import SUBJECTS
-from kernel_atlas.stats.shares import bootstrap_share
+from kernel_atlas.stats.resampling import bootstrap_share
 
 NOISE_QUANTILE = 0.99  # of the best cosines of Gaussian noise, above which a kernel is explained
 DEPTH_BINS = 5  # equal parts of the depth 0..1
@@ -158,7 +158,7 @@ def _cardinal(table: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
                 along = np.cos(4 * np.radians(kept["angle"])).groupby(kept["model"]).agg(["sum", "size"])
                 low, high = bootstrap_share(*along.to_numpy().T, seed)
                 mean = along["sum"].sum() / along["size"].sum()
-                rows.append((subject, family, kernels, len(along), len(kept), mean, float(low), float(high)))
+                rows.append((subject, family, kernels, len(along), len(kept), mean, low, high))
     names = ["subject", "family", "which", "models", "kernels", "cardinal", "cardinal_low", "cardinal_high"]
     return pd.DataFrame(rows, columns=names)
 

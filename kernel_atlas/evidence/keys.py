@@ -18,7 +18,8 @@ from kernel_atlas.core.patterns import resemble
 from kernel_atlas.evidence.controls import MADE, make_control
 from kernel_atlas.evidence.kernels import SUBJECTS
 from kernel_atlas.model.clusters import find_prototypes
-from kernel_atlas.stats.shares import FEWEST, FIFTHS, RESAMPLES, TAILS, bootstrap_share, fifth_of
+from kernel_atlas.stats.resampling import FEWEST, TAILS, bootstrap_share, draw_units
+from kernel_atlas.stats.shares import FIFTHS, fifth_of
 
 KEYS = 8  # as many as are published; other sets are compared with as many
 LARGEST = 32  # keys a greedy search goes to
@@ -401,7 +402,7 @@ def _median_interval(values: np.ndarray, units: np.ndarray, seed: int) -> tuple[
         return np.nan, np.nan
     bins = np.minimum((values * _BINS).astype(int), _BINS - 1)
     counts = np.bincount(units * _BINS + bins, minlength=count * _BINS).reshape(count, _BINS)
-    draws = np.random.default_rng([seed]).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    draws = draw_units(count, [seed])
     passed = (draws @ counts.astype(float)).cumsum(axis=1)
     medians = ((passed >= passed[:, -1:] / 2).argmax(axis=1) + 0.5) / _BINS
     low, high = np.quantile(medians, TAILS)

@@ -16,9 +16,9 @@ from scipy.special import gammaln
 from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence.kernels import SUBJECTS
-from kernel_atlas.evidence.networks import seed_of
 from kernel_atlas.io.shards import shards_of
-from kernel_atlas.stats.shares import FIFTHS, bootstrap_share, fifth_of
+from kernel_atlas.stats.resampling import bootstrap_share, seed_of
+from kernel_atlas.stats.shares import FIFTHS, fifth_of, layer_depths
 
 NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
 NOISE_QUANTILE = 0.95
@@ -282,8 +282,7 @@ def measure_layers(
     covariances : Covariances
         Of layers with 32 live kernels or more.
     """
-    last = inventory.groupby("model")["layer_index"].transform("max")
-    places = inventory.assign(depth=inventory["layer_index"] / last.clip(lower=1))
+    places = inventory.assign(depth=layer_depths(inventory))
     places = places[(places["kh"] == places["kw"]) & places["kh"].isin(references)]
     of_model = dict(list(places.groupby("model")))
     rows, layers, plain, shuffled = [], [], [], []
@@ -323,7 +322,7 @@ def _mean_over_models(table: pd.DataFrame, column: str, seed: list[int]) -> tupl
     units = units[units["count"] > 0].to_numpy(np.float64)
     layers = units[:, 1].sum()
     low, high = bootstrap_share(units[:, 0], units[:, 1], seed)
-    return len(units), int(layers), units[:, 0].sum() / layers if layers else np.nan, float(low), float(high)
+    return len(units), int(layers), units[:, 0].sum() / layers if layers else np.nan, low, high
 
 
 def _subjects(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
@@ -385,7 +384,7 @@ def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
             change = (both["last"] - both["others"]).to_numpy()
             low, high = bootstrap_share(change, np.ones(len(change)), seed_of(seed, size, subject, "banding"))
             energy = part.loc[late & part["model"].isin(both.index), "row_energy"].mean()
-            found = *both.mean(), change.mean(), float(low), float(high), energy
+            found = *both.mean(), change.mean(), low, high, energy
             rows.append((size, subject, len(both), *found, chance_of("row_energy", int(size.split("x")[0]))))
     names = ["size", "subject", "models", "last", "others", "difference", "low", "high", "row_energy", "chance"]
     return pd.DataFrame(rows, columns=names)

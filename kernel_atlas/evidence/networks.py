@@ -4,7 +4,6 @@ Everything here is computed from the tables of results/statistics. Networks that
 layer and layers of a network are not independent, so intervals are bootstrapped over layers of a network, or networks.
 """
 
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,7 +14,8 @@ from scipy.stats import rankdata
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.io.sheet import images_of
-from kernel_atlas.stats.shares import CONFIDENCE, FEWEST, RESAMPLES, TAILS, bootstrap_share, one_per_group
+from kernel_atlas.stats.resampling import CONFIDENCE, FEWEST, RESAMPLES, TAILS, bootstrap_share, draw_units, seed_of
+from kernel_atlas.stats.shares import one_per_group
 
 DEPTHS = np.linspace(0, 1, 21)
 BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth
@@ -62,11 +62,6 @@ def compare(
         "trends": trend_with_depth(counts, seed),
         "knees": locate_knees(thresholds, models, default_thresholds, seed),
     }
-
-
-def seed_of(seed: int, *names: str) -> list[int]:
-    """A seed of its own for what these names say, so that another row does not change this one's interval."""
-    return [seed, *(zlib.crc32(name.encode()) for name in names)]
 
 
 # Accuracy, images, parameters
@@ -207,7 +202,7 @@ def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> tuple:
     random = np.random.default_rng(seed)
     paired = one.sum(axis=1).equals(two.sum(axis=1))
     one, two = (table.drop(columns="dead", errors="ignore") for table in (one, two))
-    draws = [random.multinomial(len(t), np.full(len(t), 1 / len(t)), RESAMPLES) for t in (one, two)]
+    draws = [draw_units(len(t), random) for t in (one, two)]
     if paired:
         draws[1] = draws[0]
     shares, resampled = [], []
@@ -244,7 +239,7 @@ def summarise_contrasts(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
         low, high = bootstrap_share(part["difference"].to_numpy(), np.ones(len(part)), seed_of(seed, size, kind))
         means = part[["jensen_shannon", "chance"]].mean()
         beyond = (part["jensen_shannon"] > part["chance_high"]).sum()
-        changes = part["difference"].mean(), float(low), float(high), part["difference"].abs().mean()
+        changes = part["difference"].mean(), low, high, part["difference"].abs().mean()
         rows.append((size, kind, len(part), *changes, *means, beyond))
     names = ["size", "contrast", "pairs", "difference", "low", "high", "absolute_difference"]
     return pd.DataFrame(rows, columns=[*names, "jensen_shannon", "chance", "beyond"])
@@ -278,9 +273,7 @@ def summarise_distances(architectures: pd.DataFrame, models: pd.DataFrame, seed:
             for column in ("family", "dataset")
         }
         kinds = {"all": np.ones(len(part), bool)} | same | {"neither": ~same["family"] & ~same["dataset"]}
-        draws = np.random.default_rng(seed_of(seed, size)).multinomial(
-            len(networks), np.full(len(networks), 1 / len(networks)), RESAMPLES
-        )
+        draws = draw_units(len(networks), seed_of(seed, size))
         for kind, chosen in kinds.items():
             known, distance = np.zeros((2, len(networks), len(networks)))
             known[a[chosen], b[chosen]] = 1
@@ -383,9 +376,7 @@ def trend_with_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
     rows = []
     for (size, family), values in sorted(found.items()):
         low, high = bootstrap_share(np.array(values), np.ones(len(values)), seed_of(seed, size, family))
-        rows.append(
-            (size, family, len(values), np.mean(values), float(low), float(high), np.mean(np.array(values) > 0))
-        )
+        rows.append((size, family, len(values), np.mean(values), low, high, np.mean(np.array(values) > 0)))
     return pd.DataFrame(rows, columns=["size", "family", "models", "spearman", "low", "high", "growing"])
 
 

@@ -15,8 +15,7 @@ import pyarrow as pa
 from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.evidence.kernels import SUBJECTS
-from kernel_atlas.evidence.networks import seed_of
-from kernel_atlas.stats.shares import bootstrap_share
+from kernel_atlas.stats.resampling import bootstrap_share, seed_of
 
 # where padding would push a pattern with stride 2, as a unit vector (x right, y up)
 PUSH = {"symmetric": np.array([1, -1]) / np.sqrt(2), "same": np.array([-1, 1]) / np.sqrt(2)}
@@ -184,14 +183,14 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
             units = values.groupby(part["model"]).agg(["sum", "size"]).to_numpy(np.float64)
             low, high = bootstrap_share(units[:, 0], units[:, 1], seed_of(seed, size, test))
             mean = units[:, 0].sum() / units[:, 1].sum()
-            rows.append((size, test, len(units), len(part), mean, float(low), float(high), expected))
+            rows.append((size, test, len(units), len(part), mean, low, high, expected))
 
     pair = real.groupby(["model", kind])["length"].mean().unstack().reindex(columns=["square", "centre"]).dropna()
     if len(pair):
         change = pair["square"] - pair["centre"]
         low, high = bootstrap_share(change.to_numpy(), np.ones(len(pair)), seed_of(seed, size, "square - centre"))
         both = kind.notna() & real["model"].isin(pair.index)
-        rows.append((size, "square - centre", len(pair), both.sum(), change.mean(), float(low), float(high), "> 0"))
+        rows.append((size, "square - centre", len(pair), both.sum(), change.mean(), low, high, "> 0"))
     for name in ("square", "centre"):
         add(name, real[kind == name], real.loc[kind == name, "length"], "")
     groups = {

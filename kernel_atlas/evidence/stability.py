@@ -26,7 +26,7 @@ from kernel_atlas.model.assign import OTHER, Labeller
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
 from kernel_atlas.model.naming import find_clusters
-from kernel_atlas.stats.shares import FEWEST
+from kernel_atlas.stats.resampling import FEWEST
 
 ALIKE = 0.9  # cosine of prototypes from which on a cluster has come back
 RECURS = 0.8

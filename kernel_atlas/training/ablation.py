@@ -26,7 +26,7 @@ from kernel_atlas.io.tables import read_table
 from kernel_atlas.io.timm_layers import find_layers
 from kernel_atlas.model.assign import Labeller, load_labellers
 from kernel_atlas.model.clusters import cluster_of, find_prototypes
-from kernel_atlas.stats.shares import RESAMPLES, TAILS
+from kernel_atlas.stats.resampling import RESAMPLES, TAILS
 from kernel_atlas.training.bench import Answers, Bench
 from kernel_atlas.training.networks import Images
 

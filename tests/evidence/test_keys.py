@@ -7,10 +7,10 @@ import pytest
 from conftest import ROOT
 from numpy.testing import assert_allclose
 
-from kernel_atlas import findings
 from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import keys as master_keys
+from kernel_atlas.findings.keys import find_key_shares, find_master_keys
 from kernel_atlas.model.clusters import find_prototypes
 from kernel_atlas.model.coder import sample_codes
 
@@ -188,10 +188,10 @@ def test_other_sizes_have_the_sets_only_and_equal_seeds_give_equal_tables(given,
 
 def test_findings_are_cells(tables):
     sets, greedy, shares = tables["key_sets"], tables["greedy_sets"], tables["master_key_shares"]
-    found = [*findings.find_master_keys(sets, greedy), *findings.find_key_shares(shares)]
+    found = [*find_master_keys(sets, greedy), *find_key_shares(shares)]
     assert len(found) == 4 and found[2].startswith("4 greedily chosen keys")
     numbers = pd.concat([sets, greedy, shares]).select_dtypes(float).to_numpy().ravel()
     cells = {f"{cell:.2f}" for cell in numbers} | {f"{100 * cell:.1f}" for cell in numbers}
     assert all(number in cells for sentence in found for number in re.findall(r"\d+\.\d+", sentence))
-    assert findings.find_master_keys(sets.assign(mean_low=np.nan), greedy.assign(residual_low=np.nan)) == []
-    assert findings.find_key_shares(shares.assign(share_low=np.nan)) == []
+    assert find_master_keys(sets.assign(mean_low=np.nan), greedy.assign(residual_low=np.nan)) == []
+    assert find_key_shares(shares.assign(share_low=np.nan)) == []

@@ -6,11 +6,12 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 
-from kernel_atlas import findings
 from kernel_atlas.core.kernels import centre_and_normalise, is_dead, size_name, taps_column
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import layers
 from kernel_atlas.evidence import padding as offsets
+from kernel_atlas.findings.layers import find_layers
+from kernel_atlas.findings.padding import find_offsets
 from kernel_atlas.io.shards import write_manifest
 from kernel_atlas.io.tables import write_table
 
@@ -176,10 +177,10 @@ def test_covariance_against_others_pair_by_pair():
 
 
 def test_sentences_about_layers(run):
-    words = findings.find_layers(run["layer_depths"], run["banding"], run["covariance_thirds"])
+    words = find_layers(run["layer_depths"], run["banding"], run["covariance_thirds"])
     assert len(words) == 6 and "in the last fifth of the depth; of Gaussian kernels 95.0 % are" in words[1]
     few = [run[name][run[name]["subject"] != "real"] for name in ("layer_depths", "banding", "covariance_thirds")]
-    assert findings.find_layers(*few) == []
+    assert find_layers(*few) == []
 
 
 # Offsets
@@ -241,7 +242,7 @@ def test_a_push_by_padding_is_found(pushed):
         assert tests.loc[f"push square, stride 1, {style}", "low"] < 0.02
     assert tests.loc["square - centre", "low"] > 0.3
     assert_allclose(tests.loc["square share, stride 2", "value"], 1)
-    words = findings.find_offsets(pushed["padding"])
+    words = find_offsets(pushed["padding"])
     assert len(words) == 6 and sum("SAME padding and stride-2" in text for text in words) == 1
 
 
@@ -260,7 +261,7 @@ def test_offsets_say_nothing_where_nothing_is_known():
     parts = [("real", f"net{n}", "On-Centre", None, shifted_dots(5, 0, 0)) for n in range(3)]
     found = offsets.measure_offsets(make_picked(parts), {}, 0)
     assert set(found["offsets"]["stride"]) == {"all"} and found["padding"]["low"].isna().all()
-    assert findings.find_offsets(found["padding"]) == []
+    assert find_offsets(found["padding"]) == []
     control = make_picked([("untrained", "net", "other", None, shifted_dots(5, 0, 0))])
     assert offsets.measure_offsets(control, {}, 0)["padding"].empty
 
