@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.io.shards import shards_of
-from kernel_atlas.io.tables import read_table
+from kernel_atlas.io.tables import in_order, read_table
 from kernel_atlas.stats.resampling import FEWEST
 from kernel_atlas.stats.shares import largest_of_group, layer_depths
 
@@ -105,6 +105,11 @@ def training_units(merged: str | Path) -> np.ndarray:
     return live.groupby(names).ngroup().to_numpy()
 
 
+def read_filters(path: str | Path) -> np.ndarray:
+    """The published master key filters, float array [8, 7, 7], of resources/master_key_filters.csv."""
+    return pd.read_csv(path, index_col="filter").to_numpy().reshape(-1, 7, 7)
+
+
 def unit_kernels(picked: pa.Table, subject: str) -> np.ndarray:
     """The kernels of one subject, centred and normalised: float32 [n, taps]; [0, taps] where there are none."""
     mine = picked.filter(pa.array(picked["subject"].to_numpy() == subject))
@@ -116,3 +121,11 @@ def _independent(layers: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFram
     models = layers[layers["subject"] == "real"].groupby("model")["channels"].sum().rename("kernels").reset_index()
     counted = largest_of_group(models.assign(group=models["model"].map(groups)))
     return layers[~layers["model"].isin(set(models["model"]) - set(counted["model"]))]
+
+
+def of_size(size: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables by name, each with the column `size` and in the order of schemas/tables.yaml."""
+    return {
+        name: in_order(table.assign(size=size) if len(table.columns) else table, f"{name}.csv")
+        for name, table in tables.items()
+    }

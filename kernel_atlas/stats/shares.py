@@ -13,7 +13,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import norm, pearsonr, spearmanr
 
 from kernel_atlas.core.kernels import size_name
-from kernel_atlas.io.tables import read_table
+from kernel_atlas.io.tables import in_order, read_table
 from kernel_atlas.stats.resampling import CONFIDENCE, TAILS, bootstrap_share, seed_of
 
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
@@ -79,9 +79,11 @@ def summarise_models(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd
         low, high = bootstrap_share(clustered.to_numpy(), live.to_numpy(), seed_of(seed, model, size))
         share = clustered.sum() / live.sum() if live.sum() else np.nan
         dead = wide["dead"].sum()
-        rows.append((model, size, len(wide), live.sum() + dead, dead, clustered.sum(), share, low, high))
-    names = ["model", "size", "layers", "kernels", "dead", "clustered", "clustered_share", "share_low", "share_high"]
-    return pd.DataFrame(rows, columns=names).merge(sheet[["model", *MODEL_COLUMNS]], on="model", how="left")
+        row = {"model": model, "size": size, "layers": len(wide), "kernels": live.sum() + dead, "dead": dead}
+        row |= {"clustered": clustered.sum(), "clustered_share": share, "share_low": low, "share_high": high}
+        rows.append(row)
+    table = pd.DataFrame(rows).merge(sheet[["model", *MODEL_COLUMNS]], on="model", how="left")
+    return in_order(table, "models.csv")
 
 
 def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -93,9 +95,7 @@ def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
         _label_shares(_wide(part, "layer_index"), seed_of(seed, model, size)).assign(model=model, size=size)
         for (model, size), part in counts.groupby(["model", "size"])
     ]
-    return pd.concat(tables, ignore_index=True)[
-        ["model", "size", "label", "kernels", "share", "share_low", "share_high"]
-    ]
+    return in_order(pd.concat(tables, ignore_index=True), "labels.csv")
 
 
 def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -112,8 +112,7 @@ def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> p
             for table in (wide, sums):
                 shares = _label_shares(table, seed_of(seed, size)).assign(size=size, models=kept["model"].nunique())
                 tables.append(shares if table is wide else shares[shares["label"] == "clustered"])
-    names = ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
-    return pd.concat(tables, ignore_index=True)[names] if tables else pd.DataFrame(columns=names)
+    return in_order(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), "totals.csv")
 
 
 def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
@@ -133,7 +132,7 @@ def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapp
     Returns
     -------
     DataFrame
-        size, threshold, control, kernels (not dead), clustered_share; Gaussian noise first, then the highest share.
+        Of each size Gaussian noise first, then the highest share.
     """
     other = noise["kernels"].where(noise["label"] == "other", 0)
     by_size = pd.DataFrame({"size": noise["size"], "kernels": noise["kernels"], "other": other}).groupby("size").sum()
@@ -190,7 +189,7 @@ def summarise_layers(counts: pd.DataFrame, inventory: pd.DataFrame) -> pd.DataFr
     every = table.groupby(["model", "layer_index"])["kernels"].transform("sum")
     dead = table["kernels"].where(table["label"] == "dead", 0).groupby([table["model"], table["layer_index"]])
     table["share"] = table["kernels"] / np.where(table["label"] == "dead", every, every - dead.transform("sum"))
-    return table[["model", "layer_index", "layer", "depth", "size", "label", "kernels", "share"]]
+    return in_order(table, "layers.csv")
 
 
 def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -210,9 +209,8 @@ def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -
     Returns
     -------
     DataFrame
-        model, use, size, kernels, median and q90 of the dissimilarity, the same of the training kernels, beyond with
-        its interval over layers, and advice for models with use = assign: `retrain` where the interval lies above
-        `DRIFT`, `covered` where it does not, `too few layers` where there is none.
+        Advice for models with use = assign: `retrain` where the interval of `beyond` lies above `DRIFT`, `covered`
+        where it does not, `too few layers` where there is none.
     """
     columns = ["layer_index", "kh", "dissimilarity"]
     tables = {Path(path).stem: read_table(path, columns).to_pandas().dropna() for path in paths}
@@ -227,10 +225,11 @@ def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -
             advice = "too few layers" if np.isnan(low) else "retrain" if low > DRIFT else "covered"
             own = np.quantile(part["dissimilarity"], DRIFT_QUANTILES)
             beyond = layers["sum"].sum() / layers["size"].sum()
-            row = model, uses[model], size_name(side), len(part), *own, *usual, beyond, low, high
-            rows.append((*row, advice if uses[model] == "assign" else ""))
-    names = ["model", "use", "size", "kernels", "median", "q90", "training_median", "training_q90"]
-    return pd.DataFrame(rows, columns=[*names, "beyond", "beyond_low", "beyond_high", "advice"])
+            row = {"model": model, "use": uses[model], "size": size_name(side), "kernels": len(part)}
+            row |= {"median": own[0], "q90": own[1], "training_median": usual[0], "training_q90": usual[1]}
+            row |= {"beyond": beyond, "beyond_low": low, "beyond_high": high}
+            rows.append(row | {"advice": advice if uses[model] == "assign" else ""})
+    return in_order(pd.DataFrame(rows), "drift.csv")
 
 
 def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
@@ -241,12 +240,10 @@ def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
         shares = wide.to_numpy(np.float64)
         for row in range(len(wide) - 1):
             distance = jensenshannon(shares[row][None], shares[row + 1 :], base=2, axis=1)
+            distance = np.nan_to_num(distance)  # rounding below 0 gives NaN
             pair = {"size": size, "model_a": wide.index[row], "model_b": wide.index[row + 1 :]}
-            tables.append(
-                pd.DataFrame(pair | {"jensen_shannon": np.nan_to_num(distance)})
-            )  # rounding below 0 gives NaN
-    names = ["size", "model_a", "model_b", "jensen_shannon"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
+            tables.append(pd.DataFrame(pair | {"jensen_shannon": distance}))
+    return in_order(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), "architectures.csv")
 
 
 def summarise_thresholds(below: pd.DataFrame) -> pd.DataFrame:

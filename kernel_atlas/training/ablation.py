@@ -19,7 +19,7 @@ from torch import nn
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.evidence.fit import draw_fits
-from kernel_atlas.evidence.keys import read_filters
+from kernel_atlas.evidence.kernels import read_filters
 from kernel_atlas.io.checkpoint import is_depthwise
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table

@@ -37,7 +37,7 @@ def atlas(kernels, tmp_path_factory):
 
 
 def tables_of(kernels, atlas, steps=200, units=UNITS):
-    return baselines.tables_of("5x5", kernels, units, atlas, count=550, restarts=1, steps=steps, seed=0)
+    return baselines.answer("5x5", kernels, units, atlas, sample=550, restarts=1, steps=steps, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_a_labeling_agrees_with_itself_and_not_with_chance():
         baselines.Method(name, 5, None, given)
         for name, given in (("a", labels), ("b", labels), ("c", random.permutation(labels)))
     ]
-    table = baselines._agreement("5x5", methods, np.arange(2000) % 10, random)
+    table = pd.DataFrame(baselines._agreement(methods, np.arange(2000) % 10, random))
     itself, chance = table.iloc[0], table.iloc[1]
     assert itself[["adjusted_rand", "normalised_mutual_information", "low", "high"]].eq(1).all()
     assert abs(chance["adjusted_rand"]) < 0.01 and chance["low"] < 0 < chance["high"]

@@ -128,11 +128,16 @@ def run(tmp_path_factory):
     rows += write_model(folder / "chance", [np.random.default_rng([4, n]).normal(size=(40, 9)) for n in range(5)])
     names = ["model", "layer_index", "layer", "channels", "kh", "kw", "stride"]
     subjects = {f"net{model}": "real" for model in range(6)} | {"chance": "untrained"}
-    return layers.analyse_layers(
+    inventory = pd.DataFrame(rows, columns=names)
+    models = inventory.groupby("model")["channels"].sum().rename("kernels").reset_index().assign(size="3x3")
+    models = models.assign(use=models["model"].map(lambda name: "train" if name.startswith("net") else "control"))
+    models = models.assign(convolution="depthwise", group=models["model"].map({"net0": "twins", "net1": "twins"}))
+    models.loc[models["model"] == "net1", "kernels"] += 1
+    return layers.answer(
         sorted(folder.iterdir()),
-        pd.DataFrame(rows, columns=names),
+        inventory,
+        models,
         subjects,
-        {"3x3": {f"net{model}" for model in range(1, 6)}},
         {"net0": "twins", "net1": "twins"},
         [3, 5],
         0,
@@ -231,7 +236,7 @@ def pushed():
         parts.append(("real", name, "On-Square", 2.0, shifted_dots(30, 0.5 * way, -0.5 * way, spread=0.1, seed=model)))
         parts.append(("real", name, "Off-Square", 1.0, -shifted_dots(10, 0, 0, spread=0.1, seed=model)))
         parts.append(("real", name, "On-Centre", 1.0, shifted_dots(40, 0, 0, spread=0.1, seed=model + 50)))
-    return offsets.measure_offsets(make_picked(parts), padding, 0)
+    return offsets.answer("7x7", make_picked(parts), padding, 0)
 
 
 def test_a_push_by_padding_is_found(pushed):
@@ -259,11 +264,11 @@ def test_offsets_by_label_stride_and_padding(pushed):
 
 def test_offsets_say_nothing_where_nothing_is_known():
     parts = [("real", f"net{n}", "On-Centre", None, shifted_dots(5, 0, 0)) for n in range(3)]
-    found = offsets.measure_offsets(make_picked(parts), {}, 0)
+    found = offsets.answer("7x7", make_picked(parts), {}, 0)
     assert set(found["offsets"]["stride"]) == {"all"} and found["padding"]["low"].isna().all()
     assert find_offsets(found["padding"]) == []
     control = make_picked([("untrained", "net", "other", None, shifted_dots(5, 0, 0))])
-    assert offsets.measure_offsets(control, {}, 0)["padding"].empty
+    assert offsets.answer("7x7", control, {}, 0)["padding"].empty
 
 
 def test_names_of_sizes_are_those_of_the_run(run):

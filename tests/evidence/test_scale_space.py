@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.evidence import scale_space
-from kernel_atlas.evidence.keys import read_filters
+from kernel_atlas.evidence.kernels import read_filters
 from kernel_atlas.findings.scale_space import find_scale_space
 
 # Values that the search does not give within the tolerances of the published ones (sigma 5e-4, error 5e-5). The

@@ -33,8 +33,8 @@ def labeller_of(kernels, folder) -> Labeller:
 
 
 def tables_of(kernels, atlas, units=UNITS, runs=2, steps=200):
-    return stability.tables_of(
-        "5x5", kernels, units, atlas, **CUT, count=900, restarts=runs, bootstraps=runs, steps=steps, seed=0
+    return stability.answer(
+        "5x5", kernels, units, atlas, **CUT, sample=900, restarts=runs, bootstraps=runs, steps=steps, seed=0
     )
 
 
