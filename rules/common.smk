@@ -7,6 +7,7 @@ import sys
 from itertools import chain
 
 import pandas as pd
+import yaml
 
 # of this project, also where another workflow imports it as a module
 BASE = os.path.dirname(workflow.current_basedir.get_path_or_uri(False))
@@ -19,8 +20,12 @@ from kernel_atlas.evidence.kernels import subject_of
 from kernel_atlas.figures import registry
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
 from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
-from kernel_atlas.io.tables import check_schema, read_csv
+from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
 from kernel_atlas.model.clusters import read_clusters
+
+TABLES = yaml.load(
+    DESCRIPTIONS.read_bytes(), yaml.CSafeLoader
+)  # as schemas/tables.yaml describes them
 
 
 wildcard_constraints:
@@ -156,9 +161,20 @@ def atlas_files(name):
     return of_sizes(f"results/autoencoder/{{size}}/{name}")
 
 
-def part(*tables):
-    """Tables of evidence of one size, by name."""
-    return {table: f"results/evidence/{{size}}/{table}.csv" for table in tables}
+def answers(question):
+    """The tables that answer a question of the evidence, by name; where they are made of each size, with `{size}`."""
+    paths = [
+        name for name, table in TABLES.items() if table.get("question") == question
+    ]
+    named = {os.path.splitext(os.path.basename(path))[0]: path for path in paths}
+    made = {
+        name: re.sub(r"\*\*|\*x\*", "{size}", f"results/{path}")
+        for name, path in named.items()
+    }
+    return {
+        name: path if "{size}" in path else shown(path, "Evidence")
+        for name, path in made.items()
+    }
 
 
 def whole(*tables):

@@ -1,59 +1,20 @@
 """Ask how sure the clusters are, and against what.
 
-Inputs: the shards, the assignments, the encoders and their clusters, the tables of shares.
-Outputs: results/evidence/KxK/kernels.parquet, the kernels that the evidence is about; results/evidence/TABLE.csv, every
-table of `TABLES` and `PARTS`, the latter put together from results/evidence/KxK/TABLE.csv.
-Each question is a module of kernel_atlas/evidence and a rule here. Fits ask for a GPU; the autoencoders trained here see
-few enough kernels for a CPU.
+Inputs: the shards, the assignments, the encoder, the tables of shares.
+Outputs: results/evidence/KxK/kernels.parquet, the kernels that the evidence is about; results/evidence/TABLE.csv, the
+tables with a `question` in schemas/tables.yaml, some put together from results/evidence/KxK/TABLE.csv.
+Each question is a module of kernel_atlas/evidence and a rule with its name. Fits ask for a GPU; the autoencoders trained
+here see few enough kernels for a CPU.
 """
 
-# The tables that a rule makes of each size, and those that one makes of all.
-PARTS = {
-    "compare_controls": ["controls"],
-    "compare_baselines": ["baselines", "agreement"],
-    "measure_stability": ["stability", "restarts", "stability_summary"],
-    "fit_kernels": [
-        "fits",
-        "fit_explained",
-        "fit_labels",
-        "fit_cosines",
-        "fit_scales",
-        "fit_orientations",
-        "fit_cardinal",
-        "fit_crosses",
-        "synthetic",
-    ],
-    "match_keys": ["master_keys", "master_key_shares", "key_sets", "greedy_sets"],
-    "measure_offsets": ["offsets", "padding"],
-}
-TABLES = {
-    "fit_scale_space": ["scale_space", "scale_space_summary"],
-    "compare_networks": [
-        "correlations",
-        "contrasts",
-        "contrast_kinds",
-        "distances",
-        "depth",
-        "trends",
-        "knees",
-    ],
-    "measure_layers": [
-        "layer_measures",
-        "entropy_normaliser",
-        "layer_depths",
-        "banding",
-        "covariance",
-        "covariance_thirds",
-    ],
-}
-EVIDENCE = (
-    expand(
-        "results/evidence/{table}.csv",
-        table=[*chain(*PARTS.values()), *chain(*TABLES.values())],
-    )
-    if config["evidence"]["wanted"]
-    else []
-)
+PICKED = "results/evidence/{size}/kernels.parquet"
+LABELLER = "results/encoder.safetensors"
+PARTS = [path.split("**/")[1] for path in TABLES if path.startswith("evidence/**/")]
+EVIDENCE = [
+    f"results/evidence/{os.path.basename(path)}"
+    for path, table in TABLES.items()
+    if "question" in table and path.endswith(".csv") and config["evidence"]["wanted"]
+]
 
 
 localrules:
@@ -67,7 +28,7 @@ rule pick_kernels:
         inventory="results/inventory.parquet",
         library=library("pick_kernels.py"),
     output:
-        kernels="results/evidence/{size}/kernels.parquet",
+        kernels=PICKED,
     log:
         "results/logs/pick_kernels/{size}.log",
     benchmark:
@@ -86,183 +47,138 @@ rule pick_kernels:
         "../workflow_scripts/pick_kernels.py"
 
 
-rule compare_controls:
+# The rule that those of the other questions are made from: they keep its seed, script and message.
+rule scale_space:
     input:
-        kernels="results/evidence/{size}/kernels.parquet",
-        encoder="results/autoencoder/{size}/encoder.safetensors",
-        library=library("compare_controls.py"),
+        encoder=LABELLER,
+        filters=beside("resources/master_key_filters.csv"),
+        library=library("answer_question.py", "evidence/scale_space.py"),
     output:
-        **part(*PARTS["compare_controls"]),
-        examples="results/evidence/{size}/examples.parquet",
+        **answers("scale_space"),
     log:
-        "results/logs/compare_controls/{size}.log",
+        "results/logs/scale_space.log",
     benchmark:
-        "results/benchmarks/compare_controls/{size}.tsv"
+        "results/benchmarks/scale_space.tsv"
     conda:
         "../envs/atlas.yaml"
     params:
-        threshold=lambda wildcards: config["thresholds"][wildcards.size],
+        question="scale_space",
+        seed=config["seed"],
+    message:
+        "Answering a question: {rule} {wildcards}"
+    script:
+        "../workflow_scripts/answer_question.py"
+
+
+use rule scale_space as controls with:
+    input:
+        picked=PICKED,
+        encoder=LABELLER,
+        library=library("answer_question.py", "evidence/controls.py"),
+    output:
+        **answers("controls"),
+    log:
+        "results/logs/controls/{size}.log",
+    benchmark:
+        "results/benchmarks/controls/{size}.tsv"
+    params:
+        question="controls",
         minimum=config["minimum_kernels"],
         steps=config["evidence"]["steps"],
-        seed=config["seed"],
-    message:
-        "Comparing the {wildcards.size} kernels with controls"
-    script:
-        "../workflow_scripts/compare_controls.py"
 
 
-rule compare_baselines:
+use rule scale_space as baselines with:
     input:
         merged="results/merged/{size}.parquet",
-        encoder="results/autoencoder/{size}/encoder.safetensors",
-        clusters="results/autoencoder/{size}/clusters.tsv",
-        library=library("compare_baselines.py"),
+        encoder=LABELLER,
+        library=library("answer_question.py", "evidence/baselines.py"),
     output:
-        **part(*PARTS["compare_baselines"]),
+        **answers("baselines"),
     log:
-        "results/logs/compare_baselines/{size}.log",
+        "results/logs/baselines/{size}.log",
     benchmark:
-        "results/benchmarks/compare_baselines/{size}.tsv"
-    conda:
-        "../envs/atlas.yaml"
+        "results/benchmarks/baselines/{size}.tsv"
     params:
-        thresholds=config["thresholds"],
-        kernels=config["evidence"]["kernels"],
+        question="baselines",
+        sample=config["evidence"]["kernels"],
         restarts=config["evidence"]["restarts"],
         steps=config["evidence"]["steps"],
-        seed=config["seed"],
-    message:
-        "Clustering the {wildcards.size} kernels by other methods"
-    script:
-        "../workflow_scripts/compare_baselines.py"
 
 
-rule measure_stability:
+use rule scale_space as stability with:
     input:
         merged="results/merged/{size}.parquet",
-        encoder="results/autoencoder/{size}/encoder.safetensors",
-        clusters="results/autoencoder/{size}/clusters.tsv",
-        library=library("measure_stability.py"),
+        encoder=LABELLER,
+        library=library("answer_question.py", "evidence/stability.py"),
     output:
-        **part(*PARTS["measure_stability"]),
+        **answers("stability"),
     log:
-        "results/logs/measure_stability/{size}.log",
+        "results/logs/stability/{size}.log",
     benchmark:
-        "results/benchmarks/measure_stability/{size}.tsv"
-    conda:
-        "../envs/atlas.yaml"
+        "results/benchmarks/stability/{size}.tsv"
     params:
-        **config["spectrum"],
-        thresholds=config["thresholds"],
-        kernels=config["evidence"]["kernels"],
+        question="stability",
+        boundary=config["spectrum"]["boundary"],
+        smallest=config["spectrum"]["smallest_cluster"],
+        sample=config["evidence"]["kernels"],
         restarts=config["evidence"]["restarts"],
         bootstraps=config["evidence"]["bootstraps"],
         steps=config["evidence"]["steps"],
-        seed=config["seed"],
-    message:
-        "Clustering the {wildcards.size} kernels again from other starts and other models"
-    script:
-        "../workflow_scripts/measure_stability.py"
 
 
-rule fit_kernels:
+use rule scale_space as formulas with:
     input:
-        kernels="results/evidence/{size}/kernels.parquet",
-        library=library("fit_kernels.py"),
+        picked=PICKED,
+        library=library("answer_question.py", "evidence/formulas.py"),
     output:
-        **part(*PARTS["fit_kernels"]),
+        **answers("formulas"),
     log:
-        "results/logs/fit_kernels/{size}.log",
+        "results/logs/formulas/{size}.log",
     benchmark:
-        "results/benchmarks/fit_kernels/{size}.tsv"
-    conda:
-        "../envs/atlas.yaml"
+        "results/benchmarks/formulas/{size}.tsv"
     resources:
         gpu=1,
     params:
-        # real kernels that each control is made from, and noise for the threshold: 40 kernels lie above it
-        controls=4000,
-        # kernels of each family with known parameters, and their noise, to see what fits find
+        question="formulas",
+        controls=4000,  # so that 40 kernels of noise lie above the threshold
         synthetic=250,
         decibels=10,
-        seed=config["seed"],
-    message:
-        "Fitting families of patterns to the {wildcards.size} kernels"
-    script:
-        "../workflow_scripts/fit_kernels.py"
 
 
-rule match_keys:
+use rule scale_space as keys with:
     input:
-        kernels="results/evidence/{size}/kernels.parquet",
+        picked=PICKED,
         spectrum="results/autoencoder/{size}/spectrum.parquet",
-        clusters="results/autoencoder/{size}/clusters.tsv",
+        encoder=LABELLER,
         filters=beside("resources/master_key_filters.csv"),
-        library=library("match_keys.py"),
+        library=library("answer_question.py", "evidence/keys.py"),
     output:
-        **part(*PARTS["match_keys"]),
+        **answers("keys"),
     log:
-        "results/logs/match_keys/{size}.log",
+        "results/logs/keys/{size}.log",
     benchmark:
-        "results/benchmarks/match_keys/{size}.tsv"
-    conda:
-        "../envs/atlas.yaml"
+        "results/benchmarks/keys/{size}.tsv"
     params:
-        key_tolerance=config["evidence"]["key_tolerance"],
-        seed=config["seed"],
-    message:
-        "Matching the {wildcards.size} kernels with small sets of keys"
-    script:
-        "../workflow_scripts/match_keys.py"
+        question="keys",
+        tolerance=config["evidence"]["key_tolerance"],
 
 
-rule measure_offsets:
+use rule scale_space as padding with:
     input:
-        kernels="results/evidence/{size}/kernels.parquet",
-        library=library("measure_offsets.py"),
+        picked=PICKED,
+        library=library("answer_question.py", "evidence/padding.py"),
     output:
-        **part(*PARTS["measure_offsets"]),
+        **answers("padding"),
     log:
-        "results/logs/measure_offsets/{size}.log",
+        "results/logs/padding/{size}.log",
     benchmark:
-        "results/benchmarks/measure_offsets/{size}.tsv"
-    conda:
-        "../envs/atlas.yaml"
+        "results/benchmarks/padding/{size}.tsv"
     params:
+        question="padding",
         padding=stated("padding"),
-        seed=config["seed"],
-    message:
-        "Measuring where the {wildcards.size} kernels have their energy"
-    script:
-        "../workflow_scripts/measure_offsets.py"
 
 
-rule fit_scale_space:
-    input:
-        spectra=atlas_files("spectrum.parquet"),
-        clusters=atlas_files("clusters.tsv"),
-        filters=beside("resources/master_key_filters.csv"),
-        library=library("fit_scale_space.py"),
-    output:
-        **{
-            name: shown(path, "Evidence")
-            for name, path in whole(*TABLES["fit_scale_space"]).items()
-        },
-    log:
-        "results/logs/fit_scale_space.log",
-    benchmark:
-        "results/benchmarks/fit_scale_space.tsv"
-    conda:
-        "../envs/atlas.yaml"
-    params:
-        seed=config["seed"],
-    message:
-        "Fitting scale-space models to filters and prototypes"
-    script:
-        "../workflow_scripts/fit_scale_space.py"
-
-
-rule compare_networks:
+use rule scale_space as networks with:
     input:
         models="results/statistics/models.csv",
         layers="results/statistics/layers.csv",
@@ -270,68 +186,43 @@ rule compare_networks:
         thresholds="results/statistics/thresholds.csv",
         datasets=beside("resources/datasets.tsv"),
         contrasts=find_file(config["contrasts"]),
-        library=library("compare_networks.py"),
+        encoder=LABELLER,
+        library=library("answer_question.py", "evidence/networks.py"),
     output:
-        **{
-            name: shown(path, "Evidence")
-            for name, path in whole(*TABLES["compare_networks"]).items()
-        },
+        **{name: shown(path, "Evidence") for name, path in answers("networks").items()},
     log:
-        "results/logs/compare_networks.log",
+        "results/logs/networks.log",
     benchmark:
-        "results/benchmarks/compare_networks.tsv"
-    conda:
-        "../envs/atlas.yaml"
+        "results/benchmarks/networks.tsv"
     params:
-        thresholds=config["thresholds"],
-        seed=config["seed"],
-    message:
-        "Comparing networks"
-    script:
-        "../workflow_scripts/compare_networks.py"
+        question="networks",
 
 
-rule measure_layers:
+use rule scale_space as layers with:
     input:
         shards=files_of("results/kernels/{model}", *USES),
         inventory="results/inventory.parquet",
         models="results/statistics/models.csv",
-        library=library("measure_layers.py"),
+        library=library("answer_question.py", "evidence/layers.py"),
     output:
-        **{
-            name: shown(path, "Evidence")
-            for name, path in whole(*TABLES["measure_layers"]).items()
-        },
+        **{name: shown(path, "Evidence") for name, path in answers("layers").items()},
     log:
-        "results/logs/measure_layers.log",
+        "results/logs/layers.log",
     benchmark:
-        "results/benchmarks/measure_layers.tsv"
-    conda:
-        "../envs/atlas.yaml"
+        "results/benchmarks/layers.tsv"
     params:
+        question="layers",
         subjects=subjects(),
         groups=stated("group"),
         sides=config["sizes"],
-        seed=config["seed"],
-    message:
-        "Measuring layers"
-    script:
-        "../workflow_scripts/measure_layers.py"
 
 
 rule collect_evidence:
     input:
-        parts=of_sizes(
-            *(
-                f"results/evidence/{{size}}/{table}.csv"
-                for table in chain(*PARTS.values())
-            )
-        ),
+        parts=of_sizes(*(f"results/evidence/{{size}}/{part}" for part in PARTS)),
         library=library("collect_evidence.py"),
     output:
-        tables=[
-            shown(path, "Evidence") for path in whole(*chain(*PARTS.values())).values()
-        ],
+        tables=[shown(f"results/evidence/{part}", "Evidence") for part in PARTS],
     log:
         "results/logs/collect_evidence.log",
     benchmark:

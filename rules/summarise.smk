@@ -11,6 +11,7 @@ rule summarise_assignments:
         noise="results/controls/noise.parquet",
         inventory="results/inventory.parquet",
         sheet=SHEET,
+        encoder="results/encoder.safetensors",
         library=library("summarise_assignments.py"),
     output:
         models=shown("results/statistics/models.csv"),
@@ -34,7 +35,6 @@ rule summarise_assignments:
     params:
         seed=config["seed"],
         sides=config["sizes"],
-        thresholds=config["thresholds"],
     message:
         "Summing up the assignments"
     script:

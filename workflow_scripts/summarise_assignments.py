@@ -2,26 +2,32 @@
 
 import pandas as pd
 
+from kernel_atlas.core.kernels import size_name
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.sheet import read_sheet
 from kernel_atlas.io.tables import read_table, write_csv
-from kernel_atlas.stats import shares as statistics
+from kernel_atlas.model.encoder import read_encoder
+from kernel_atlas.stats import shares
 
 with job_log(snakemake.log[0]):
-    seed, output = snakemake.params.seed, snakemake.output
-    sheet, inventory = read_sheet(snakemake.input.sheet), read_table(snakemake.input.inventory).to_pandas()
-    counts, below = statistics.count_assignments(snakemake.input.assignments)
-    noise_counts, noise = statistics.count_assignments([snakemake.input.noise])
-    models = statistics.summarise_models(counts, sheet, seed)
-    labels = statistics.summarise_labels(counts, seed)
-    write_csv(models, output.models)
-    write_csv(labels, output.labels)
-    write_csv(statistics.summarise_totals(counts, models, seed), output.totals)
-    write_csv(statistics.summarise_chance(noise_counts, models, snakemake.params.thresholds), output.chance)
-    write_csv(statistics.count_analysed(sheet, inventory, snakemake.params.sides), output.analysed)
-    write_csv(statistics.summarise_layers(counts, inventory), output.layers)
-    write_csv(statistics.compare_architectures(labels), output.architectures)
-    write_csv(statistics.summarise_thresholds(pd.concat([below, noise])), output.thresholds)
-    write_csv(statistics.correlate(models), output.correlation)
-    write_csv(statistics.measure_drift(snakemake.input.assignments, sheet, seed), output.drift)
+    given, params = snakemake.input, snakemake.params
+    sheet, inventory = read_sheet(given.sheet), read_table(given.inventory).to_pandas()
+    thresholds = {size_name(side): labeller.threshold for side, labeller in read_encoder(given.encoder).items()}
+    counts, below = shares.count_assignments(given.assignments)
+    noise_counts, noise = shares.count_assignments([given.noise])
+    models, labels = shares.summarise_models(counts, sheet, params.seed), shares.summarise_labels(counts, params.seed)
+    tables = {
+        "models": models,
+        "labels": labels,
+        "totals": shares.summarise_totals(counts, models, params.seed),
+        "chance": shares.summarise_chance(noise_counts, models, thresholds),
+        "analysed": shares.count_analysed(sheet, inventory, params.sides),
+        "layers": shares.summarise_layers(counts, inventory),
+        "architectures": shares.compare_architectures(labels),
+        "thresholds": shares.summarise_thresholds(pd.concat([below, noise])),
+        "correlation": shares.correlate(models),
+        "drift": shares.measure_drift(given.assignments, sheet, params.seed),
+    }
+    for name, table in tables.items():
+        write_csv(table, snakemake.output[name])
 end_job()

@@ -6,9 +6,9 @@ that is below the threshold. All are fitted on one half of the kernels and judge
 on Gaussian noise. The halves share no model, or no layer where models are few: kernels trained together are alike.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,11 @@ from sklearn.mixture import GaussianMixture
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.evidence.controls import make_control
-from kernel_atlas.io.tables import read_table
+from kernel_atlas.io.tables import in_order
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import cluster_of
-from kernel_atlas.stats.shares import FEWEST, TAILS, bootstrap_share
+from kernel_atlas.stats.resampling import FEWEST, TAILS, bootstrap_share
 
 STARTS = 3  # of k-means and mixtures; the best by their own measure is kept
 PROTOTYPES = (4, 8, 10, 16, 32)
@@ -48,28 +48,17 @@ class Method(NamedTuple):
     starts: int = 1
 
 
-def training_units(merged: str | Path) -> np.ndarray:
-    """Which of the independent units each of `merge.training_kernels` is from, int [n].
-
-    Units are models, or layers where fewer than ten models would leave a half with too few for an interval.
-    """
-    table = read_table(merged, ["model", "layer_index", "dead"]).to_pandas()
-    live = table[~table["dead"]]
-    names = ["model"] if live["model"].nunique() >= 2 * FEWEST else ["model", "layer_index"]
-    return live.groupby(names).ngroup().to_numpy()
-
-
-def tables_of(
+def answer(
     size: str,
     kernels: np.ndarray,
     units: np.ndarray,
-    atlas: Labeller,
-    count: int,
+    labeller: Labeller,
+    sample: int,
     restarts: int,
     steps: int,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """The tables `baselines` and `agreement` of one size.
+    """How other methods do on the kernels of one size, and how far their labels agree.
 
     Parameters
     ----------
@@ -78,11 +67,11 @@ def tables_of(
     kernels : float32 array [n, taps]
         Unit kernels that trained the autoencoder.
     units : int array [n]
-        From `training_units`.
-    atlas : Labeller
-        The autoencoder of the main run and its clusters. It has seen both halves and so has no held-out share; the
-        method `retrained` is the same autoencoder trained on the one half, with codes of one, two and three numbers.
-    count : int
+        From `kernels.training_units`.
+    labeller : Labeller
+        Of the run. It has seen both halves and so has no held-out share; the method `retrained` is the same
+        autoencoder trained on the one half, with codes of one, two and three numbers.
+    sample : int
         Kernels drawn, all where there are fewer.
     restarts : int
         Random starts of the `retrained` code of one number. As in the main run the best on a held-out tenth of the
@@ -93,49 +82,54 @@ def tables_of(
 
     Returns
     -------
-    baselines : DataFrame
-        A row for each method and k. Intervals are bootstrapped over units. `difference` is the held-out share of
-        `retrained` with k = 1 less that of the row, on the same kernels. Silhouette and Davies-Bouldin (Davies &
-        Bouldin 1979) are of a method's own labels on fitted kernels, HDBSCAN's noise left out; `scored` is how many.
-    agreement : DataFrame
-        A row for each pair of labelings of the fitted kernels. Of the autoencoder, the cluster of the code, near or
-        not; HDBSCAN's noise is one label. The adjusted Rand index (Hubert & Arabie 1985) is 0 by chance and 1 for
-        equals. Its interval, for pairs with the autoencoder, is of random halves of the units, which vary about the
+    dict of DataFrame
+        baselines: a row for each method and k. Intervals are bootstrapped over units. `difference` is the held-out
+        share of `retrained` with k = 1 less that of the row, on the same kernels. Silhouette and Davies-Bouldin (Davies
+        & Bouldin 1979) are of a method's own labels on fitted kernels, without HDBSCAN's noise; `scored` is how many.
+        agreement: a row for each pair of labelings of the fitted kernels. Of the autoencoder, the cluster of the code,
+        near or not; HDBSCAN's noise is one label. The adjusted Rand index (Hubert & Arabie 1985) is 0 by chance and 1
+        for equals. Its interval, for pairs with the autoencoder, is of random halves of the units, which vary about the
         whole as much as the whole does about the truth (Politis & Romano 1994).
     """
+    # draw kernels, and cut the units into halves
     random = np.random.default_rng([seed, kernels.shape[1], 1])
-    drawn = np.sort(random.choice(len(kernels), min(count, len(kernels)), replace=False))
+    drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
     kernels, units = kernels[drawn], units[drawn]
     there = random.permutation(np.unique(units))
     in_half = np.isin(units, there[: (len(there) + 1) // 2])
     fitted, held_out = kernels[in_half], kernels[~in_half]
     noise = make_control("gaussian", kernels, seed)
 
-    main = Method("autoencoder", 1, *_of_atlas(atlas, fitted))
+    # fit every method on one half
+    main = Method("autoencoder", 1, *_of_run(labeller, fitted))
     methods = [main, *_retrained(fitted, restarts, steps, seed)]
     methods += [*_clustered(fitted, seed), *_components(fitted, seed)]
-    near = {(m.method, m.k): m.dissimilarity(held_out) < atlas.threshold for m in methods if m is not main}
-    reference = near.get(("retrained", 1), np.full(len(held_out), np.nan))
+
+    # judge it on both, and on noise
+    near = {(m.method, m.k): m.dissimilarity(held_out) < labeller.threshold for m in methods if m is not main}
+    unknown = np.full(len(held_out), np.nan)
+    reference = near.get(("retrained", 1), unknown)
     scored = np.sort(random.choice(len(fitted), min(SCORED, len(fitted)), replace=False))
     rows = []
     for m in methods:
         row = {"size": size, "method": m.method, "k": m.k, "starts": m.starts}
-        row |= _share(m.dissimilarity(fitted) < atlas.threshold, units[in_half], seed, "clustered_share", "")
-        here = near.get((m.method, m.k), np.full(len(held_out), np.nan))
+        row |= _share(m.dissimilarity(fitted) < labeller.threshold, units[in_half], seed, "clustered_share", "")
+        here = near.get((m.method, m.k), unknown)
         row |= _share(here, units[~in_half], seed, "held_out_share", "held_out_")
         row |= _share(reference - here.astype(float), units[~in_half], seed, "difference", "difference_")
-        row |= {"noise_share": (m.dissimilarity(noise) < atlas.threshold).mean(), "kernels": len(fitted)}
+        row |= {"noise_share": (m.dissimilarity(noise) < labeller.threshold).mean(), "kernels": len(fitted)}
         rows.append(row | {"held_out_kernels": len(held_out)} | _validity(fitted[scored], m.labels, scored))
-    names = ["size", "method", "k", "clustered_share", "low", "high", "held_out_share", "noise_share", "kernels"]
-    names += ["silhouette", "davies_bouldin", "scored", "held_out_low", "held_out_high", "held_out_kernels"]
-    names += ["difference", "difference_low", "difference_high", "starts"]
-    return {"baselines": pd.DataFrame(rows)[names], "agreement": _agreement(size, methods, units[in_half], random)}
+    agreement = [{"size": size} | row for row in _agreement(methods, units[in_half], random)]
+    return {
+        "baselines": in_order(pd.DataFrame(rows), "baselines.csv"),
+        "agreement": in_order(pd.DataFrame(agreement), "agreement.csv"),
+    }
 
 
-def _of_atlas(atlas: Labeller, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
-    number = atlas.clusters["cluster"].to_numpy()
-    labels = number[cluster_of(atlas.coder.encode(fitted), atlas.clusters)]
-    return lambda kernels: atlas.coder.reconstruct(kernels)[1], labels
+def _of_run(labeller: Labeller, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
+    number = labeller.clusters["cluster"].to_numpy()
+    labels = number[cluster_of(labeller.coder.encode(fitted), labeller.clusters)]
+    return lambda kernels: labeller.coder.reconstruct(kernels)[1], labels
 
 
 def _retrained(fitted: np.ndarray, restarts: int, steps: int, seed: int) -> Iterator[Method]:
@@ -202,7 +196,7 @@ def _share(near: np.ndarray, units: np.ndarray, seed: int, name: str, prefix: st
     low, high = bootstrap_share(sums["sum"].to_numpy(), sums["size"].to_numpy(), [seed, 1])
     if np.isnan(near).any() or not len(near):
         return {name: np.nan, f"{prefix}low": np.nan, f"{prefix}high": np.nan}
-    return {name: near.mean(), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+    return {name: near.mean(), f"{prefix}low": low, f"{prefix}high": high}
 
 
 def _validity(kernels: np.ndarray, labels: np.ndarray | None, scored: np.ndarray) -> dict[str, float]:
@@ -217,20 +211,27 @@ def _validity(kernels: np.ndarray, labels: np.ndarray | None, scored: np.ndarray
     return scores | {"scored": len(labels)}
 
 
-def _agreement(size: str, methods: list[Method], units: np.ndarray, random: np.random.Generator) -> pd.DataFrame:
+def _agreement(methods: list[Method], units: np.ndarray, random: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Rows of agreement.csv but for the size."""
     there = np.unique(units)
     halves = [
         random.choice(there, len(there) // 2, replace=False) for _ in range(HALVES if len(there) >= FEWEST else 0)
     ]
     halves = [np.isin(units, half) for half in halves]
-    labelings, rows = [m for m in methods if m.labels is not None], []
-    for n, a in enumerate(labelings):
-        for b in labelings[n + 1 :]:
-            low = high = np.nan
-            if a is labelings[0] and halves:
-                spread = [adjusted_rand_score(a.labels[half], b.labels[half]) for half in halves]
-                low, high = np.quantile(spread, TAILS)
-            scores = adjusted_rand_score(a.labels, b.labels), normalized_mutual_info_score(a.labels, b.labels)
-            rows.append((size, a.method, a.k, b.method, b.k, *scores, len(a.labels), low, high))
-    names = ["size", "method_a", "k_a", "method_b", "k_b", "adjusted_rand", "normalised_mutual_information", "kernels"]
-    return pd.DataFrame(rows, columns=[*names, "low", "high"])
+    labelings = [m for m in methods if m.labels is not None]
+    for a, b in itertools.combinations(labelings, 2):
+        low = high = np.nan
+        if a is labelings[0] and halves:
+            spread = [adjusted_rand_score(a.labels[half], b.labels[half]) for half in halves]
+            low, high = np.quantile(spread, TAILS)
+        yield {
+            "method_a": a.method,
+            "k_a": a.k,
+            "method_b": b.method,
+            "k_b": b.k,
+            "adjusted_rand": adjusted_rand_score(a.labels, b.labels),
+            "normalised_mutual_information": normalized_mutual_info_score(a.labels, b.labels),
+            "kernels": len(a.labels),
+            "low": low,
+            "high": high,
+        }

@@ -12,37 +12,30 @@ from scipy.stats import binomtest
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 from kernel_atlas.evidence.kernels import SUBJECTS, unit_kernels
+from kernel_atlas.io.tables import in_order
 from kernel_atlas.model import autoencoder
-from kernel_atlas.model.coder import Coder
-from kernel_atlas.stats.shares import CONFIDENCE, bootstrap_share
+from kernel_atlas.model.assign import Labeller
+from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share
 
 MADE = ("gaussian", "shuffled", "phase")  # from the real kernels; `untrained` and `dense` are networks of the sheet
 EXAMPLES = 12  # kernels of each kind, for a figure
 
 
-def compare_controls(
-    size: str,
-    picked: pa.Table,
-    coder: Coder,
-    threshold: float,
-    minimum: int,
-    steps: int,
-    seed: int,
-) -> tuple[pd.DataFrame, pa.Table]:
-    """controls.csv: what share of each kind of kernel is clustered, by the run's autoencoder and by one trained on it.
+def answer(
+    size: str, picked: pa.Table, labeller: Labeller, minimum: int, steps: int, seed: int
+) -> dict[str, pd.DataFrame | pa.Table]:
+    """What share of each kind of kernel is clustered, by the run's autoencoder and by an own one trained on the kind.
 
-    The second is trained on the kernels of a random half of the layers and used on those of the other half, for the
-    real kernels too. Controls made from real kernels take the half of the kernel they are made from.
+    The own autoencoder is trained on the kernels of a random half of the layers and used on those of the other half,
+    for the real kernels too. Controls made from real kernels take the half of the kernel they are made from.
 
     Parameters
     ----------
     size : str
     picked : Table
         From `pick_kernels`.
-    coder : Coder
-        The autoencoder of the run, trained on real kernels.
-    threshold : float
-        Dissimilarity below which a kernel is clustered.
+    labeller : Labeller
+        Of the run, trained on real kernels.
     minimum : int
         Kernels of a kind below which no autoencoder is trained on it.
     steps, seed : int
@@ -50,25 +43,13 @@ def compare_controls(
 
     Returns
     -------
-    controls : DataFrame
-        size, control (`real`, `gaussian`, `shuffled`, `phase`, `untrained`, `dense`), encoder (`main`, `own`),
-        clustered_share, low, high, kernels, layers, above_chance: the share less that of Gaussian noise by the run's
-        autoencoder, or by the one trained on Gaussian noise. Intervals are over models for `real` and the controls that
-        keep something of each real kernel, over layers for the other networks, and binomial (Wilson) for Gaussian
-        noise, whose kernels are independent. No row `own` where training collapsed.
-    examples : Table
-        control, encoder, dissimilarity, kernel, reconstruction: some kernels of each kind, those at even steps of
-        dissimilarity.
+    dict
+        controls: intervals are over models for `real` and the controls that keep something of each real kernel, over
+        layers for the other networks, and binomial (Wilson) for Gaussian noise, whose kernels are independent. No row
+        `own` where training collapsed. examples: kernels at even steps of dissimilarity, beside their reconstructions.
     """
-    kinds = {}
-    for subject in SUBJECTS:
-        mine = picked.filter(pa.array(picked["subject"].to_numpy() == subject))
-        if len(mine):
-            kinds[subject] = unit_kernels(picked, subject), mine.select(["model", "layer_index"]).to_pandas()
-    real, where = kinds["real"]
-    kinds |= {name: (make_control(name, real, seed), where) for name in MADE}
-    rows, examples = [], []
-    for kind, (kernels, where) in kinds.items():
+    rows, examples, coder = [], [], labeller.coder
+    for kind, (kernels, where) in _kinds(picked, seed).items():
         layer = where.groupby(["model", "layer_index"]).ngroup().to_numpy()
         units = {"gaussian": None, "untrained": layer, "dense": layer}.get(kind, where["model"].to_numpy())
         random = np.random.default_rng([seed, zlib.crc32(("real" if kind in MADE else kind).encode())])
@@ -82,19 +63,33 @@ def compare_controls(
         for encoder, (reconstruct, used) in encoders.items():
             decoded = reconstruct(kernels[used])
             dissimilarity = 1 - (decoded * kernels[used]).sum(axis=1)
-            near = dissimilarity < threshold
-            interval = _interval(near, None if units is None else units[used], seed)
-            rows.append((size, kind, encoder, near.mean(), *interval, int(used.sum()), len(np.unique(layer[used]))))
-            shown = np.argsort(dissimilarity)[np.linspace(0, len(near) - 1, EXAMPLES).round().astype(int)]
-            columns = {"control": [kind] * EXAMPLES, "encoder": [encoder] * EXAMPLES}
-            columns |= {"dissimilarity": dissimilarity[shown], "kernel": taps_column(kernels[used][shown])}
-            examples.append(pa.table(columns | {"reconstruction": taps_column(decoded[shown])}))
-    names = ["size", "control", "encoder", "clustered_share", "low", "high", "kernels", "layers"]
-    table = pd.DataFrame(rows, columns=names)
+            near = dissimilarity < labeller.threshold
+            low, high = _interval(near, None if units is None else units[used], seed)
+            row = {"size": size, "control": kind, "encoder": encoder, "clustered_share": near.mean(), "low": low}
+            rows.append(row | {"high": high, "kernels": int(used.sum()), "layers": len(np.unique(layer[used]))})
+            examples.append(_examples(kind, encoder, dissimilarity, kernels[used], decoded))
+    table = pd.DataFrame(rows)
     chance = table[table["control"] == "gaussian"].set_index("encoder")["clustered_share"]
-    return table.assign(above_chance=table["clustered_share"] - table["encoder"].map(chance)), pa.concat_tables(
-        examples
-    )
+    table["above_chance"] = table["clustered_share"] - table["encoder"].map(chance)
+    return {"controls": in_order(table, "controls.csv"), "examples": pa.concat_tables(examples)}
+
+
+def _kinds(picked: pa.Table, seed: int) -> dict[str, tuple[np.ndarray, pd.DataFrame]]:
+    """Of each subject and control: its unit kernels, and the model and layer of each."""
+    kinds = {}
+    for subject in SUBJECTS:
+        mine = picked.filter(pa.array(picked["subject"].to_numpy() == subject))
+        if len(mine):
+            kinds[subject] = unit_kernels(picked, subject), mine.select(["model", "layer_index"]).to_pandas()
+    real, where = kinds["real"]
+    return kinds | {name: (make_control(name, real, seed), where) for name in MADE}
+
+
+def _examples(kind: str, encoder: str, dissimilarity: np.ndarray, kernels: np.ndarray, decoded: np.ndarray) -> pa.Table:
+    shown = np.argsort(dissimilarity)[np.linspace(0, len(kernels) - 1, EXAMPLES).round().astype(int)]
+    columns = {"control": [kind] * EXAMPLES, "encoder": [encoder] * EXAMPLES, "dissimilarity": dissimilarity[shown]}
+    taps = {"kernel": taps_column(kernels[shown]), "reconstruction": taps_column(decoded[shown])}
+    return pa.table(columns | taps)
 
 
 def _train(kernels: np.ndarray, steps: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -112,8 +107,7 @@ def _interval(near: np.ndarray, units: np.ndarray | None, seed: int) -> tuple[fl
     if units is None:
         return tuple(binomtest(int(near.sum()), len(near)).proportion_ci(CONFIDENCE, "wilson"))
     counts = pd.Series(near).groupby(units).agg(["sum", "size"]).to_numpy()
-    low, high = bootstrap_share(*counts.T, [seed])
-    return float(low), float(high)
+    return bootstrap_share(*counts.T, [seed])
 
 
 def make_control(name: str, kernels: np.ndarray, seed: int) -> np.ndarray:

@@ -9,24 +9,27 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.evidence.controls import MADE, make_control
 from kernel_atlas.evidence.families import FAMILIES, LOGARITHMIC, bounds, coordinates, evaluate
 from kernel_atlas.evidence.fit import describe_fits, fit_family, fit_kernels
-from kernel_atlas.evidence.kernels import SUBJECTS
-from kernel_atlas.stats.shares import bootstrap_share
+from kernel_atlas.evidence.kernels import SUBJECTS, of_size
+from kernel_atlas.io.tables import columns_of
+from kernel_atlas.model.autoencoder import choose_device
+from kernel_atlas.stats.resampling import bootstrap_share
 
 NOISE_QUANTILE = 0.99  # of the best cosines of Gaussian noise, above which a kernel is explained
 DEPTH_BINS = 5  # equal parts of the depth 0..1
 BINS = 24  # of 15 degrees
 COSINE_BINS = 50
+QUANTILES = {"q10": 0.1, "median": 0.5, "q90": 0.9}
 TURN = {"first_derivative": 360, "second_derivative": 180}  # degrees after which a direction comes again
 
 
-def tables_of(
-    size: str, picked: pa.Table, kernels_per_control: int, seed: int, device: str = "cpu"
+def answer(
+    size: str, picked: pa.Table, controls: int, synthetic: int, decibels: float, seed: int, gpu: int = 0
 ) -> dict[str, pd.DataFrame]:
-    """All tables about the fits of one size.
+    """Which kernels of one size the families explain, and whether fits find what synthetic kernels are.
 
     Parameters
     ----------
@@ -34,10 +37,13 @@ def tables_of(
         `7x7`.
     picked : pyarrow.Table
         From `pick_kernels`.
-    kernels_per_control : int
+    controls : int
         Real kernels that controls are made from, and Gaussian-noise kernels for the threshold.
+    synthetic, decibels : int, float
+        Of `synthetic_truth`: kernels of each family, and their noise.
     seed : int
-    device : str
+    gpu : int
+        Whether to fit on a GPU, 0 or 1.
 
     Returns
     -------
@@ -45,18 +51,22 @@ def tables_of(
         fits: one row a picked kernel. fit_explained, fit_labels: shares explained by family, of each subject and
         control, and of each label of the autoencoder. fit_cosines: their distribution. fit_scales: sigma by depth.
         fit_orientations, fit_cardinal: directions of the derivatives. fit_crosses: the formula of the cross.
+        synthetic.
     """
-    side = int(size.split("x")[0])
+    # the kernels of networks, controls made from some real ones, and noise for the threshold
+    side, device = int(size.split("x")[0]), choose_device(gpu)
     raw = taps_array(picked["weight"])
     about = picked.drop_columns(["weight"]).to_pandas()
     real = np.flatnonzero(about["subject"] == "real")
     random = np.random.default_rng([seed, side])
-    drawn = np.sort(random.choice(real, min(kernels_per_control, len(real)), replace=False))
-    noise = random.standard_normal((kernels_per_control, side * side), np.float32)
+    drawn = np.sort(random.choice(real, min(controls, len(real)), replace=False))
+    noise = random.standard_normal((controls, side * side), np.float32)
 
     everything = [about, *(about.iloc[drawn].assign(subject=name) for name in MADE)]
     taps = [raw, *(make_control(name, raw[drawn], seed) for name in MADE), noise]
     units = centre_and_normalise(np.concatenate(taps))
+
+    # fit them all; those above the noise are explained
     fits = fit_kernels(units, device)
     threshold = fits["cosine"].iloc[-len(noise) :].quantile(NOISE_QUANTILE)
     fits = fits.iloc[: -len(noise)]
@@ -65,7 +75,7 @@ def tables_of(
     table = pd.concat([about, fits], axis=1)
     real = table[table["subject"] == "real"]
     tables = {
-        "fits": table[table["subject"].isin(SUBJECTS)].drop(columns=["code", "dissimilarity", "cluster", "stride"]),
+        "fits": table.loc[table["subject"].isin(SUBJECTS), [name for name in columns_of("fits.csv") if name != "size"]],
         "fit_explained": _explained(table, "subject", [seed, side]).assign(threshold=threshold),
         "fit_labels": _explained(real, "assigned", [seed, side]),
         "fit_cosines": _cosines(table),
@@ -73,10 +83,9 @@ def tables_of(
         "fit_orientations": _orientations(real),
         "fit_cardinal": _cardinal(table, [seed, side]),
         "fit_crosses": _crosses(units, table, device),
+        "synthetic": synthetic_truth(side, synthetic, decibels, seed, device),
     }
-    for one in tables.values():
-        one.insert(0, "size", size)
-    return tables
+    return of_size(size, tables)
 
 
 def _explained(table: pd.DataFrame, by: str, seed: list[int]) -> pd.DataFrame:
@@ -89,12 +98,10 @@ def _explained(table: pd.DataFrame, by: str, seed: list[int]) -> pd.DataFrame:
         low, high = bootstrap_share(per_model.to_numpy(), part.groupby("model").size().to_numpy(), seed)
         rows = pd.DataFrame({"kernels": best.sum(), "share": best.mean(), "explained_share": explained.mean()})
         rows["explained_low"], rows["explained_high"] = low, high
-        cosine = {name: part["cosine"][best[name]].quantile([0.1, 0.5, 0.9]).to_numpy() for name in best}
-        rows[["cosine_q10", "cosine_median", "cosine_q90"]] = np.stack([cosine[name] for name in rows.index])
+        for name, quantile in QUANTILES.items():
+            rows[f"cosine_{name}"] = [part["cosine"][best[family]].quantile(quantile) for family in rows.index]
         tables.append(rows.rename_axis("family").reset_index().assign(models=len(per_model), **{by: value}))
-    names = [by, "family", "models", "kernels", "share", "explained_share", "explained_low", "explained_high"]
-    names += ["cosine_q10", "cosine_median", "cosine_q90"]
-    return pd.concat(tables, ignore_index=True)[names] if tables else pd.DataFrame(columns=names)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def _cosines(table: pd.DataFrame) -> pd.DataFrame:
@@ -103,19 +110,9 @@ def _cosines(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for subject, part in table.groupby("subject", sort=False):
         counts = np.histogram(part["cosine"].clip(0, 1), edges)[0]
-        rows.append(
-            pd.DataFrame(
-                {
-                    "subject": subject,
-                    "cosine_low": edges[:-1],
-                    "cosine_high": edges[1:],
-                    "kernels": counts,
-                    "share": counts / len(part),
-                }
-            )
-        )
-    names = ["subject", "cosine_low", "cosine_high", "kernels", "share"]
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=names)
+        columns = {"subject": subject, "cosine_low": edges[:-1], "cosine_high": edges[1:], "kernels": counts}
+        rows.append(pd.DataFrame(columns | {"share": counts / len(part)}))
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
 
 
 def _scales(real: pd.DataFrame) -> pd.DataFrame:
@@ -126,10 +123,10 @@ def _scales(real: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (family, one), part in kept.groupby([kept["family"], step]):
         cardinal = np.cos(4 * np.radians(part["angle"])).mean() if family in TURN else np.nan
-        spread = part["sigma"].quantile([*quantiles.values()])
-        rows.append((family, one / DEPTH_BINS, (one + 1) / DEPTH_BINS, len(part), *spread, cardinal))
-    names = ["family", "depth_low", "depth_high", "kernels", *(f"sigma_{name}" for name in quantiles), "cardinal"]
-    return pd.DataFrame(rows, columns=names)
+        row = {"family": family, "depth_low": one / DEPTH_BINS, "depth_high": (one + 1) / DEPTH_BINS}
+        row |= {f"sigma_{name}": part["sigma"].quantile(quantile) for name, quantile in quantiles.items()}
+        rows.append(row | {"kernels": len(part), "cardinal": cardinal})
+    return pd.DataFrame(rows)
 
 
 def _orientations(real: pd.DataFrame) -> pd.DataFrame:
@@ -158,9 +155,10 @@ def _cardinal(table: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
                 along = np.cos(4 * np.radians(kept["angle"])).groupby(kept["model"]).agg(["sum", "size"])
                 low, high = bootstrap_share(*along.to_numpy().T, seed)
                 mean = along["sum"].sum() / along["size"].sum()
-                rows.append((subject, family, kernels, len(along), len(kept), mean, float(low), float(high)))
-    names = ["subject", "family", "which", "models", "kernels", "cardinal", "cardinal_low", "cardinal_high"]
-    return pd.DataFrame(rows, columns=names)
+                row = {"subject": subject, "family": family, "which": kernels, "models": len(along)}
+                row |= {"kernels": len(kept), "cardinal": mean, "cardinal_low": low, "cardinal_high": high}
+                rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _crosses(units: np.ndarray, table: pd.DataFrame, device: str) -> pd.DataFrame:
@@ -171,21 +169,20 @@ def _crosses(units: np.ndarray, table: pd.DataFrame, device: str) -> pd.DataFram
     """
     chosen = np.flatnonzero((table["subject"] == "real") & table["explained"] & (table["family"] == "cross"))
     kernels = torch.from_numpy(units[chosen]).to(device)
-    columns = ["sigma", "elongation", "centre_weight", "error"]
-    names = [f"{one}_{quantile}" for one in columns for quantile in ("q10", "median", "q90")]
-    names = ["weight", "kernels", *names, "best_share", "at_bounds"]
     if len(chosen) == 0:
-        return pd.DataFrame(columns=names)
+        return pd.DataFrame()
     others = table.iloc[chosen][[f"cosine_{name}" for name in FAMILIES if name != "cross"]].max(axis=1)
     rows, edges = [], np.array(bounds(FAMILIES["cross"], round(units.shape[1] ** 0.5)))
     own = [3, 5, 6]  # log sigma, log elongation, weight
     for weight, fixed in (("free", None), ("0", {"centre_weight": 0.0}), ("-1", {"centre_weight": -1.0})):
         parameters, cosine = (one.cpu().numpy() for one in fit_family(kernels, FAMILIES["cross"], fixed))
         fit = describe_fits("cross", parameters.astype(np.float64), cosine).assign(error=1 - np.abs(cosine))
-        quantiles = fit[columns].quantile([0.1, 0.5, 0.9]).to_numpy().T.reshape(-1)
         at_bounds = (np.abs(parameters[:, own, None] - edges.T[own]) < 1e-3).any(axis=(1, 2)).mean()
-        rows.append((weight, len(fit), *quantiles, (fit["cosine"].to_numpy() > others).mean(), at_bounds))
-    return pd.DataFrame(rows, columns=names)
+        row = {"weight": weight, "kernels": len(fit), "best_share": (fit["cosine"].to_numpy() > others).mean()}
+        for column in ("sigma", "elongation", "centre_weight", "error"):
+            row |= {f"{column}_{name}": fit[column].quantile(quantile) for name, quantile in QUANTILES.items()}
+        rows.append(row | {"at_bounds": at_bounds})
+    return pd.DataFrame(rows)
 
 
 # What synthetic kernels are drawn from, evenly: well inside the bounds, and where the families differ at 7x7.
@@ -239,7 +236,7 @@ def synthetic_truth(side: int, per_family: int, snr_db: float, seed: int, device
     Returns
     -------
     DataFrame
-        size, snr_db, and each column of `fit_kernels` with the true one beside it as `true_COLUMN`; radius, where a
+        Each column of `fit_kernels` with the true one beside it as `true_COLUMN`; snr_db; radius, where a
         centre crosses zero, in taps, since sigma and ratio make up for each other; between_names, where the true
         direction is within `NEAR` degrees of where its name changes.
     """
@@ -252,7 +249,4 @@ def synthetic_truth(side: int, per_family: int, snr_db: float, seed: int, device
     named = truth["family"].isin(list(TURN))
     halves = truth["angle"] / 22.5
     between = named & (np.abs(halves - (2 * np.floor(halves / 2) + 1)) * 22.5 < NEAR)
-    table = pd.concat([truth.add_prefix("true_"), fits], axis=1).assign(between_names=between)
-    table.insert(0, "snr_db", snr_db)
-    table.insert(0, "size", size_name(side))
-    return table
+    return pd.concat([truth.add_prefix("true_"), fits], axis=1).assign(between_names=between, snr_db=snr_db)

@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.io.shards import shards_of
-from kernel_atlas.io.tables import read_table
+from kernel_atlas.io.tables import in_order, read_table
+from kernel_atlas.stats.resampling import FEWEST
+from kernel_atlas.stats.shares import largest_of_group, layer_depths
 
 # `real`: independent networks that train the autoencoder, and depthwise ones that are only assigned; `untrained`:
 # depthwise models with use = control; `dense`: slices of regular convolutions that do not train it.
@@ -58,8 +60,7 @@ def pick_kernels(
     pyarrow.Table
         subject, model, layer_index, depth (0 to 1), stride, channel, code, dissimilarity, cluster, label, weight (raw).
     """
-    last = inventory.groupby("model")["layer_index"].transform("max")
-    layers = inventory.assign(depth=inventory["layer_index"] / last.where(last > 0, 1))
+    layers = inventory.assign(depth=layer_depths(inventory))
     layers = layers[(layers["kh"] == side) & (layers["kw"] == side)]
     layers = _independent(layers.assign(subject=layers["model"].map(subjects)), groups)
     layers["channels"] = layers["channels"].mask(
@@ -93,6 +94,22 @@ def pick_kernels(
     return pa.concat_tables(drawn).combine_chunks()
 
 
+def training_units(merged: str | Path) -> np.ndarray:
+    """Which of the independent units each of `merge.training_kernels` is from, int [n].
+
+    Units are models, or layers where fewer than ten models would leave a half with too few for an interval.
+    """
+    table = read_table(merged, ["model", "layer_index", "dead"]).to_pandas()
+    live = table[~table["dead"]]
+    names = ["model"] if live["model"].nunique() >= 2 * FEWEST else ["model", "layer_index"]
+    return live.groupby(names).ngroup().to_numpy()
+
+
+def read_filters(path: str | Path) -> np.ndarray:
+    """The published master key filters, float array [8, 7, 7], of resources/master_key_filters.csv."""
+    return pd.read_csv(path, index_col="filter").to_numpy().reshape(-1, 7, 7)
+
+
 def unit_kernels(picked: pa.Table, subject: str) -> np.ndarray:
     """The kernels of one subject, centred and normalised: float32 [n, taps]; [0, taps] where there are none."""
     mine = picked.filter(pa.array(picked["subject"].to_numpy() == subject))
@@ -102,7 +119,13 @@ def unit_kernels(picked: pa.Table, subject: str) -> np.ndarray:
 def _independent(layers: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
     """Without the layers of real models that share weights with one that has more kernels."""
     models = layers[layers["subject"] == "real"].groupby("model")["channels"].sum().rename("kernels").reset_index()
-    models = models.sort_values(["kernels", "model"], ascending=[False, True])
-    group = models["model"].map(groups)
-    repeated = models["model"][group.notna() & group.duplicated()]
-    return layers[~layers["model"].isin(repeated)]
+    counted = largest_of_group(models.assign(group=models["model"].map(groups)))
+    return layers[~layers["model"].isin(set(models["model"]) - set(counted["model"]))]
+
+
+def of_size(size: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables by name, each with the column `size` and in the order of schemas/tables.yaml."""
+    return {
+        name: in_order(table.assign(size=size) if len(table.columns) else table, f"{name}.csv")
+        for name, table in tables.items()
+    }

@@ -6,7 +6,6 @@ and compared on others, and on the controls made from these.
 """
 
 import itertools
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +15,10 @@ import pyarrow as pa
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.core.patterns import resemble
 from kernel_atlas.evidence.controls import MADE, make_control
-from kernel_atlas.evidence.kernels import SUBJECTS
-from kernel_atlas.model.clusters import find_prototypes
-from kernel_atlas.stats.shares import FEWEST, FIFTHS, RESAMPLES, TAILS, bootstrap_share, fifth_of
+from kernel_atlas.evidence.kernels import SUBJECTS, of_size
+from kernel_atlas.model.assign import Labeller
+from kernel_atlas.stats.resampling import FEWEST, TAILS, bootstrap_share, draw_units
+from kernel_atlas.stats.shares import FIFTHS, fifth_of
 
 KEYS = 8  # as many as are published; other sets are compared with as many
 LARGEST = 32  # keys a greedy search goes to
@@ -47,11 +47,6 @@ class Subject(NamedTuple):
         if len(names) >= FEWEST:
             return "models", units
         return "layers", np.unique(np.column_stack([units, self.layers]), axis=0, return_inverse=True)[1].ravel()
-
-
-def read_filters(path: str | Path) -> np.ndarray:
-    """The published master key filters, float array [8, 7, 7], of resources/master_key_filters.csv."""
-    return pd.read_csv(path, index_col="filter").to_numpy().reshape(-1, 7, 7)
 
 
 def residuals(kernels: np.ndarray, keys: np.ndarray) -> np.ndarray:
@@ -118,16 +113,16 @@ def choose_greedily(kernels: np.ndarray, candidates: np.ndarray, count: int) -> 
     return chosen
 
 
-def tables_of(
+def answer(
     size: str,
     picked: pa.Table,
     spectrum: pa.Table,
-    clusters: pd.DataFrame,
-    filters: np.ndarray | None,
+    labeller: Labeller,
+    filters: np.ndarray,
     tolerance: float,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """The tables of one size.
+    """How well small sets of keys match the kernels of one size.
 
     Sets are chosen on the kernels of half of the networks and tried on those of the others. The autoencoder has seen
     both halves, so to its prototypes and its spectrum no network is wholly new.
@@ -136,13 +131,13 @@ def tables_of(
     ----------
     size : str
     picked : pyarrow.Table
-        From `picked.pick_kernels`, with kernels of independent networks.
+        From `kernels.pick_kernels`, with kernels of independent networks.
     spectrum : pyarrow.Table
-        spectrum.parquet.
-    clusters : DataFrame
-        clusters.tsv.
-    filters : float array [8, 7, 7], optional
-        The published filters, where the kernels are 7x7.
+        spectrum.parquet, whose samples are candidates of the greedy search.
+    labeller : Labeller
+        Its prototypes are a set.
+    filters : float array [8, 7, 7]
+        The published filters, which are tried on 7x7 kernels.
     tolerance : float
         See `tabulate_greedy`.
     seed : int
@@ -150,8 +145,9 @@ def tables_of(
     Returns
     -------
     dict of DataFrame
-        master_keys and master_key_shares, both without rows where there are no filters; key_sets and greedy_sets.
+        master_keys and master_key_shares, both without rows for other sizes; key_sets and greedy_sets.
     """
+    # choose on half of the networks, try on the others and on controls made from these
     subjects = _subjects(picked, seed)
     real = subjects["real"]
     half = choosing_half(real.models, seed)
@@ -159,10 +155,11 @@ def tables_of(
     for name, subject in subjects.items():
         held_out[name] = subject.take(~half) if name in ("real", *MADE) else subject
 
+    # the sets
     places = picked.drop_columns("weight").to_pandas()
     candidates, kernels = _candidates(spectrum, places[places["subject"] == "real"][half], choosing, seed)
     order = choose_greedily(choosing, kernels, LARGEST)
-    prototypes = np.stack(find_prototypes(spectrum, clusters)["kernel"])
+    prototypes = np.stack(labeller.prototypes["kernel"])
     random = np.random.default_rng([seed, len(choosing)])
     sets = {
         "random kernels": [choosing[random.permutation(len(choosing))[:KEYS]] for _ in range(DRAWS)],
@@ -171,17 +168,20 @@ def tables_of(
         "k-means": [line_centres(choosing, KEYS, seed)],
         "greedy": [kernels[order[:KEYS]]],
     }
-    keys = np.zeros((KEYS, choosing.shape[1])) if filters is None else _flat(filters)
-    if filters is not None:
-        sets = {"published": [keys], **sets}
-    tables = {
-        "master_keys": assign_keys(size, picked.slice(0, 0) if filters is None else picked, keys),
-        "master_key_shares": share_keys(size, {} if filters is None else subjects, keys, seed),
-    }
-    tables["key_sets"] = compare_sets(size, sets, held_out, seed)
+
+    # the published set, which is of one size
+    published = _flat(filters)
+    known = published.shape[1] == choosing.shape[1]
+    if known:
+        sets = {"published": [published], **sets}
     chosen = candidates.iloc[order].reset_index(drop=True)
-    tables["greedy_sets"] = tabulate_greedy(size, chosen, kernels[order], choosing, held_out, tolerance, seed)
-    return tables
+    tables = {
+        "master_keys": assign_keys(picked, published) if known else pd.DataFrame(),
+        "master_key_shares": share_keys(subjects, published, seed) if known else pd.DataFrame(),
+        "key_sets": compare_sets(sets, held_out, seed),
+        "greedy_sets": tabulate_greedy(chosen, kernels[order], choosing, held_out, tolerance, seed),
+    }
+    return of_size(size, tables)
 
 
 def _flat(filters: np.ndarray) -> np.ndarray:
@@ -239,36 +239,24 @@ def _candidates(
     )
 
 
-def assign_keys(size: str, picked: pa.Table, keys: np.ndarray) -> pd.DataFrame:
-    """master_keys.csv: the best of the published filters for every picked kernel.
+def assign_keys(picked: pa.Table, keys: np.ndarray) -> pd.DataFrame:
+    """master_keys.csv, but for the size: the best of the published filters for every picked kernel.
 
     Parameters
     ----------
-    size : str
     picked : pyarrow.Table
     keys : float array [8, taps]
         The filters, centred and normalised.
-
-    Returns
-    -------
-    DataFrame
-        model, layer_index, channel, filter (1 to 8), residual, size, subject, label.
     """
     table = residuals(centre_and_normalise(taps_array(picked["weight"])), keys)
     places = picked.select(["model", "layer_index", "channel", "subject", "label"]).to_pandas()
-    best = places.assign(filter=table.argmin(axis=1) + 1, residual=table.min(axis=1), size=size)
-    return best[["model", "layer_index", "channel", "filter", "residual", "size", "subject", "label"]]
+    return places.assign(filter=table.argmin(axis=1) + 1, residual=table.min(axis=1))
 
 
-def share_keys(size: str, subjects: dict[str, Subject], keys: np.ndarray, seed: int) -> pd.DataFrame:
-    """master_key_shares.csv: how often each filter is the best, and how large the residual is.
+def share_keys(subjects: dict[str, Subject], keys: np.ndarray, seed: int) -> pd.DataFrame:
+    """master_key_shares.csv, but for the size: how often each filter is the best, and how large the residual is.
 
-    Returns
-    -------
-    DataFrame
-        size, subject, depth (`all`, or a fifth of the network for kernels of networks), filter (1 to 8, or `all`),
-        kernels, share with its interval, over (models, or layers where models are few), residual_mean, residual_q10 to
-        residual_q90.
+    Controls have no depth.
     """
     rows = []
     for name, subject in subjects.items():
@@ -288,31 +276,25 @@ def share_keys(size: str, subjects: dict[str, Subject], keys: np.ndarray, seed: 
             low, high = bootstrap_share(counts, whole, [seed, len(rows)])
             for key, count in enumerate(counts.sum(axis=0)):
                 mine = residual[inside & ((best == key) | (key == len(keys)))]
-                spread = [mine.mean(), *np.quantile(mine, QUANTILES)] if count else [np.nan] * (1 + len(QUANTILES))
-                share = count / whole.sum()
-                word = "all" if key == len(keys) else str(key + 1)
-                rows.append((size, name, depth, word, count, share, low[key], high[key], over, *spread))
-    names = ["size", "subject", "depth", "filter", "kernels", "share", "share_low", "share_high", "over"]
-    quantiles = [f"residual_q{round(100 * quantile)}" for quantile in QUANTILES]
-    return pd.DataFrame(rows, columns=[*names, "residual_mean", *quantiles])
+                row = {"subject": name, "depth": depth, "filter": "all" if key == len(keys) else str(key + 1)}
+                row |= {"kernels": count, "share": count / whole.sum(), "share_low": low[key], "share_high": high[key]}
+                row |= {"over": over, "residual_mean": mine.mean() if count else np.nan}
+                spread = np.quantile(mine, QUANTILES) if count else np.full(len(QUANTILES), np.nan)
+                for quantile, value in zip(QUANTILES, spread, strict=True):
+                    row[f"residual_q{round(100 * quantile)}"] = value
+                rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def compare_sets(size: str, sets: dict[str, list[np.ndarray]], subjects: dict[str, Subject], seed: int) -> pd.DataFrame:
-    """key_sets.csv: the residual that each set of keys leaves, of kernels it was not chosen on and of controls.
+def compare_sets(sets: dict[str, list[np.ndarray]], subjects: dict[str, Subject], seed: int) -> pd.DataFrame:
+    """key_sets.csv, but for the size: the residual of each set, of kernels it was not chosen on and of controls.
 
     Parameters
     ----------
-    size : str
     sets : dict
         Name -> list of keys, float arrays [k, taps]: one, or one for each of many draws.
     subjects : dict
     seed : int
-
-    Returns
-    -------
-    DataFrame
-        size, set, keys, subject, kernels, models, mean and median of the residual, each with its interval, over (what
-        the interval is over: models, layers where models are few, or draws of the set).
     """
     rows = []
     for (name, draws), (word, subject) in itertools.product(sets.items(), subjects.items()):
@@ -325,14 +307,14 @@ def compare_sets(size: str, sets: dict[str, list[np.ndarray]], subjects: dict[st
             mean, median = best[0].mean(), np.median(best[0])
             over, units = subject.units()
             low, high = np.transpose([_mean_interval(best[0], units, seed), _median_interval(best[0], units, seed)])
-        place = size, name, len(draws[0]), word, len(best[0]), len(np.unique(subject.models))
-        rows.append((*place, mean, low[0], high[0], median, low[1], high[1], over))
-    names = ["size", "set", "keys", "subject", "kernels", "models", "mean", "mean_low", "mean_high"]
-    return pd.DataFrame(rows, columns=[*names, "median", "median_low", "median_high", "over"])
+        row = {"set": name, "keys": len(draws[0]), "subject": word, "kernels": len(best[0])}
+        row |= {"models": len(np.unique(subject.models)), "over": over}
+        row |= {"mean": mean, "mean_low": low[0], "mean_high": high[0]}
+        rows.append(row | {"median": median, "median_low": low[1], "median_high": high[1]})
+    return pd.DataFrame(rows)
 
 
 def tabulate_greedy(
-    size: str,
     chosen: pd.DataFrame,
     keys: np.ndarray,
     choosing: np.ndarray,
@@ -340,7 +322,7 @@ def tabulate_greedy(
     tolerance: float,
     seed: int,
 ) -> pd.DataFrame:
-    """greedy_sets.csv: the mean residual that the first 1, 2, ... keys of a greedy search leave.
+    """greedy_sets.csv, but for the size: the mean residual that the first 1, 2, ... keys of a greedy search leave.
 
     More keys always fit better, if only the noise, so that no number is the true one. A set is within the tolerance
     where the networks that it was not chosen on have a mean residual of at most 1 + tolerance times that of the largest
@@ -348,7 +330,6 @@ def tabulate_greedy(
 
     Parameters
     ----------
-    size : str
     chosen : DataFrame
         The keys in the order they were chosen: source (`spectrum` or `kernel`), code, model, layer_index, channel.
     keys : float array [k, taps]
@@ -357,19 +338,12 @@ def tabulate_greedy(
     subjects : dict
         With `real`, the kernels held out, and `gaussian`.
     tolerance, seed : float, int
-
-    Returns
-    -------
-    DataFrame
-        size, keys, residual_choosing, residual (held out) with its interval, over (models, or layers where models are
-        few), residual_gaussian, source, code, model, layer_index, channel, label, within_tolerance.
     """
     left = {name: _falling(subject.kernels, keys) for name, subject in subjects.items() if name in ("real", "gaussian")}
     means = left["real"].mean(axis=0, dtype=np.float64)
     over, units = subjects["real"].units()
     low, high = np.transpose([_mean_interval(column, units, seed) for column in left["real"].T])
     columns = {
-        "size": size,
         "keys": np.arange(1, len(keys) + 1),
         "residual_choosing": _falling(choosing, keys).mean(axis=0, dtype=np.float64),
         "residual": means,
@@ -401,7 +375,7 @@ def _median_interval(values: np.ndarray, units: np.ndarray, seed: int) -> tuple[
         return np.nan, np.nan
     bins = np.minimum((values * _BINS).astype(int), _BINS - 1)
     counts = np.bincount(units * _BINS + bins, minlength=count * _BINS).reshape(count, _BINS)
-    draws = np.random.default_rng([seed]).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    draws = draw_units(count, [seed])
     passed = (draws @ counts.astype(float)).cumsum(axis=1)
     medians = ((passed >= passed[:, -1:] / 2).argmax(axis=1) + 0.5) / _BINS
     low, high = np.quantile(medians, TAILS)

@@ -16,9 +16,10 @@ from scipy.special import gammaln
 from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence.kernels import SUBJECTS
-from kernel_atlas.evidence.networks import seed_of
 from kernel_atlas.io.shards import shards_of
-from kernel_atlas.stats.shares import FIFTHS, bootstrap_share, fifth_of
+from kernel_atlas.io.tables import in_order
+from kernel_atlas.stats.resampling import bootstrap_share, seed_of
+from kernel_atlas.stats.shares import FIFTHS, fifth_of, layer_depths, one_per_group
 
 NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
 NOISE_QUANTILE = 0.95
@@ -45,27 +46,25 @@ class Reference(NamedTuple):
         return _sigmoid(np.log2(kernels), *self.entropy)
 
 
-def analyse_layers(
-    folders: Iterable[str | Path],
+def answer(
+    shards: Iterable[str | Path],
     inventory: pd.DataFrame,
+    models: pd.DataFrame,
     subjects: Mapping[str, str],
-    independent: Mapping[str, set[str]],
     groups: Mapping[str, str],
     sides: Iterable[int],
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """Every table of this module.
+    """What is in layers besides labels.
 
     Parameters
     ----------
-    folders : iterable of path
+    shards : iterable of path
         Folders of shards, results/kernels/MODEL.
-    inventory : DataFrame
-        inventory.parquet.
+    inventory, models : DataFrame
+        inventory.parquet and models.csv, which says what networks are independent.
     subjects : mapping
-        Model -> `real`, `untrained` or `dense` (`picked.subject_of`).
-    independent : mapping
-        Size -> models that count as independent networks (`sheet.one_per_group`).
+        Model -> `real`, `untrained` or `dense` (`kernels.subject_of`).
     groups : mapping
         Model -> group, for those that share weights with others.
     sides : iterable of int
@@ -77,9 +76,10 @@ def analyse_layers(
     dict of DataFrame
         layer_measures, entropy_normaliser, layer_depths, banding, covariance, covariance_thirds.
     """
+    independent = {size: set(one_per_group(part)["model"]) for size, part in models.groupby("size")}
     square = set(inventory.loc[inventory["kh"] == inventory["kw"], "kh"])
     references = {side: refer(side, seed) for side in sorted(square.intersection(sides))}
-    measures, covariances = measure_layers(folders, inventory, references, seed)
+    measures, covariances = measure_layers(shards, inventory, references, seed)
     covariance = compare_covariances(covariances, independent, groups)
 
     def counted(table: pd.DataFrame) -> pd.DataFrame:
@@ -278,12 +278,10 @@ def measure_layers(
     Returns
     -------
     measures : DataFrame
-        model, layer_index, size, depth (0 to 1), stride, kernels and `MEASURES`.
     covariances : Covariances
         Of layers with 32 live kernels or more.
     """
-    last = inventory.groupby("model")["layer_index"].transform("max")
-    places = inventory.assign(depth=inventory["layer_index"] / last.clip(lower=1))
+    places = inventory.assign(depth=layer_depths(inventory))
     places = places[(places["kh"] == places["kw"]) & places["kh"].isin(references)]
     of_model = dict(list(places.groupby("model")))
     rows, layers, plain, shuffled = [], [], [], []
@@ -305,9 +303,8 @@ def measure_layers(
                 layers.append(same | {"kernels": len(unit)})
                 plain.append(_covariance(unit))
                 shuffled.append(_covariance(random.permuted(unit, axis=1)))
-    columns = ["model", "layer_index", "size", "depth", "stride", "kernels", *MEASURES]
     where = pd.DataFrame(layers, columns=["model", "layer_index", "size", "depth", "kernels"])
-    return pd.DataFrame(rows, columns=columns), Covariances(where, plain, shuffled)
+    return in_order(pd.DataFrame(rows), "layer_measures.csv"), Covariances(where, plain, shuffled)
 
 
 def _covariance(unit: np.ndarray) -> np.ndarray:
@@ -317,13 +314,15 @@ def _covariance(unit: np.ndarray) -> np.ndarray:
 # Over networks
 
 
-def _mean_over_models(table: pd.DataFrame, column: str, seed: list[int]) -> tuple[int, int, float, float, float]:
-    """Models, layers, mean over layers, and its interval over models."""
+def _mean_over_models(table: pd.DataFrame, column: str, name: str, seed: list[int]) -> dict[str, float]:
+    """Models, layers, and as `name` the mean of a column over layers with its interval over models."""
     units = table.groupby("model")[column].agg(["sum", "count"])
     units = units[units["count"] > 0].to_numpy(np.float64)
     layers = units[:, 1].sum()
     low, high = bootstrap_share(units[:, 0], units[:, 1], seed)
-    return len(units), int(layers), units[:, 0].sum() / layers if layers else np.nan, float(low), float(high)
+    mean = units[:, 0].sum() / layers if layers else np.nan
+    row = {"models": len(units), "layers": int(layers), name: mean}
+    return row | {f"{name}_low": low, f"{name}_high": high}
 
 
 def _subjects(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
@@ -341,12 +340,6 @@ def summarise_depths(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
     measures : DataFrame
         layer_measures.csv with `subject`, of independent networks and controls.
     seed : int
-
-    Returns
-    -------
-    DataFrame
-        size, subject, depth (`all`, or `0.0-0.2` to `0.8-1.0`), measure, chance (Gaussian kernels), models, layers,
-        mean, low, high (over networks).
     """
     rows = []
     for size, subject, part in _subjects(measures):
@@ -355,10 +348,11 @@ def summarise_depths(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
         parts += [(FIFTHS[index], part[fifth == index]) for index in sorted(fifth.unique())]
         for depth, layers in parts:
             for measure in MEASURES:
-                found = _mean_over_models(layers, measure, seed_of(seed, size, subject, depth))
-                rows.append((size, subject, depth, measure, chance_of(measure, int(size.split("x")[0])), *found))
-    names = ["size", "subject", "depth", "measure", "chance", "models", "layers", "mean", "low", "high"]
-    return pd.DataFrame(rows, columns=names)
+                row = {"size": size, "subject": subject, "depth": depth, "measure": measure}
+                row["chance"] = chance_of(measure, int(size.split("x")[0]))
+                rows.append(row | _mean_over_models(layers, measure, "mean", seed_of(seed, size, subject, depth)))
+    table = pd.DataFrame(rows).rename(columns={"mean_low": "low", "mean_high": "high"})
+    return in_order(table, "layer_depths.csv")
 
 
 def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -369,12 +363,6 @@ def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
     measures : DataFrame
         As for `summarise_depths`.
     seed : int
-
-    Returns
-    -------
-    DataFrame
-        size, subject, models (with layers in both), last, others (mean over networks of the mean over layers),
-        difference, low, high (over networks), row_energy (mean over layers in the last fifth), chance (of that).
     """
     rows = []
     for size, subject, part in _subjects(measures):
@@ -384,11 +372,11 @@ def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
         if len(both):
             change = (both["last"] - both["others"]).to_numpy()
             low, high = bootstrap_share(change, np.ones(len(change)), seed_of(seed, size, subject, "banding"))
-            energy = part.loc[late & part["model"].isin(both.index), "row_energy"].mean()
-            found = *both.mean(), change.mean(), float(low), float(high), energy
-            rows.append((size, subject, len(both), *found, chance_of("row_energy", int(size.split("x")[0]))))
-    names = ["size", "subject", "models", "last", "others", "difference", "low", "high", "row_energy", "chance"]
-    return pd.DataFrame(rows, columns=names)
+            row = {"size": size, "subject": subject, "models": len(both)} | both.mean().to_dict()
+            row |= {"difference": change.mean(), "low": low, "high": high}
+            row["row_energy"] = part.loc[late & part["model"].isin(both.index), "row_energy"].mean()
+            rows.append(row | {"chance": chance_of("row_energy", int(size.split("x")[0]))})
+    return in_order(pd.DataFrame(rows), "banding.csv")
 
 
 def compare_covariances(
@@ -407,9 +395,8 @@ def compare_covariances(
     Returns
     -------
     DataFrame
-        size, model, layer_index, depth, third (of the depth), kernels, others (networks), similarity: cosine of the
-        covariance and the mean one of the other independent networks in this third, each network with the same weight;
-        shuffled: the same for the layer with the taps of each kernel in random order. Only where there are others.
+        Of layers whose third of the depth has other independent networks, each of which has the same weight in the mean
+        covariance that the layer is compared with.
     """
     table = covariances.layers
     third = np.minimum((table["depth"] * len(THIRDS)).astype(int), len(THIRDS) - 1)
@@ -434,12 +421,12 @@ def compare_covariances(
                     found = values @ reference / np.maximum(np.linalg.norm(values, axis=1), 1e-12)
                     part.iloc[mine, part.columns.get_loc(column)] = found
         tables.append(part[part["others"] > 0])
-    names = ["size", "model", "layer_index", "depth", "third", "kernels", "others", "similarity", "shuffled"]
-    return pd.concat(tables)[names].sort_values(names[:3], ignore_index=True) if tables else pd.DataFrame(columns=names)
+    found = in_order(pd.concat(tables) if tables else pd.DataFrame(), "covariance.csv")
+    return found.sort_values(["size", "model", "layer_index"], ignore_index=True)
 
 
 def summarise_covariances(covariance: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """covariance_thirds.csv: size, subject, third (or `all`), models, layers, similarity and shuffled with intervals.
+    """covariance_thirds.csv: means of similarity and shuffled over the layers of a third of the depth, and of all.
 
     Parameters
     ----------
@@ -453,7 +440,8 @@ def summarise_covariances(covariance: pd.DataFrame, seed: int) -> pd.DataFrame:
             layers = part if third == "all" else part[part["third"] == third]
             if len(layers):
                 random = seed_of(seed, size, subject, third)
-                found = _mean_over_models(layers, "similarity", random)
-                rows.append((size, subject, third, *found, *_mean_over_models(layers, "shuffled", random)[2:]))
-    names = [f"{name}{end}" for name in ("similarity", "shuffled") for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=["size", "subject", "third", "models", "layers", *names])
+                row = {"size": size, "subject": subject, "third": third}
+                for column in ("similarity", "shuffled"):
+                    row |= _mean_over_models(layers, column, column, random)
+                rows.append(row)
+    return in_order(pd.DataFrame(rows), "covariance_thirds.csv")

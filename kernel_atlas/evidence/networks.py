@@ -4,7 +4,6 @@ Everything here is computed from the tables of results/statistics. Networks that
 layer and layers of a network are not independent, so intervals are bootstrapped over layers of a network, or networks.
 """
 
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,9 +12,13 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import rankdata
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.kernels import size_name
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.io.sheet import images_of
-from kernel_atlas.stats.shares import CONFIDENCE, FEWEST, RESAMPLES, TAILS, bootstrap_share, one_per_group
+from kernel_atlas.io.tables import columns_of, in_order
+from kernel_atlas.model.assign import Labeller
+from kernel_atlas.stats.resampling import CONFIDENCE, FEWEST, RESAMPLES, TAILS, bootstrap_share, draw_units, seed_of
+from kernel_atlas.stats.shares import one_per_group
 
 DEPTHS = np.linspace(0, 1, 21)
 BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth
@@ -24,17 +27,17 @@ NOISE_FLOOR = 0.01  # share of Gaussian noise that may be called clustered
 CURVES = 500  # resampled median curves; a knee is one of 50 thresholds, so that more say nothing more
 
 
-def compare(
+def answer(
     models: pd.DataFrame,
     layers: pd.DataFrame,
     architectures: pd.DataFrame,
     thresholds: pd.DataFrame,
     datasets: pd.DataFrame,
     contrasts: pd.DataFrame,
-    default_thresholds: Mapping[str, float],
+    labellers: Mapping[int, Labeller],
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """Every table of this module.
+    """What goes with the share clustered, over networks.
 
     Parameters
     ----------
@@ -42,8 +45,8 @@ def compare(
         Those tables of results/statistics.
     datasets, contrasts : DataFrame
         resources/datasets.tsv and config/contrasts.tsv.
-    default_thresholds : mapping
-        Size -> threshold of the configuration.
+    labellers : mapping
+        Side -> Labeller of the run, whose thresholds are compared with those that the curves would choose.
     seed : int
 
     Returns
@@ -51,6 +54,7 @@ def compare(
     dict of DataFrame
         correlations, contrasts, contrast_kinds, distances, depth, trends, knees.
     """
+    defaults = {size_name(side): labeller.threshold for side, labeller in labellers.items()}
     pairs = contrast(layers, contrasts, seed)
     counts = _families(layers, models)
     return {
@@ -60,13 +64,8 @@ def compare(
         "distances": summarise_distances(architectures, models, seed),
         "depth": smooth_depth(counts, seed),
         "trends": trend_with_depth(counts, seed),
-        "knees": locate_knees(thresholds, models, default_thresholds, seed),
+        "knees": locate_knees(thresholds, models, defaults, seed),
     }
-
-
-def seed_of(seed: int, *names: str) -> list[int]:
-    """A seed of its own for what these names say, so that another row does not change this one's interval."""
-    return [seed, *(zlib.crc32(name.encode()) for name in names)]
 
 
 # Accuracy, images, parameters
@@ -114,8 +113,7 @@ def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.Dat
                     seed_of(seed, size, variable, dataset),
                 )
                 rows.append((size, variable, dataset, len(known), (np.bincount(family) > 1).sum(), *row))
-    names = [f"{name}{end}" for name in ("pearson", "spearman", "partial") for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=["size", "variable", "dataset", "n", "families", *names])
+    return pd.DataFrame(rows, columns=columns_of("correlations.csv"))
 
 
 def _coefficients(x: np.ndarray, y: np.ndarray, family: np.ndarray, seed: list[int]) -> list[float]:
@@ -173,11 +171,8 @@ def contrast(layers: pd.DataFrame, contrasts: pd.DataFrame, seed: int) -> pd.Dat
     Returns
     -------
     DataFrame
-        contrast, model, against, differs, size, layers (of the smaller network), paired, share, against_share,
-        difference (against - model) with its interval over layers, drawn in pairs where both networks have the same
-        layers; jensen_shannon (base 2, 0 to 1) of the label shares of live kernels; chance and chance_high, mean and
-        95 % quantile of that distance between two random parts of the kernels of both together. Kernels of a layer are
-        not independent, so that chance is the least that two networks can be expected to differ by.
+        Layers are drawn in pairs where both networks have the same ones. Kernels of a layer are not independent, so
+        that `chance` is the least that two networks can be expected to differ by.
 
     Raises
     ------
@@ -196,18 +191,18 @@ def contrast(layers: pd.DataFrame, contrasts: pd.DataFrame, seed: int) -> pd.Dat
         for size in layers["size"].drop_duplicates().sort_values():
             one, two = networks.get((size, pair.model)), networks.get((size, pair.against))
             if one is not None and two is not None:
-                row = _contrast(one, two, seed_of(seed, size, pair.model, pair.against))
-                rows.append((pair.contrast, pair.model, pair.against, pair.differs, size, *row))
-    names = ["contrast", "model", "against", "differs", "size", "layers", "paired", "share", "against_share"]
-    names += ["difference", "low", "high", "jensen_shannon", "chance", "chance_high"]
-    return pd.DataFrame(rows, columns=names)
+                row = {"contrast": pair.contrast, "model": pair.model, "against": pair.against, "differs": pair.differs}
+                found = _contrast(one, two, seed_of(seed, size, pair.model, pair.against))
+                rows.append(row | {"size": size} | found)
+    return in_order(pd.DataFrame(rows), "contrasts.csv")
 
 
-def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> tuple:
+def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> dict[str, float]:
+    # shares clustered of both, with layers drawn together where they are the same
     random = np.random.default_rng(seed)
     paired = one.sum(axis=1).equals(two.sum(axis=1))
     one, two = (table.drop(columns="dead", errors="ignore") for table in (one, two))
-    draws = [random.multinomial(len(t), np.full(len(t), 1 / len(t)), RESAMPLES) for t in (one, two)]
+    draws = [draw_units(len(t), random) for t in (one, two)]
     if paired:
         draws[1] = draws[0]
     shares, resampled = [], []
@@ -216,13 +211,23 @@ def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> tuple:
         shares.append(1 - other.sum() / live.sum())
         resampled.append(1 - (draw @ other) / (draw @ live))
     fewest = min(len(one), len(two))
-    interval = [np.nan] * 2 if fewest < FEWEST else np.quantile(resampled[1] - resampled[0], TAILS)
+    low, high = [np.nan] * 2 if fewest < FEWEST else np.quantile(resampled[1] - resampled[0], TAILS)
+    # distance of the label shares, and of those of two random parts of all kernels
     first, second = (table.sum().to_numpy().astype(np.int64) for table in (one, two))
     halves = random.multivariate_hypergeometric(first + second, first.sum(), HALVES, method="marginals")
     chance = _jensen_shannon(halves, first + second - halves)
-    distance = _jensen_shannon(first[None], second[None])[0]
-    change = shares[1] - shares[0], *interval
-    return fewest, paired, *shares, *change, distance, chance.mean(), np.quantile(chance, CONFIDENCE)
+    return {
+        "layers": fewest,
+        "paired": paired,
+        "share": shares[0],
+        "against_share": shares[1],
+        "difference": shares[1] - shares[0],
+        "low": low,
+        "high": high,
+        "jensen_shannon": _jensen_shannon(first[None], second[None])[0],
+        "chance": chance.mean(),
+        "chance_high": np.quantile(chance, CONFIDENCE),
+    }
 
 
 def _jensen_shannon(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -232,40 +237,29 @@ def _jensen_shannon(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def summarise_contrasts(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
     """contrast_kinds.csv: over the pairs of one contrast and size.
 
-    Returns
-    -------
-    DataFrame
-        size, contrast, pairs, difference (mean, against - model) with an interval over pairs, absolute_difference
-        (mean; the order of two seeds says nothing), jensen_shannon and chance (means), beyond (pairs with a distance
-        above chance_high). Pairs may share a network, so that the interval is rather too narrow.
+    Pairs may share a network, so that the interval is rather too narrow. The mean of absolute differences is for pairs
+    whose order says nothing, as two seeds.
     """
     rows = []
     for (size, kind), part in pairs.groupby(["size", "contrast"]):
         low, high = bootstrap_share(part["difference"].to_numpy(), np.ones(len(part)), seed_of(seed, size, kind))
-        means = part[["jensen_shannon", "chance"]].mean()
-        beyond = (part["jensen_shannon"] > part["chance_high"]).sum()
-        changes = part["difference"].mean(), float(low), float(high), part["difference"].abs().mean()
-        rows.append((size, kind, len(part), *changes, *means, beyond))
-    names = ["size", "contrast", "pairs", "difference", "low", "high", "absolute_difference"]
-    return pd.DataFrame(rows, columns=[*names, "jensen_shannon", "chance", "beyond"])
+        row = {"size": size, "contrast": kind, "pairs": len(part), "difference": part["difference"].mean()}
+        row |= {"low": low, "high": high, "absolute_difference": part["difference"].abs().mean()}
+        row |= part[["jensen_shannon", "chance"]].mean().to_dict()
+        rows.append(row | {"beyond": (part["jensen_shannon"] > part["chance_high"]).sum()})
+    return in_order(pd.DataFrame(rows), "contrast_kinds.csv")
 
 
 def summarise_distances(architectures: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
     """distances.csv: are networks of one family, or of one data set, nearer to each other than others?
 
+    Independent networks are drawn with replacement; a pair counts with the product of how often both were drawn.
+
     Parameters
     ----------
-    architectures : DataFrame
-        architectures.csv.
-    models : DataFrame
-        models.csv.
+    architectures, models : DataFrame
+        architectures.csv and models.csv.
     seed : int
-
-    Returns
-    -------
-    DataFrame
-        size, pairs_of (`all`, `family`: networks of the same one, `dataset`, `neither`), models, pairs, jensen_shannon
-        (mean), low, high: over independent networks drawn with replacement; a pair counts as often as both were drawn.
     """
     rows = []
     for size, part in architectures.groupby("size"):
@@ -278,9 +272,7 @@ def summarise_distances(architectures: pd.DataFrame, models: pd.DataFrame, seed:
             for column in ("family", "dataset")
         }
         kinds = {"all": np.ones(len(part), bool)} | same | {"neither": ~same["family"] & ~same["dataset"]}
-        draws = np.random.default_rng(seed_of(seed, size)).multinomial(
-            len(networks), np.full(len(networks), 1 / len(networks)), RESAMPLES
-        )
+        draws = draw_units(len(networks), seed_of(seed, size))
         for kind, chosen in kinds.items():
             known, distance = np.zeros((2, len(networks), len(networks)))
             known[a[chosen], b[chosen]] = 1
@@ -292,8 +284,9 @@ def summarise_distances(architectures: pd.DataFrame, models: pd.DataFrame, seed:
                     means = ((draws @ distance) * draws).sum(axis=1) / ((draws @ known) * draws).sum(axis=1)
                 low, high = np.nanquantile(means, TAILS)
             if chosen.any():
-                rows.append((size, kind, in_pairs, chosen.sum(), distance.sum() / known.sum(), low, high))
-    return pd.DataFrame(rows, columns=["size", "pairs_of", "models", "pairs", "jensen_shannon", "low", "high"])
+                row = {"size": size, "pairs_of": kind, "models": in_pairs, "pairs": chosen.sum()}
+                rows.append(row | {"jensen_shannon": distance.sum() / known.sum(), "low": low, "high": high})
+    return in_order(pd.DataFrame(rows), "distances.csv")
 
 
 # Depth
@@ -321,19 +314,13 @@ def smooth_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
     """depth.csv: the share of each family of labels along the relative depth of the layers.
 
     A local mean (Nadaraya 1964; Watson 1964) over the kernels of independent networks: weights are Gaussian in depth
-    with a standard deviation of 0.1.
+    with a standard deviation of 0.1. `models` counts those with a layer within twice that.
 
     Parameters
     ----------
     counts : DataFrame
         From `_families`.
     seed : int
-
-    Returns
-    -------
-    DataFrame
-        size, family (`Cross`: On and Off together), depth, models (with a layer within twice the bandwidth), share,
-        low, high (over networks; NaN with fewer than five).
     """
     tables = []
     for size, part in counts.groupby(level="size"):
@@ -349,26 +336,20 @@ def smooth_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
                 share, low, high = np.full((3, len(names)), np.nan)
             values = {"share": share, "low": low, "high": high}
             tables.append(pd.DataFrame({"size": size, "family": names, "depth": depth, "models": near, **values}))
-    names = ["size", "family", "depth", "models", "share", "low", "high"]
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
+    table = in_order(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), "depth.csv")
     return table.sort_values(["size", "family", "depth"], ignore_index=True)
 
 
 def trend_with_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
     """trends.csv: does the share of a family grow with depth?
 
+    Networks with fewer than five layers of the size, or with the same share in all, are passed over.
+
     Parameters
     ----------
     counts : DataFrame
         From `_families`.
     seed : int
-
-    Returns
-    -------
-    DataFrame
-        size, family, models, spearman (mean over networks of the rank correlation of share and depth over a network's
-        layers), low, high (over networks), growing (share of networks with a positive one). Networks with fewer than
-        five layers of the size, or with the same share in all, are passed over.
     """
     found: dict[tuple[str, str], list[float]] = {}
     for (size, _), part in counts.groupby(level=["size", "model"]):
@@ -382,11 +363,11 @@ def trend_with_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
                     found.setdefault((size, family), []).append(value)
     rows = []
     for (size, family), values in sorted(found.items()):
-        low, high = bootstrap_share(np.array(values), np.ones(len(values)), seed_of(seed, size, family))
-        rows.append(
-            (size, family, len(values), np.mean(values), float(low), float(high), np.mean(np.array(values) > 0))
-        )
-    return pd.DataFrame(rows, columns=["size", "family", "models", "spearman", "low", "high", "growing"])
+        values = np.array(values)
+        low, high = bootstrap_share(values, np.ones(len(values)), seed_of(seed, size, family))
+        row = {"size": size, "family": family, "models": len(values), "spearman": np.mean(values)}
+        rows.append(row | {"low": low, "high": high, "growing": np.mean(values > 0)})
+    return in_order(pd.DataFrame(rows), "trends.csv")
 
 
 # The threshold
@@ -414,6 +395,8 @@ def locate_knees(
 ) -> pd.DataFrame:
     """knees.csv: the threshold that each curve of shares would choose itself, and the one that noise allows.
 
+    Row `all` is the median curve of independent networks, and the only one whose knee has an interval.
+
     Parameters
     ----------
     thresholds : DataFrame
@@ -423,14 +406,6 @@ def locate_knees(
     default_thresholds : mapping
         Size -> threshold of the configuration.
     seed : int
-
-    Returns
-    -------
-    DataFrame
-        model, size, threshold (the default), share (there), noise (share of Gaussian noise there), knee, knee_low,
-        knee_high, knee_share, knee_noise, noise_floor (largest threshold that calls at most 1 % of Gaussian noise
-        clustered; it depends on the size only), floor_share, floor_noise. Row `all` is the median curve of independent
-        networks, and the only one whose knee has an interval (over networks).
     """
     rows = []
     for size, part in thresholds.groupby("size"):
@@ -451,22 +426,13 @@ def locate_knees(
             everyone.append(("all", np.median(counted, axis=0), _knee_interval(x, counted, seed_of(seed, size))))
         for model, curve, interval in everyone:
             knee = knee_of(x, curve)
-            limit = [np.nan] * 3 if floor is None else [x[floor], curve[floor], noise[floor]]
-            row = x[default], curve[default], noise[default], x[knee], *interval, curve[knee], noise[knee], *limit
-            rows.append((model, size, *row))
-    names = [
-        "model",
-        "size",
-        "threshold",
-        "share",
-        "noise",
-        "knee",
-        "knee_low",
-        "knee_high",
-        "knee_share",
-        "knee_noise",
-    ]
-    return pd.DataFrame(rows, columns=[*names, "noise_floor", "floor_share", "floor_noise"])
+            row = {"model": model, "size": size, "knee_low": interval[0], "knee_high": interval[1]}
+            marks = (("threshold", "", default), ("knee", "knee_", knee), ("noise_floor", "floor_", floor))
+            for name, prefix, place in marks:
+                there = [np.nan] * 3 if place is None else [x[place], curve[place], noise[place]]
+                row |= dict(zip((name, f"{prefix}share", f"{prefix}noise"), there, strict=True))
+            rows.append(row)
+    return in_order(pd.DataFrame(rows), "knees.csv")
 
 
 def _knee_interval(x: np.ndarray, curves: np.ndarray, seed: list[int]) -> list[float]:

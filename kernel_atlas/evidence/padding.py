@@ -12,24 +12,25 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.evidence.kernels import SUBJECTS
-from kernel_atlas.evidence.networks import seed_of
-from kernel_atlas.stats.shares import bootstrap_share
+from kernel_atlas.io.tables import in_order
+from kernel_atlas.stats.resampling import bootstrap_share, seed_of
 
 # where padding would push a pattern with stride 2, as a unit vector (x right, y up)
 PUSH = {"symmetric": np.array([1, -1]) / np.sqrt(2), "same": np.array([-1, 1]) / np.sqrt(2)}
 SHUFFLES = 200
 
 
-def measure_offsets(picked: pa.Table, padding: Mapping[str, str | None], seed: int) -> dict[str, pd.DataFrame]:
-    """Every table of this module, of one size.
+def answer(size: str, picked: pa.Table, padding: Mapping[str, str | None], seed: int) -> dict[str, pd.DataFrame]:
+    """Where the energy of kernels of one size lies, by label, stride and padding.
 
     Parameters
     ----------
+    size : str
     picked : pyarrow.Table
-        results/evidence/SIZE/kernels.parquet.
+        From `pick_kernels`.
     padding : mapping
         Model -> `symmetric`, `same`, or nothing where unknown.
     seed : int
@@ -39,7 +40,7 @@ def measure_offsets(picked: pa.Table, padding: Mapping[str, str | None], seed: i
     dict of DataFrame
         offsets, padding.
     """
-    kernels = tabulate_offsets(picked, padding)
+    kernels = tabulate_offsets(picked, padding).assign(size=size)
     return {"offsets": summarise_offsets(kernels, seed), "padding": examine_padding(kernels, seed)}
 
 
@@ -68,12 +69,11 @@ def centre_of_energy(unit: np.ndarray) -> np.ndarray:
 
 
 def tabulate_offsets(picked: pa.Table, padding: Mapping[str, str | None]) -> pd.DataFrame:
-    """One row per picked kernel: size, subject, model, label, family, stride, padding, dx, dy, length (taps)."""
+    """One row per picked kernel: subject, model, label, family, stride, padding, dx, dy, length (taps)."""
     taps = taps_array(picked["weight"])
     table = picked.select(["subject", "model", "layer_index", "label", "stride"]).to_pandas()
     table[["dx", "dy"]] = offsets = centre_of_energy(centre_and_normalise(taps))
     return table.assign(
-        size=size_name(round(taps.shape[1] ** 0.5)),
         family=table["label"].map(family_of),
         stride=table["stride"].map(lambda stride: "unknown" if np.isnan(stride) else f"{stride:.0f}"),
         padding=[padding.get(model) or "unknown" for model in table["model"]],
@@ -84,20 +84,14 @@ def tabulate_offsets(picked: pa.Table, padding: Mapping[str, str | None]) -> pd.
 def summarise_offsets(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
     """offsets.csv: mean offset of the kernels with a label, and of a family of labels, by stride and padding.
 
+    A label has a row of its own where it is not its own family, over all strides and paddings only. `chance` is of
+    kernels of the same models, stride and padding drawn whatever their label.
+
     Parameters
     ----------
     kernels : DataFrame
-        From `tabulate_offsets`.
+        From `tabulate_offsets`, with `size`.
     seed : int
-
-    Returns
-    -------
-    DataFrame
-        size, subject, label (a family; a label where it is not its own family; or `all`), stride (`1`, `2`, ...,
-        `unknown`, `all`), padding (`symmetric`, `same`, `unknown`, `all`; single labels have `all` of both only),
-        models, kernels, dx, dy, length (mean of the kernels' own) each with _low and _high over models; direction of
-        (dx, dy) in degrees, counter-clockwise from the right; shift: length of (dx, dy); chance and chance_high: mean
-        and 95 % quantile of `length` for as many kernels of the same models drawn whatever their label.
     """
     rows = []
     for subject in SUBJECTS:
@@ -114,12 +108,13 @@ def summarise_offsets(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
             chance = (
                 (np.nan, np.nan) if name == "all" else _shuffled_length(part, beside, seed_of(seed, *where, "null"))
             )
-            numbers = [value for column in zip(mean, low, high, strict=True) for value in column]
-            direction = np.degrees(np.arctan2(mean[1], mean[0])) % 360
-            rows.append((*where, len(whole), len(part), *numbers, direction, np.hypot(*mean[:2]), *chance))
-    names = ["size", "subject", "label", "stride", "padding", "models", "kernels"]
-    names += [f"{name}{end}" for name in ("dx", "dy", "length") for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=[*names, "direction", "shift", "chance", "chance_high"])
+            row = dict(zip(("size", "subject", "label", "stride", "padding"), where, strict=True))
+            row |= {"models": len(whole), "kernels": len(part), "chance": chance[0], "chance_high": chance[1]}
+            for n, column in enumerate(units):
+                row |= {column: mean[n], f"{column}_low": low[n], f"{column}_high": high[n]}
+            row["direction"] = np.degrees(np.arctan2(mean[1], mean[0])) % 360
+            rows.append(row | {"shift": np.hypot(*mean[:2])})
+    return in_order(pd.DataFrame(rows), "offsets.csv")
 
 
 def _parts(kernels: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
@@ -155,13 +150,13 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
     Parameters
     ----------
     kernels : DataFrame
-        From `tabulate_offsets`.
+        From `tabulate_offsets`, with `size`.
     seed : int
 
     Returns
     -------
     DataFrame
-        size, test, models, kernels, value, low, high (over independent networks), expected (under the hypothesis):
+        Its tests, and what the hypothesis expects:
 
         - `square - centre`: mean length of the offset of Square less Centre kernels, mean over networks with both: > 0;
         - `square`, `centre`: their mean length;
@@ -173,7 +168,7 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
     """
     real = kernels[kernels["subject"] == "real"].copy()
     if real.empty:
-        return pd.DataFrame(columns=["size", "test", "models", "kernels", "value", "low", "high", "expected"])
+        return in_order(pd.DataFrame(), "padding.csv")
     size = real["size"].iloc[0]
     kind = real["family"].str.extract("(Square|Centre)$")[0].str.lower()
     rows = []
@@ -182,16 +177,19 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
         """Mean over kernels of the values, bootstrapped over models."""
         if len(part):
             units = values.groupby(part["model"]).agg(["sum", "size"]).to_numpy(np.float64)
-            low, high = bootstrap_share(units[:, 0], units[:, 1], seed_of(seed, size, test))
-            mean = units[:, 0].sum() / units[:, 1].sum()
-            rows.append((size, test, len(units), len(part), mean, float(low), float(high), expected))
+            add_row(test, units, len(part), units[:, 0].sum() / units[:, 1].sum(), expected)
+
+    def add_row(test: str, units: np.ndarray, kernels: int, value: float, expected: str) -> None:
+        low, high = bootstrap_share(units[:, 0], units[:, 1], seed_of(seed, size, test))
+        row = {"size": size, "test": test, "models": len(units), "kernels": kernels, "value": value, "low": low}
+        rows.append(row | {"high": high, "expected": expected})
 
     pair = real.groupby(["model", kind])["length"].mean().unstack().reindex(columns=["square", "centre"]).dropna()
     if len(pair):
         change = pair["square"] - pair["centre"]
-        low, high = bootstrap_share(change.to_numpy(), np.ones(len(pair)), seed_of(seed, size, "square - centre"))
         both = kind.notna() & real["model"].isin(pair.index)
-        rows.append((size, "square - centre", len(pair), both.sum(), change.mean(), float(low), float(high), "> 0"))
+        units = np.column_stack([change, np.ones(len(pair))])
+        add_row("square - centre", units, both.sum(), change.mean(), "> 0")
     for name in ("square", "centre"):
         add(name, real[kind == name], real.loc[kind == name, "length"], "")
     groups = {
@@ -210,4 +208,4 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
         if stride != "unknown":
             is_square = (kind[part.index] == "square").astype(float)
             add(f"square share, stride {stride}", part, is_square, "higher for stride 2" if stride == "2" else "")
-    return pd.DataFrame(rows, columns=["size", "test", "models", "kernels", "value", "low", "high", "expected"])
+    return in_order(pd.DataFrame(rows), "padding.csv")

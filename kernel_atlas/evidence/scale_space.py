@@ -18,6 +18,8 @@ from scipy.optimize import minimize, minimize_scalar
 
 from kernel_atlas.core.kernels import centre_and_normalise, size_name
 from kernel_atlas.core.patterns import resemble
+from kernel_atlas.io.tables import in_order
+from kernel_atlas.model.assign import Labeller
 
 METHODS = ("A", "B", "C1", "C2", "D1", "D2")
 SMOOTH, SHARPEN = "T", "identity - alpha Lap T"
@@ -29,6 +31,19 @@ NOISE = 50  # kernels of Gaussian noise beside the prototypes
 _MASKS = {"": (-0.5, 0, 0.5), "+": (0, -1, 1), "-": (-1, 1, 0)}  # central, forward and backward difference
 _LAPLACIAN = ((0, 1, 0), (1, -4, 1), (0, 1, 0))
 _STEPS = 40  # of each parameter, where a search starts
+
+
+def answer(labellers: Mapping[int, Labeller], filters: np.ndarray, seed: int) -> dict[str, pd.DataFrame]:
+    """Models of the published filters, float array [8, 7, 7], and of the prototypes of every size.
+
+    Returns
+    -------
+    dict of DataFrame
+        scale_space, scale_space_summary.
+    """
+    prototypes = {size_name(side): labeller.prototypes for side, labeller in labellers.items()}
+    table = scale_space_table(prototypes, filters)
+    return {"scale_space": table, "scale_space_summary": summarise_scale_space(table, seed)}
 
 
 class Fit(NamedTuple):
@@ -230,13 +245,6 @@ def scale_space_table(prototypes: Mapping[str, pd.DataFrame], filters: np.ndarra
         Size (`7x7`) -> DataFrame with cluster, label and kernel (centred unit taps), of `clusters.find_prototypes`.
     filters : float array [8, 7, 7]
         The master key filters.
-
-    Returns
-    -------
-    DataFrame
-        filter (`1` to `8`, or `7x7-3` for a prototype), method, sigma_x, sigma_y, alpha, l1_error, l2_error, size,
-        operator, label, relative (l2_error as a share of the norm of the scaled kernel), cosine (absolute, of the
-        centred model and the kernel) and best_cosine, over all scales.
     """
     tables = []
     units = centre_and_normalise(filters.reshape(len(filters), -1))
@@ -252,8 +260,7 @@ def scale_space_table(prototypes: Mapping[str, pd.DataFrame], filters: np.ndarra
             target = scale_kernel(unit.reshape(side, side).astype(float), operator)
             same = {"size": size, "label": row.label}
             tables.append(_fit_all(target, unit, operator).assign(filter=f"{size}-{row.cluster}", **same))
-    names = ["filter", "method", *Fit._fields, "size", "operator", "label", "relative", "cosine", "best_cosine"]
-    return pd.concat(tables, ignore_index=True)[names]
+    return in_order(pd.concat(tables, ignore_index=True), "scale_space.csv")
 
 
 def _fit_all(target: np.ndarray, unit: np.ndarray, operator: str) -> pd.DataFrame:
@@ -265,19 +272,7 @@ def _fit_all(target: np.ndarray, unit: np.ndarray, operator: str) -> pd.DataFram
 
 
 def summarise_scale_space(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """scale_space_summary.csv: how near the models come, beside Gaussian noise, per size.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `scale_space_table`.
-    seed : int
-
-    Returns
-    -------
-    DataFrame
-        size, source (`published`, `prototypes` or `noise`), filters, and median, lowest and highest best_cosine.
-    """
+    """scale_space_summary.csv: how near the models of `scale_space_table` come, beside Gaussian noise, per size."""
     filters = table.drop_duplicates("filter")
     published = filters["filter"].str.isdigit()
     parts = [(size_name(7), "published", filters.loc[published, "best_cosine"])]
@@ -286,6 +281,15 @@ def summarise_scale_space(table: pd.DataFrame, seed: int) -> pd.DataFrame:
         side = int(size.split("x")[0])
         noise = centre_and_normalise(np.random.default_rng([seed, side]).standard_normal((NOISE, side * side)))
         parts.append((size, "noise", pd.Series([best_cosine(kernel, choose_operator(kernel)) for kernel in noise])))
-    rows = [(size, source, len(best), best.median(), best.min(), best.max()) for size, source, best in parts]
-    names = ["size", "source", "filters", "best_cosine_median", "best_cosine_low", "best_cosine_high"]
-    return pd.DataFrame(rows, columns=names)
+    rows = [
+        {
+            "size": size,
+            "source": source,
+            "filters": len(best),
+            "best_cosine_median": best.median(),
+            "best_cosine_low": best.min(),
+            "best_cosine_high": best.max(),
+        }
+        for size, source, best in parts
+    ]
+    return in_order(pd.DataFrame(rows), "scale_space_summary.csv")

@@ -19,12 +19,13 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.evidence.kernels import of_size
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import OTHER, Labeller
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
 from kernel_atlas.model.naming import find_clusters
-from kernel_atlas.stats.shares import FEWEST
+from kernel_atlas.stats.resampling import FEWEST
 
 ALIKE = 0.9  # cosine of prototypes from which on a cluster has come back
 RECURS = 0.8
@@ -48,20 +49,20 @@ class Clustering(NamedTuple):
         return np.append([re.sub(r"^pattern-\d+$", "pattern", label) for label in self.labels], "other")[self.member]
 
 
-def tables_of(
+def answer(
     size: str,
     kernels: np.ndarray,
     units: np.ndarray,
-    atlas: Labeller,
+    labeller: Labeller,
     boundary: float,
     smallest: float,
-    count: int,
+    sample: int,
     restarts: int,
     bootstraps: int,
     steps: int,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """The tables `stability`, `restarts` and `stability_summary` of one size.
+    """Which clusters of one size come back from other starts, and from other models or layers.
 
     Parameters
     ----------
@@ -70,12 +71,12 @@ def tables_of(
     kernels : float32 array [n, taps]
         Unit kernels that trained the autoencoder.
     units : int array [n]
-        From `baselines.training_units`.
-    atlas : Labeller
-        Of the main run.
+        From `kernels.training_units`.
+    labeller : Labeller
+        Of the run.
     boundary, smallest : float
         As `spectrum.find_clusters`.
-    count : int
+    sample : int
         Kernels drawn, all where there are fewer: runs train on them, and memberships are compared over all of them.
     restarts, bootstraps : int
         Runs. With fewer than five units there is no bootstrap.
@@ -86,41 +87,33 @@ def tables_of(
 
     Returns
     -------
-    stability : DataFrame
-        A row for each cluster of the main run and kind of run, `all` for both. `chance` is the share of draws in which
-        random kernels, as many as there are clusters, are matched in place of a run's prototypes and that of this
-        cluster is as near: `recurs` means little where it is high.
-    restarts : DataFrame
-        A row for each run, the first of the main run itself. Shares are of all kernels drawn.
-    stability_summary : DataFrame
-        A row for each kind.
+    dict of DataFrame
+        stability: a row for each cluster of the main run and kind of run, `all` for both. `chance` is the share of
+        draws in which random kernels are matched in place of a run's prototypes and that of this cluster is as near:
+        `recurs` means little where it is high. restarts: a row for each run, the first of the main run itself.
+        stability_summary: a row for each kind.
     """
     random = np.random.default_rng([seed, kernels.shape[1], 2])
-    drawn = np.sort(random.choice(len(kernels), min(count, len(kernels)), replace=False))
+    drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
     kernels, units = kernels[drawn], units[drawn]
     there = np.unique(units)
-    main, runs, matches = _clustering(atlas, kernels), [], []
+    main, matches = _clustering(labeller, kernels), []
     near = main.member != OTHER
-    runs.append({"kind": "main", "run": 0, "clusters": len(main.numbers), "clustered_share": near.mean()})
+    runs = [{"kind": "main", "run": 0, "clusters": len(main.numbers), "clustered_share": near.mean()}]
     kinds = ["restart"] * restarts + ["bootstrap"] * (bootstraps if len(there) >= FEWEST else 0)
     for run, kind in enumerate(kinds, start=1):
         training = kernels
         if kind == "bootstrap":
             training = kernels[np.isin(units, random.choice(there, len(there)))]
         own_seed = 1000 * (seed + 1) + run  # other starts than any of the main run, whose seed is small beside it
-        other = _run(training, kernels, atlas.threshold, boundary, smallest, steps, own_seed)
+        other = _run(training, kernels, labeller.threshold, boundary, smallest, steps, own_seed)
         row = {"kind": kind, "run": run, "seed": own_seed, "training_kernels": len(training)}
         runs.append(row | {"clusters": len(other.numbers)} | _compare(main, other))
         matches.append(_match(main, other).assign(kind=kind))
     runs = pd.DataFrame(runs).astype(dict.fromkeys(["seed", "training_kernels", "common"], "Int64"))
-    runs.insert(0, "size", size)
     stability = _summarise_clusters(main, pd.concat(matches), _chance(main, kernels, random))
-    stability.insert(0, "size", size)
-    return {
-        "stability": stability,
-        "restarts": runs,
-        "stability_summary": _summarise(stability, runs),
-    }
+    tables = {"stability": stability, "restarts": runs, "stability_summary": _summarise(stability, runs)}
+    return of_size(size, tables)
 
 
 def _run(
@@ -146,18 +139,18 @@ def _run(
     return _clustering(Labeller(coder, clusters, threshold), kernels)
 
 
-def _clustering(atlas: Labeller, kernels: np.ndarray) -> Clustering:
+def _clustering(labeller: Labeller, kernels: np.ndarray) -> Clustering:
     """Prototypes are what the decoder draws at the median code of a cluster's kernels, as in `find_clusters`."""
-    codes, dissimilarities = atlas.coder.reconstruct(kernels)
-    numbers, first = np.unique(atlas.clusters["cluster"], return_index=True)
-    cluster = np.searchsorted(numbers, atlas.clusters["cluster"].to_numpy()[cluster_of(codes, atlas.clusters)])
-    middles = atlas.clusters[["code_low", "code_high"]].mean(axis=1).to_numpy()[first]
+    codes, dissimilarities = labeller.coder.reconstruct(kernels)
+    numbers, first = np.unique(labeller.clusters["cluster"], return_index=True)
+    cluster = np.searchsorted(numbers, labeller.clusters["cluster"].to_numpy()[cluster_of(codes, labeller.clusters)])
+    middles = labeller.clusters[["code_low", "code_high"]].mean(axis=1).to_numpy()[first]
     for n in range(len(numbers)):
         inside = np.sort(codes[cluster == n])
         if len(inside):
             middles[n] = inside[len(inside) // 2]  # a code of a kernel: between two stretches there may be others
-    member = np.where(dissimilarities < atlas.threshold, cluster, OTHER)
-    return Clustering(numbers, atlas.clusters["label"].to_numpy(str)[first], atlas.coder.decode(middles), member)
+    member = np.where(dissimilarities < labeller.threshold, cluster, OTHER)
+    return Clustering(numbers, labeller.clusters["label"].to_numpy(str)[first], labeller.coder.decode(middles), member)
 
 
 def _match(main: Clustering, other: Clustering) -> pd.DataFrame:
@@ -208,9 +201,7 @@ def _summarise_clusters(main: Clustering, matches: pd.DataFrame, chance: np.ndar
     for name, values in (("cluster", main.numbers), ("label", main.labels), ("kernels", sizes), ("chance", chance)):
         table[name] = values[table["position"]]
     stable = (table["recurs"] >= RECURS) & (table["jaccard"] >= JACCARD)
-    table["stable"] = np.where(stable, "yes", "no")
-    names = ["cluster", "label", "kernels", "kind", "runs", "recurs", "cosine", "same_name", "jaccard", "chance"]
-    return table[[*names, "stable"]]
+    return table.drop(columns="position").assign(stable=np.where(stable, "yes", "no"))
 
 
 def _summarise(stability: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -221,7 +212,6 @@ def _summarise(stability: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         shares = mine["clustered_share"]
         rows.append(
             {
-                "size": runs["size"].iloc[0],
                 "kind": kind,
                 "runs": len(mine),
                 "clusters": len(clusters),

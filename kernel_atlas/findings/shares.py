@@ -5,7 +5,7 @@ import pandas as pd
 
 from kernel_atlas.core.words import number, percent
 from kernel_atlas.findings.parts import MANY, SHARE
-from kernel_atlas.stats.shares import FEWEST
+from kernel_atlas.stats.resampling import FEWEST
 
 FEW = 4  # of a list that are named
 

@@ -4,7 +4,6 @@ Kernels of one layer are trained together and are not independent, nor are layer
 bootstrapped over its layers, and shares over all models are bootstrapped over models.
 """
 
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,17 +13,14 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import norm, pearsonr, spearmanr
 
 from kernel_atlas.core.kernels import size_name
-from kernel_atlas.io.tables import read_table
+from kernel_atlas.io.tables import in_order, read_table
+from kernel_atlas.stats.resampling import CONFIDENCE, TAILS, bootstrap_share, seed_of
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
-TAILS = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2  # quantiles of resamples that are the ends of an interval
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
 MODEL_COLUMNS = ["family", "architecture", "dataset", "top1", "params", "group", "licence", "use", "convolution"]
 DRIFT_QUANTILES = [0.5, 0.9]
 DRIFT = 0.2  # share beyond the training kernels' 90 % quantile: twice what these have
-FEWEST = 5  # units below which a bootstrap interval covers far less than it says (71 % at three)
 
 
 def fifth_of(depth: pd.Series | np.ndarray) -> pd.Series | np.ndarray:
@@ -64,33 +60,6 @@ def count_assignments(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.Dat
     return pd.concat(counts).rename("kernels").reset_index(), pd.concat(below, ignore_index=True)
 
 
-def bootstrap_share(part: np.ndarray, whole: np.ndarray, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile bootstrap interval of `sum(part) / sum(whole)` over units (layers, or models) drawn with replacement.
-
-    Parameters
-    ----------
-    part : array [units] or [units, labels]
-        Kernels counted, per unit.
-    whole : array [units]
-        Kernels they are a share of, per unit.
-    seed : list of int
-
-    Returns
-    -------
-    low, high : float arrays [] or [labels]
-        The 95 % interval; NaN below five units, which say too little about how units differ. With five to ten it
-        still covers less than it says: about 85 to 90 % in simulation.
-    """
-    if len(whole) < FEWEST:
-        unknown = np.full(part.shape[1:], np.nan)
-        return unknown, unknown
-    draws = np.random.default_rng(seed).multinomial(len(whole), np.full(len(whole), 1 / len(whole)), RESAMPLES)
-    with np.errstate(invalid="ignore"):
-        shares = (draws @ part) / (draws @ whole).reshape(-1, *[1] * (part.ndim - 1))
-    low, high = np.nanquantile(shares, TAILS, axis=0)
-    return low, high
-
-
 def _wide(counts: pd.DataFrame, unit: str) -> pd.DataFrame:
     """Kernels per unit (rows) and label (columns), zeros filled, `dead` and `other` always there."""
     wide = counts.pivot_table(index=unit, columns="label", values="kernels", aggfunc="sum", fill_value=0)
@@ -100,11 +69,6 @@ def _wide(counts: pd.DataFrame, unit: str) -> pd.DataFrame:
     return wide
 
 
-def _seed(seed: int, *names: str) -> list[int]:
-    """A seed of its own for each model and size, so that another model does not change these intervals."""
-    return [seed, *(zlib.crc32(name.encode()) for name in names)]
-
-
 def summarise_models(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
     """models.csv: kernels, dead, clustered and its share with an interval over layers, per model and size."""
     rows = []
@@ -112,12 +76,14 @@ def summarise_models(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd
         wide = _wide(part, "layer_index")
         live = wide.drop(columns="dead").sum(axis=1)
         clustered = live - wide["other"]
-        low, high = bootstrap_share(clustered.to_numpy(), live.to_numpy(), _seed(seed, model, size))
+        low, high = bootstrap_share(clustered.to_numpy(), live.to_numpy(), seed_of(seed, model, size))
         share = clustered.sum() / live.sum() if live.sum() else np.nan
         dead = wide["dead"].sum()
-        rows.append((model, size, len(wide), live.sum() + dead, dead, clustered.sum(), share, float(low), float(high)))
-    names = ["model", "size", "layers", "kernels", "dead", "clustered", "clustered_share", "share_low", "share_high"]
-    return pd.DataFrame(rows, columns=names).merge(sheet[["model", *MODEL_COLUMNS]], on="model", how="left")
+        row = {"model": model, "size": size, "layers": len(wide), "kernels": live.sum() + dead, "dead": dead}
+        row |= {"clustered": clustered.sum(), "clustered_share": share, "share_low": low, "share_high": high}
+        rows.append(row)
+    table = pd.DataFrame(rows).merge(sheet[["model", *MODEL_COLUMNS]], on="model", how="left")
+    return in_order(table, "models.csv")
 
 
 def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -126,12 +92,10 @@ def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
     Shares are of the kernels that are not dead; `dead` has a share of all kernels.
     """
     tables = [
-        _label_shares(_wide(part, "layer_index"), _seed(seed, model, size)).assign(model=model, size=size)
+        _label_shares(_wide(part, "layer_index"), seed_of(seed, model, size)).assign(model=model, size=size)
         for (model, size), part in counts.groupby(["model", "size"])
     ]
-    return pd.concat(tables, ignore_index=True)[
-        ["model", "size", "label", "kernels", "share", "share_low", "share_high"]
-    ]
+    return in_order(pd.concat(tables, ignore_index=True), "labels.csv")
 
 
 def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -146,10 +110,9 @@ def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> p
             wide = _wide(kept, "model")
             sums = wide[["dead", "other"]].assign(clustered=wide.drop(columns=["dead", "other"]).sum(axis=1))
             for table in (wide, sums):
-                shares = _label_shares(table, _seed(seed, size)).assign(size=size, models=kept["model"].nunique())
+                shares = _label_shares(table, seed_of(seed, size)).assign(size=size, models=kept["model"].nunique())
                 tables.append(shares if table is wide else shares[shares["label"] == "clustered"])
-    names = ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
-    return pd.concat(tables, ignore_index=True)[names] if tables else pd.DataFrame(columns=names)
+    return in_order(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), "totals.csv")
 
 
 def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
@@ -169,7 +132,7 @@ def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapp
     Returns
     -------
     DataFrame
-        size, threshold, control, kernels (not dead), clustered_share; Gaussian noise first, then the highest share.
+        Of each size Gaussian noise first, then the highest share.
     """
     other = noise["kernels"].where(noise["label"] == "other", 0)
     by_size = pd.DataFrame({"size": noise["size"], "kernels": noise["kernels"], "other": other}).groupby("size").sum()
@@ -221,13 +184,12 @@ def summarise_layers(counts: pd.DataFrame, inventory: pd.DataFrame) -> pd.DataFr
     Depth is 0 at a model's first depthwise layer and 1 at its last, counted over all sizes. Shares are of the kernels
     that are not dead; `dead` has a share of all kernels of the layer.
     """
-    last = inventory.groupby("model")["layer_index"].transform("max")
-    places = inventory.assign(depth=inventory["layer_index"] / last.clip(lower=1))
+    places = inventory.assign(depth=layer_depths(inventory))
     table = counts.merge(places[["model", "layer_index", "layer", "depth"]], on=["model", "layer_index"])
     every = table.groupby(["model", "layer_index"])["kernels"].transform("sum")
     dead = table["kernels"].where(table["label"] == "dead", 0).groupby([table["model"], table["layer_index"]])
     table["share"] = table["kernels"] / np.where(table["label"] == "dead", every, every - dead.transform("sum"))
-    return table[["model", "layer_index", "layer", "depth", "size", "label", "kernels", "share"]]
+    return in_order(table, "layers.csv")
 
 
 def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -247,9 +209,8 @@ def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -
     Returns
     -------
     DataFrame
-        model, use, size, kernels, median and q90 of the dissimilarity, the same of the training kernels, beyond with
-        its interval over layers, and advice for models with use = assign: `retrain` where the interval lies above
-        `DRIFT`, `covered` where it does not, `too few layers` where there is none.
+        Advice for models with use = assign: `retrain` where the interval of `beyond` lies above `DRIFT`, `covered`
+        where it does not, `too few layers` where there is none.
     """
     columns = ["layer_index", "kh", "dissimilarity"]
     tables = {Path(path).stem: read_table(path, columns).to_pandas().dropna() for path in paths}
@@ -260,14 +221,15 @@ def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -
         usual = np.quantile(trained, DRIFT_QUANTILES)
         for model, part in parts.items():
             layers = (part["dissimilarity"] > usual[-1]).groupby(part["layer_index"]).agg(["sum", "size"])
-            low, high = bootstrap_share(*layers.to_numpy().T, _seed(seed, model, size_name(side)))
+            low, high = bootstrap_share(*layers.to_numpy().T, seed_of(seed, model, size_name(side)))
             advice = "too few layers" if np.isnan(low) else "retrain" if low > DRIFT else "covered"
             own = np.quantile(part["dissimilarity"], DRIFT_QUANTILES)
             beyond = layers["sum"].sum() / layers["size"].sum()
-            row = model, uses[model], size_name(side), len(part), *own, *usual, beyond, float(low), float(high)
-            rows.append((*row, advice if uses[model] == "assign" else ""))
-    names = ["model", "use", "size", "kernels", "median", "q90", "training_median", "training_q90"]
-    return pd.DataFrame(rows, columns=[*names, "beyond", "beyond_low", "beyond_high", "advice"])
+            row = {"model": model, "use": uses[model], "size": size_name(side), "kernels": len(part)}
+            row |= {"median": own[0], "q90": own[1], "training_median": usual[0], "training_q90": usual[1]}
+            row |= {"beyond": beyond, "beyond_low": low, "beyond_high": high}
+            rows.append(row | {"advice": advice if uses[model] == "assign" else ""})
+    return in_order(pd.DataFrame(rows), "drift.csv")
 
 
 def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
@@ -278,12 +240,10 @@ def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
         shares = wide.to_numpy(np.float64)
         for row in range(len(wide) - 1):
             distance = jensenshannon(shares[row][None], shares[row + 1 :], base=2, axis=1)
+            distance = np.nan_to_num(distance)  # rounding below 0 gives NaN
             pair = {"size": size, "model_a": wide.index[row], "model_b": wide.index[row + 1 :]}
-            tables.append(
-                pd.DataFrame(pair | {"jensen_shannon": np.nan_to_num(distance)})
-            )  # rounding below 0 gives NaN
-    names = ["size", "model_a", "model_b", "jensen_shannon"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
+            tables.append(pd.DataFrame(pair | {"jensen_shannon": distance}))
+    return in_order(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), "architectures.csv")
 
 
 def summarise_thresholds(below: pd.DataFrame) -> pd.DataFrame:
@@ -331,6 +291,15 @@ def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Most kernels first; the order of the input does not matter.
     """
-    counted = models[(models["use"] != "control") & (models["convolution"] == "depthwise")]
-    counted = counted.sort_values(["kernels", "model"], ascending=[False, True])
-    return counted[~counted.duplicated("group") | counted["group"].isna()]
+    return largest_of_group(models[(models["use"] != "control") & (models["convolution"] == "depthwise")])
+
+
+def largest_of_group(models: pd.DataFrame) -> pd.DataFrame:
+    """Of the rows that share a `group`, that with most `kernels`; rows without a group all stay. Most kernels first."""
+    models = models.sort_values(["kernels", "model"], ascending=[False, True])
+    return models[~models.duplicated("group") | models["group"].isna()]
+
+
+def layer_depths(inventory: pd.DataFrame) -> pd.Series:
+    """Relative depth of each layer of the inventory: 0 at its model's first layer, 1 at its last, over all sizes."""
+    return inventory["layer_index"] / inventory.groupby("model")["layer_index"].transform("max").clip(lower=1)

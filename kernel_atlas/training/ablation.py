@@ -19,14 +19,14 @@ from torch import nn
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
 from kernel_atlas.evidence.fit import draw_fits
-from kernel_atlas.evidence.keys import read_filters
+from kernel_atlas.evidence.kernels import read_filters
 from kernel_atlas.io.checkpoint import is_depthwise
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table
 from kernel_atlas.io.timm_layers import find_layers
 from kernel_atlas.model.assign import Labeller, load_labellers
 from kernel_atlas.model.clusters import cluster_of, find_prototypes
-from kernel_atlas.stats.shares import RESAMPLES, TAILS
+from kernel_atlas.stats.resampling import RESAMPLES, TAILS
 from kernel_atlas.training.bench import Answers, Bench
 from kernel_atlas.training.networks import Images
 

@@ -23,7 +23,7 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.evidence.formulas import synthetic_kernels
-from kernel_atlas.evidence.keys import read_filters
+from kernel_atlas.evidence.kernels import read_filters
 from kernel_atlas.io.tables import write_csv, write_table
 from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.training.zoo import (

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
-from kernel_atlas.stats.shares import bootstrap_share, fifth_of
+from kernel_atlas.stats.resampling import bootstrap_share
+from kernel_atlas.stats.shares import fifth_of
 
 LABELLED = ("prototype", "random")  # drawn for labels: is the pattern of the label enough, and is there need of one
 LAYERS = "layer, "  # how the labels begin that stand for single layers

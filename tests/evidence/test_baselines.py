@@ -4,10 +4,11 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 
-from kernel_atlas import findings
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import baselines
+from kernel_atlas.evidence.kernels import training_units
+from kernel_atlas.findings.baselines import find_baselines
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
@@ -34,7 +35,7 @@ def atlas(kernels):
 
 
 def tables_of(kernels, atlas, steps=200, units=UNITS):
-    return baselines.tables_of("5x5", kernels, units, atlas, count=550, restarts=1, steps=steps, seed=0)
+    return baselines.answer("5x5", kernels, units, atlas, sample=550, restarts=1, steps=steps, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_a_labeling_agrees_with_itself_and_not_with_chance():
         baselines.Method(name, 5, None, given)
         for name, given in (("a", labels), ("b", labels), ("c", random.permutation(labels)))
     ]
-    table = baselines._agreement("5x5", methods, np.arange(2000) % 10, random)
+    table = pd.DataFrame(baselines._agreement(methods, np.arange(2000) % 10, random))
     itself, chance = table.iloc[0], table.iloc[1]
     assert itself[["adjusted_rand", "normalised_mutual_information", "low", "high"]].eq(1).all()
     assert abs(chance["adjusted_rand"]) < 0.01 and chance["low"] < 0 < chance["high"]
@@ -108,7 +109,7 @@ def test_units_are_models_where_there_are_ten(tmp_path):
         rows = [(f"m{m}", layer, False) for m in range(models) for layer in range(layers)] + [("m0", 0, True)]
         columns = dict(zip(("model", "layer_index", "dead"), zip(*rows, strict=True), strict=True))
         write_table(pa.table({name: list(values) for name, values in columns.items()}), tmp_path / "merged.parquet")
-        return baselines.training_units(tmp_path / "merged.parquet")
+        return training_units(tmp_path / "merged.parquet")
 
     assert len(np.unique(merged(9, 3))) == 27
     many = merged(10, 3)
@@ -116,8 +117,8 @@ def test_units_are_models_where_there_are_ten(tmp_path):
 
 
 def test_findings_are_silent_without_an_interval(kernels, atlas, tables):
-    found = findings.find_baselines(tables["baselines"], tables["agreement"])
+    found = find_baselines(tables["baselines"], tables["agreement"])
     assert len(found) == 3 and "(one start) clusters" in found[0]
     few = tables_of(kernels, atlas, steps=20, units=UNITS % 4)
     assert few["baselines"]["low"].isna().all()
-    assert findings.find_baselines(few["baselines"], few["agreement"]) == []
+    assert find_baselines(few["baselines"], few["agreement"]) == []

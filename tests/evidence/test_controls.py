@@ -11,11 +11,12 @@ from safetensors.numpy import load_file, save_file
 
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array, taps_column
 from kernel_atlas.core.patterns import templates
-from kernel_atlas.evidence.controls import EXAMPLES, MADE, compare_controls, make_control
+from kernel_atlas.evidence.controls import EXAMPLES, MADE, answer, make_control
 from kernel_atlas.evidence.kernels import pick_kernels, subject_of, unit_kernels
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.tables import read_table
 from kernel_atlas.model import autoencoder
+from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.coder import Coder
 
 RANDOM = np.random.default_rng(1)
@@ -123,7 +124,8 @@ def test_an_autoencoder_that_imposes_nothing_leaves_controls_alone(tmp_path):
         }
     )
     assert_allclose(unit_kernels(picked, "untrained"), centre_and_normalise(noise))
-    table, examples = compare_controls("5x5", picked, Coder(model.state_dict()), 0.2, 300, 150, 0)
+    labeller = Labeller(Coder(model.state_dict()), pd.DataFrame(), 0.2)
+    table, examples = answer("5x5", picked, labeller, 300, 150, 0).values()
     shares = table.set_index(["control", "encoder"])
     assert set(shares.index.get_level_values(0)) == {"real", "untrained", *MADE}
     assert shares.loc[("real", "main"), "clustered_share"] > 0.9

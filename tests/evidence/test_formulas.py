@@ -181,7 +181,7 @@ def picked(real=240, side=7):
 
 @pytest.fixture(scope="module")
 def tables():
-    return explained.tables_of("7x7", picked(), 400, 0)
+    return explained.answer("7x7", picked(), 400, 4, 10, 0)
 
 
 def test_structure_is_explained_and_controls_are_not(tables):
@@ -225,14 +225,14 @@ def test_findings_use_numbers_of_the_tables(tables):
 def test_without_real_kernels_tables_are_empty_and_findings_silent():
     table = picked()
     only = table.filter(pa.array(table["subject"].to_numpy() == "untrained"))
-    tables = explained.tables_of("7x7", only, 50, 0)
+    tables = explained.answer("7x7", only, 50, 4, 10, 0)
     assert set(tables["fit_explained"]["subject"]) == {"untrained"}
     assert tables["fit_crosses"].empty and tables["fit_labels"].empty and tables["fit_scales"].empty
     assert find_fits(tables["fit_explained"], tables["fit_crosses"], tables["fit_cardinal"]) == []
 
 
 def test_the_same_seed_gives_the_same_tables():
-    one, again = (explained.tables_of("5x5", picked(40, 5), 40, 0) for _ in range(2))
+    one, again = (explained.answer("5x5", picked(40, 5), 40, 4, 10, 0) for _ in range(2))
     for name, table in one.items():
         pd.testing.assert_frame_equal(table, again[name])
 

@@ -7,10 +7,12 @@ import pytest
 from conftest import ROOT
 from numpy.testing import assert_allclose
 
-from kernel_atlas import findings
 from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import keys as master_keys
+from kernel_atlas.evidence.kernels import read_filters
+from kernel_atlas.findings.keys import find_key_shares, find_master_keys
+from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import find_prototypes
 from kernel_atlas.model.coder import sample_codes
 
@@ -21,7 +23,7 @@ def units(random, count, taps=49):
 
 @pytest.fixture(scope="module")
 def filters():
-    return master_keys.read_filters(ROOT / "resources/master_key_filters.csv")
+    return read_filters(ROOT / "resources/master_key_filters.csv")
 
 
 def planted_patterns():
@@ -56,12 +58,12 @@ def given():
             "weight": taps_column(weights.astype(np.float32)),
         }
     )
-    return picked, spectrum, clusters
+    return picked, spectrum, Labeller(None, clusters, 0.3, find_prototypes(spectrum, clusters))
 
 
 @pytest.fixture(scope="module")
 def tables(given, filters):
-    return master_keys.tables_of("7x7", *given, filters, tolerance=0.05, seed=3)
+    return master_keys.answer("7x7", *given, filters, tolerance=0.05, seed=3)
 
 
 def test_filters_are_those_published(filters, data):
@@ -127,9 +129,8 @@ def test_sets_are_chosen_on_half_of_the_models():
 
 
 def test_prototypes_are_drawn_at_the_median_code(given):
-    _, spectrum, clusters = given
+    found = given[2].prototypes
     names, patterns = planted_patterns()
-    found = find_prototypes(spectrum, clusters)
     assert found["label"].tolist() == names
     assert_allclose(np.stack(found["kernel"]), patterns)
 
@@ -177,8 +178,8 @@ def test_four_patterns_need_four_keys(tables):
     assert greedy.loc[greedy["source"] == "kernel", "channel"].notna().all()
 
 
-def test_other_sizes_have_the_sets_only_and_equal_seeds_give_equal_tables(given, tables):
-    again = master_keys.tables_of("7x7", *given, None, tolerance=0.05, seed=3)
+def test_other_sizes_have_the_sets_only_and_equal_seeds_give_equal_tables(given, tables, filters):
+    again = master_keys.answer("7x7", *given, filters[:, 1:6, 1:6], tolerance=0.05, seed=3)
     assert again["master_keys"].empty and again["master_key_shares"].empty
     assert again["master_keys"].columns.equals(tables["master_keys"].columns)
     pd.testing.assert_frame_equal(again["greedy_sets"], tables["greedy_sets"])
@@ -188,10 +189,10 @@ def test_other_sizes_have_the_sets_only_and_equal_seeds_give_equal_tables(given,
 
 def test_findings_are_cells(tables):
     sets, greedy, shares = tables["key_sets"], tables["greedy_sets"], tables["master_key_shares"]
-    found = [*findings.find_master_keys(sets, greedy), *findings.find_key_shares(shares)]
+    found = [*find_master_keys(sets, greedy), *find_key_shares(shares)]
     assert len(found) == 4 and found[2].startswith("4 greedily chosen keys")
     numbers = pd.concat([sets, greedy, shares]).select_dtypes(float).to_numpy().ravel()
     cells = {f"{cell:.2f}" for cell in numbers} | {f"{100 * cell:.1f}" for cell in numbers}
     assert all(number in cells for sentence in found for number in re.findall(r"\d+\.\d+", sentence))
-    assert findings.find_master_keys(sets.assign(mean_low=np.nan), greedy.assign(residual_low=np.nan)) == []
-    assert findings.find_key_shares(shares.assign(share_low=np.nan)) == []
+    assert find_master_keys(sets.assign(mean_low=np.nan), greedy.assign(residual_low=np.nan)) == []
+    assert find_key_shares(shares.assign(share_low=np.nan)) == []

@@ -6,11 +6,12 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 
-from kernel_atlas import findings
 from kernel_atlas.core.kernels import centre_and_normalise, is_dead, size_name, taps_column
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import layers
 from kernel_atlas.evidence import padding as offsets
+from kernel_atlas.findings.layers import find_layers
+from kernel_atlas.findings.padding import find_offsets
 from kernel_atlas.io.shards import write_manifest
 from kernel_atlas.io.tables import write_table
 
@@ -127,11 +128,16 @@ def run(tmp_path_factory):
     rows += write_model(folder / "chance", [np.random.default_rng([4, n]).normal(size=(40, 9)) for n in range(5)])
     names = ["model", "layer_index", "layer", "channels", "kh", "kw", "stride"]
     subjects = {f"net{model}": "real" for model in range(6)} | {"chance": "untrained"}
-    return layers.analyse_layers(
+    inventory = pd.DataFrame(rows, columns=names)
+    models = inventory.groupby("model")["channels"].sum().rename("kernels").reset_index().assign(size="3x3")
+    models = models.assign(use=models["model"].map(lambda name: "train" if name.startswith("net") else "control"))
+    models = models.assign(convolution="depthwise", group=models["model"].map({"net0": "twins", "net1": "twins"}))
+    models.loc[models["model"] == "net1", "kernels"] += 1
+    return layers.answer(
         sorted(folder.iterdir()),
-        pd.DataFrame(rows, columns=names),
+        inventory,
+        models,
         subjects,
-        {"3x3": {f"net{model}" for model in range(1, 6)}},
         {"net0": "twins", "net1": "twins"},
         [3, 5],
         0,
@@ -176,10 +182,10 @@ def test_covariance_against_others_pair_by_pair():
 
 
 def test_sentences_about_layers(run):
-    words = findings.find_layers(run["layer_depths"], run["banding"], run["covariance_thirds"])
+    words = find_layers(run["layer_depths"], run["banding"], run["covariance_thirds"])
     assert len(words) == 6 and "in the last fifth of the depth; of Gaussian kernels 95.0 % are" in words[1]
     few = [run[name][run[name]["subject"] != "real"] for name in ("layer_depths", "banding", "covariance_thirds")]
-    assert findings.find_layers(*few) == []
+    assert find_layers(*few) == []
 
 
 # Offsets
@@ -230,7 +236,7 @@ def pushed():
         parts.append(("real", name, "On-Square", 2.0, shifted_dots(30, 0.5 * way, -0.5 * way, spread=0.1, seed=model)))
         parts.append(("real", name, "Off-Square", 1.0, -shifted_dots(10, 0, 0, spread=0.1, seed=model)))
         parts.append(("real", name, "On-Centre", 1.0, shifted_dots(40, 0, 0, spread=0.1, seed=model + 50)))
-    return offsets.measure_offsets(make_picked(parts), padding, 0)
+    return offsets.answer("7x7", make_picked(parts), padding, 0)
 
 
 def test_a_push_by_padding_is_found(pushed):
@@ -241,7 +247,7 @@ def test_a_push_by_padding_is_found(pushed):
         assert tests.loc[f"push square, stride 1, {style}", "low"] < 0.02
     assert tests.loc["square - centre", "low"] > 0.3
     assert_allclose(tests.loc["square share, stride 2", "value"], 1)
-    words = findings.find_offsets(pushed["padding"])
+    words = find_offsets(pushed["padding"])
     assert len(words) == 6 and sum("SAME padding and stride-2" in text for text in words) == 1
 
 
@@ -258,11 +264,11 @@ def test_offsets_by_label_stride_and_padding(pushed):
 
 def test_offsets_say_nothing_where_nothing_is_known():
     parts = [("real", f"net{n}", "On-Centre", None, shifted_dots(5, 0, 0)) for n in range(3)]
-    found = offsets.measure_offsets(make_picked(parts), {}, 0)
+    found = offsets.answer("7x7", make_picked(parts), {}, 0)
     assert set(found["offsets"]["stride"]) == {"all"} and found["padding"]["low"].isna().all()
-    assert findings.find_offsets(found["padding"]) == []
+    assert find_offsets(found["padding"]) == []
     control = make_picked([("untrained", "net", "other", None, shifted_dots(5, 0, 0))])
-    assert offsets.measure_offsets(control, {}, 0)["padding"].empty
+    assert offsets.answer("7x7", control, {}, 0)["padding"].empty
 
 
 def test_names_of_sizes_are_those_of_the_run(run):

@@ -7,8 +7,8 @@ from conftest import ROOT
 from numpy.testing import assert_allclose
 from scipy.stats import pearsonr, spearmanr
 
-from kernel_atlas import findings
 from kernel_atlas.evidence import networks as comparisons
+from kernel_atlas.findings.networks import find_comparisons, find_depth, find_distances, find_knee
 from kernel_atlas.io.sheet import images_of
 
 DATASETS = pd.read_csv(ROOT / "resources/datasets.tsv", sep="\t")
@@ -67,7 +67,7 @@ def test_correlation_needs_independent_networks_that_differ():
     assert np.isnan(row["partial"]), "one family leaves nothing to take out"
     few = comparisons.correlate(models.assign(family=list("aabbccdd")), NONE, 0).iloc[0]
     assert np.isnan(few["partial"]) and np.isnan(few["partial_low"])
-    assert findings.find_comparisons(comparisons.correlate(models, NONE, 0)) == [], "eight networks are no finding"
+    assert find_comparisons(comparisons.correlate(models, NONE, 0)) == [], "eight networks are no finding"
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_distances_within_a_family_and_between():
     assert_allclose(found["jensen_shannon"], [0.4, 0.1, 0.5, 0.5])
     assert_allclose(found.loc["family", ["low", "high"]].astype(float), 0.1)
     assert found.loc["all", "low"] < 0.4 < found.loc["all", "high"]
-    (words,) = findings.find_distances(found.reset_index())
+    (words,) = find_distances(found.reset_index())
     assert "0.10 [0.10, 0.10] between networks of one family" in words
-    assert findings.find_distances(found.reset_index().head(1)) == []
+    assert find_distances(found.reset_index().head(1)) == []
 
 
 def test_crosses_that_grow_with_depth():
@@ -170,7 +170,7 @@ def test_crosses_that_grow_with_depth():
     crosses = depth[depth["family"] == "Cross"].set_index("depth")["share"]
     assert_allclose(crosses.loc[[0.0, 0.5, 1.0]], [0.09, 0.275, 0.46], atol=0.03)  # the ends are drawn inwards
     assert_allclose(depth[depth["family"] == "On-Centre"]["share"], 0.3)
-    (first, *_) = findings.find_depth(trends.reset_index(), depth)
+    (first, *_) = find_depth(trends.reset_index(), depth)
     assert first.startswith("The share of crosses grows with depth")
 
 
@@ -201,4 +201,4 @@ def test_knees():
     assert_allclose(row[["threshold", "share", "noise"]].astype(float), [0.3, 0.69, 0], atol=1e-9)
     assert 0.38 <= row["knee_low"] <= row["knee"] <= row["knee_high"] <= 0.5
     assert row["noise_floor"] == 0.6 and row["floor_share"] == 1 and knees["knee_low"].notna().sum() == 1
-    assert len(findings.find_knee(knees.reset_index())) == 2
+    assert len(find_knee(knees.reset_index())) == 2

@@ -7,10 +7,10 @@ import pytest
 from conftest import ROOT
 from numpy.testing import assert_allclose
 
-from kernel_atlas import findings
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.evidence import scale_space
-from kernel_atlas.evidence.keys import read_filters
+from kernel_atlas.evidence.kernels import read_filters
+from kernel_atlas.findings.scale_space import find_scale_space
 
 # Values that the search does not give within the tolerances of the published ones (sigma 5e-4, error 5e-5). The
 # published search went over grids: its errors of the norm that is least differ by what a grid misses, those of the
@@ -170,6 +170,6 @@ def test_findings_are_cells_and_noise_is_told_apart(table):
     assert cosines["7x7", "published"] > 0.9 > 0.5 > cosines["7x7", "noise"]
     cells = {f"{cell:.3f}" for cell in summary.iloc[:, 3:].to_numpy().ravel()}
     for size, count in (("7x7", 1), ("9x9", 1), ("5x5", 0)):
-        found = findings.find_scale_space(summary[summary["size"] == size])
+        found = find_scale_space(summary[summary["size"] == size])
         assert len(found) == count
         assert all(number in cells for sentence in found for number in re.findall(r"\d\.\d+", sentence))

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from kernel_atlas import findings
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import stability
+from kernel_atlas.findings.stability import find_stability
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import OTHER, Labeller
 from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
@@ -32,8 +32,8 @@ def labeller_of(kernels) -> Labeller:
 
 
 def tables_of(kernels, atlas, units=UNITS, runs=2, steps=200):
-    return stability.tables_of(
-        "5x5", kernels, units, atlas, **CUT, count=900, restarts=runs, bootstraps=runs, steps=steps, seed=0
+    return stability.answer(
+        "5x5", kernels, units, atlas, **CUT, sample=900, restarts=runs, bootstraps=runs, steps=steps, seed=0
     )
 
 
@@ -60,7 +60,7 @@ def test_clusters_of_noise_are_not():
     noise = centre_and_normalise(np.random.default_rng(1).normal(size=(1000, 25)))
     tables = tables_of(noise, labeller_of(noise))
     assert (tables["stability"]["stable"] == "no").all() and (tables["stability_summary"]["stable"] == 0).all()
-    assert "none of" in findings.find_stability(tables["stability"], tables["stability_summary"])[0]
+    assert "none of" in find_stability(tables["stability"], tables["stability_summary"])[0]
 
 
 def test_a_row_for_each_run_cluster_and_kind(tables):
@@ -90,7 +90,7 @@ def test_two_calls_are_equal(atlas):
 def test_few_units_have_no_bootstrap(atlas):
     tables = tables_of(planted(), atlas, units=UNITS % 4, runs=1, steps=30)
     assert "bootstrap" not in set(tables["restarts"]["kind"])
-    assert "bootstraps" not in findings.find_stability(tables["stability"], tables["stability_summary"])[0]
+    assert "bootstraps" not in find_stability(tables["stability"], tables["stability_summary"])[0]
 
 
 def test_a_run_that_collapses_has_no_clusters(atlas):

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import bootstrap, pearsonr, spearmanr
+from scipy.stats import pearsonr, spearmanr
 
 from kernel_atlas.io.sheet import read_sheet
 from kernel_atlas.io.tables import write_table
@@ -130,22 +130,6 @@ def test_threshold_rows_agree_with_the_labels_threshold(tmp_path):
     assert curve[0.3] == 0 and curve[0.32] == 1
 
 
-def test_bootstrap_agrees_with_scipy():
-    random = np.random.default_rng(0)
-    whole = random.integers(20, 60, 12)
-    part = random.binomial(whole, 0.4)
-    low, high = statistics.bootstrap_share(part, whole, [0])
-    expected = bootstrap(
-        (part, whole),
-        lambda p, w, axis: p.sum(axis) / w.sum(axis),
-        paired=True,
-        method="percentile",
-        n_resamples=9999,
-        rng=1,
-    ).confidence_interval
-    assert_allclose([low, high], [expected.low, expected.high], atol=0.01)
-
-
 def test_another_model_does_not_change_an_interval(run):
     counts, _, sheet = run
     alone = statistics.summarise_models(counts[counts["model"] == "a"], sheet, 0)
@@ -195,25 +179,6 @@ def test_of_a_group_the_one_with_most_kernels_counts_whatever_the_order():
         | {"use": ["train", "assign", "train", "control", "train"], "convolution": ["depthwise"] * 4 + ["dense"]}
     )
     assert one_per_group(models)["model"].tolist() == one_per_group(models[::-1])["model"].tolist() == ["c", "b"]
-
-
-def test_five_units_have_an_interval_and_four_have_none():
-    part, whole = np.array([1, 5, 2, 9, 4]), np.full(5, 10)
-    assert np.isfinite(statistics.bootstrap_share(part, whole, [0])).all()
-    labels = np.stack([part, 10 - part], axis=1)
-    low, high = statistics.bootstrap_share(labels, whole, [0])
-    assert_allclose(low + high[::-1], 1)  # shares that add up to one have mirrored intervals
-    low, high = statistics.bootstrap_share(labels[:4], whole[:4], [0])
-    assert low.shape == high.shape == (2,) and np.isnan([low, high]).all()
-
-
-def test_an_interval_holds_95_of_100_resamples():
-    random = np.random.default_rng(3)
-    part, whole = random.binomial(50, 0.3, 40), np.full(40, 50)
-    low, high = statistics.bootstrap_share(part, whole, [1])
-    shares = part[random.integers(0, 40, (20_000, 40))].sum(axis=1) / whole.sum()
-    assert np.mean((shares >= low) & (shares <= high)) == pytest.approx(0.95, abs=0.012)
-    assert np.mean(shares < low) == pytest.approx(0.025, abs=0.01)
 
 
 def test_models_and_sizes_are_resampled_with_seeds_of_their_own(tmp_path):

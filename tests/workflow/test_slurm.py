@@ -26,7 +26,7 @@ OVERLAY = {
     "slurm-init-seconds-before-status-checks": 7,
     "set-resources": {
         "train_autoencoder": {"slurm_partition": "gpu", "mem_mb": 2000},
-        "fit_kernels": {"slurm_partition": "gpu"},
+        "formulas": {"slurm_partition": "gpu"},
         "cluster_kmeans": {"mem_mb": 2000},
     },
 }
