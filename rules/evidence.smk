@@ -35,6 +35,9 @@ rule pick_kernels:
         "results/benchmarks/pick_kernels/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=120,
     params:
         subjects=subjects(),
         groups=stated("group"),
@@ -61,6 +64,9 @@ rule scale_space:
         "results/benchmarks/scale_space.tsv"
     conda:
         "../envs/atlas.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=120,
     params:
         question="scale_space",
         seed=config["seed"],

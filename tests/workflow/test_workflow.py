@@ -251,8 +251,8 @@ def test_the_zoo_is_planned_from_its_table(project):
 
 def test_another_workflow_imports_this_one_as_a_module(tmp_path):
     (tmp_path / "Snakefile").write_text(
-        f'configfile: "config.yaml"\n\n\nmodule kernel_atlas:\n    snakefile: "{ROOT}/Snakefile"\n    config: config\n\n\n'
-        "use rule * from kernel_atlas\n"
+        'configfile: "config.yaml"\nmodule kernel_atlas:\n'
+        f'    snakefile: "{ROOT}/Snakefile"\n    config: config\nuse rule * from kernel_atlas\n'
     )
     (tmp_path / "config.yaml").write_text("title: Mine\n")
     jobs, _ = planned(tmp_path)
