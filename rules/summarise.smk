@@ -11,6 +11,7 @@ rule summarise_assignments:
         noise="results/controls/noise.parquet",
         inventory="results/inventory.parquet",
         sheet=SHEET,
+        datasets=beside("resources/datasets.tsv"),
         encoder="results/encoder.safetensors",
         library=library("summarise_assignments.py"),
     output:

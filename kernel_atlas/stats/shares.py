@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import norm, pearsonr, spearmanr
 
 from kernel_atlas.core.kernels import size_name
 from kernel_atlas.io.tables import in_order, read_table
-from kernel_atlas.stats.resampling import CONFIDENCE, TAILS, bootstrap_share, seed_of
+from kernel_atlas.stats.resampling import bootstrap_share, seed_of
 
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
@@ -250,30 +249,6 @@ def summarise_thresholds(below: pd.DataFrame) -> pd.DataFrame:
     """thresholds.csv: the share clustered at each threshold; the rows of model `noise` are the control."""
     share = below["clustered"] / below["kernels"].where(below["kernels"] > 0)
     return below.assign(clustered_share=share)[["model", "size", "threshold", "clustered_share"]]
-
-
-def correlate(models: pd.DataFrame) -> pd.DataFrame:
-    """correlation.csv: clustered share against top-1 and log10 of the parameters, per size and data set.
-
-    Accuracies on different data sets cannot be compared, so each data set has its own rows. One model per `group`;
-    a row for every data set with at least four models, which the intervals need. Pearson's interval is Fisher's,
-    Spearman's is Bonett & Wright's (Psychometrika 65, 2000).
-    """
-    independent = [one_per_group(part) for _, part in models.groupby("size")]
-    rows = []
-    for (size, dataset), part in pd.concat(independent).groupby(["size", "dataset"]):
-        for variable, values in (("top1", part["top1"]), ("log10_params", np.log10(part["params"].astype(float)))):
-            pair = pd.DataFrame({"x": values.astype(float), "y": part["clustered_share"]}).dropna()
-            if len(pair) >= 4 and (pair.nunique() > 1).all():
-                pearson = pearsonr(pair["x"], pair["y"])
-                spearman = spearmanr(pair["x"], pair["y"]).statistic
-                width = norm.ppf(TAILS[1]) * np.sqrt((1 + spearman**2 / 2) / (len(pair) - 3))
-                # perfect ranks have no interval of this kind
-                centre = np.arctanh(spearman) if abs(spearman) < 1 - 1e-9 else np.nan
-                row = size, dataset, variable, len(pair), pearson.statistic, *pearson.confidence_interval(CONFIDENCE)
-                rows.append((*row, spearman, np.tanh(centre - width), np.tanh(centre + width)))
-    names = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pearson_high"]
-    return pd.DataFrame(rows, columns=[*names, "spearman", "spearman_low", "spearman_high"])
 
 
 def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
