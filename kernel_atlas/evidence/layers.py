@@ -18,7 +18,7 @@ from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence.kernels import SUBJECTS
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import in_order
-from kernel_atlas.stats.resampling import bootstrap_share, seed_of
+from kernel_atlas.stats.resampling import bootstrap_share, draw_noise, seed_of
 from kernel_atlas.stats.shares import FIFTHS, fifth_of, layer_depths, one_per_group
 
 NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
@@ -96,7 +96,7 @@ def answer(
 def refer(side: int, seed: int) -> Reference:
     """Compare Gaussian kernels of one side with the templates."""
     taps = templates(side).taps
-    noise = centre_and_normalise(np.random.default_rng([seed, side]).standard_normal((NOISE, side * side)))
+    noise = centre_and_normalise(draw_noise(NOISE, side, seed))
     return Reference(taps, float(np.quantile((noise @ taps.T).max(axis=1), NOISE_QUANTILE)))
 
 

@@ -305,7 +305,7 @@ def knee_of(x: np.ndarray, y: np.ndarray) -> int:
 def locate_knees(
     thresholds: pd.DataFrame, models: pd.DataFrame, default_thresholds: Mapping[str, float], seed: int
 ) -> pd.DataFrame:
-    """knees.csv: the threshold that each curve of shares would choose itself, and the one that noise allows.
+    """knees.csv: the threshold where each curve of shares bends most, and the largest that noise allows.
 
     Row `all` is the median curve of independent networks, and the only one whose knee has an interval.
 

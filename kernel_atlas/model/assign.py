@@ -14,6 +14,7 @@ from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import open_table, read_table, write_table
 from kernel_atlas.model.clusters import cluster_of, read_clusters
 from kernel_atlas.model.coder import Coder
+from kernel_atlas.stats.resampling import draw_noise
 
 OTHER = -1  # the cluster of a kernel that its reconstruction does not resemble, and of a dead one
 SCHEMA = pa.schema(
@@ -131,7 +132,7 @@ def assign_noise(atlases: Mapping[int, Labeller], count: int, seed: int, output:
     """
     tables: list[pa.Table] = [SCHEMA.empty_table()]
     for layer, (side, atlas) in enumerate(sorted(atlases.items())):
-        kernels = np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)
+        kernels = draw_noise(count, side, seed)
         same = {"model": "noise", "layer_index": layer, "kh": side, "kw": side}
         columns = {name: np.full(count, value) for name, value in same.items()} | {"channel": np.arange(count)}
         columns |= atlas.assign(kernels, np.zeros(count, bool))
