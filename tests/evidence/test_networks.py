@@ -1,4 +1,4 @@
-"""Comparisons of shares: planted correlations, contrasts, trends and knees are found, and nothing where nothing is."""
+"""Comparisons of shares: planted contrasts, trends and knees are found, and nothing where nothing is."""
 
 import numpy as np
 import pandas as pd
