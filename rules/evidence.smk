@@ -190,7 +190,6 @@ use rule scale_space as networks with:
         layers="results/statistics/layers.csv",
         architectures="results/statistics/architectures.csv",
         thresholds="results/statistics/thresholds.csv",
-        datasets=beside("resources/datasets.tsv"),
         contrasts=find_file(config["contrasts"]),
         encoder=LABELLER,
         library=library("answer_question.py", "evidence/networks.py"),

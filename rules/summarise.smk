@@ -1,6 +1,6 @@
 """Count labels per layer and per model, and compare models.
 
-Inputs: every assignment, the noise control, the inventory, the model sheet.
+Inputs: every assignment, the noise control, the inventory, the model sheet, the encoder (thresholds), sizes of data sets.
 Outputs: results/statistics/*.csv.
 """
 
@@ -11,6 +11,7 @@ rule summarise_assignments:
         noise="results/controls/noise.parquet",
         inventory="results/inventory.parquet",
         sheet=SHEET,
+        datasets=beside("resources/datasets.tsv"),
         encoder="results/encoder.safetensors",
         library=library("summarise_assignments.py"),
     output:

@@ -5,9 +5,10 @@ import pandas as pd
 from kernel_atlas.core.kernels import size_name
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.sheet import read_sheet
-from kernel_atlas.io.tables import read_table, write_csv
+from kernel_atlas.io.tables import read_csv, read_table, write_csv
 from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.stats import shares
+from kernel_atlas.stats.correlation import correlate
 
 with job_log(snakemake.log[0]):
     given, params = snakemake.input, snakemake.params
@@ -25,7 +26,7 @@ with job_log(snakemake.log[0]):
         "layers": shares.summarise_layers(counts, inventory),
         "architectures": shares.compare_architectures(labels),
         "thresholds": shares.summarise_thresholds(pd.concat([below, noise])),
-        "correlation": shares.correlate(models),
+        "correlation": correlate(models, read_csv(given.datasets), params.seed),
         "drift": shares.measure_drift(given.assignments, sheet, params.seed),
     }
     for name, table in tables.items():

@@ -15,7 +15,7 @@ from kernel_atlas.evidence.kernels import SUBJECTS, unit_kernels
 from kernel_atlas.io.tables import in_order
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
-from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share
+from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share, draw_noise, seed_of
 
 MADE = ("gaussian", "shuffled", "phase")  # from the real kernels; `untrained` and `dense` are networks of the sheet
 EXAMPLES = 12  # kernels of each kind, for a figure
@@ -64,7 +64,7 @@ def answer(
             decoded = reconstruct(kernels[used])
             dissimilarity = 1 - (decoded * kernels[used]).sum(axis=1)
             near = dissimilarity < labeller.threshold
-            low, high = _interval(near, None if units is None else units[used], seed)
+            low, high = _interval(near, None if units is None else units[used], seed_of(seed, size))
             row = {"size": size, "control": kind, "encoder": encoder, "clustered_share": near.mean(), "low": low}
             rows.append(row | {"high": high, "kernels": int(used.sum()), "layers": len(np.unique(layer[used]))})
             examples.append(_examples(kind, encoder, dissimilarity, kernels[used], decoded))
@@ -102,23 +102,23 @@ def _train(kernels: np.ndarray, steps: int, seed: int) -> Callable[[np.ndarray],
     return reconstruct
 
 
-def _interval(near: np.ndarray, units: np.ndarray | None, seed: int) -> tuple[float, float]:
+def _interval(near: np.ndarray, units: np.ndarray | None, seed: list[int]) -> tuple[float, float]:
     """Of a share over units that were drawn together; binomial where each kernel is one."""
     if units is None:
         return tuple(binomtest(int(near.sum()), len(near)).proportion_ci(CONFIDENCE, "wilson"))
     counts = pd.Series(near).groupby(units).agg(["sum", "size"]).to_numpy()
-    return bootstrap_share(*counts.T, [seed])
+    return bootstrap_share(*counts.T, seed)
 
 
 def make_control(name: str, kernels: np.ndarray, seed: int) -> np.ndarray:
-    """As many kernels as are given, without the structure of these.
+    """Remove the structure from kernels: a control for each.
 
     Parameters
     ----------
     name : str
-        `gaussian`: independent normal taps. `shuffled`: the taps of each kernel in random order, which keeps their
-        distribution. `phase`: each kernel's power spectrum with the phases of white noise, which keeps its scale and
-        orientation and loses what is where (Theiler et al., Physica D 58, 1992).
+        `gaussian`: independent normal taps, as in controls/noise.parquet. `shuffled`: the taps of each kernel in random
+        order, which keeps their distribution. `phase`: each kernel's power spectrum with the phases of white noise,
+        which keeps its scale and orientation and loses what is where (Theiler et al., Physica D 58, 1992).
     kernels : float array [n, side * side]
         Centred unit kernels.
     seed : int
@@ -132,10 +132,10 @@ def make_control(name: str, kernels: np.ndarray, seed: int) -> np.ndarray:
     random = np.random.default_rng([seed, side, MADE.index(name)])
     if name == "shuffled":
         return centre_and_normalise(random.permuted(kernels, axis=1))
+    if name == "gaussian":
+        return centre_and_normalise(draw_noise(len(kernels), side, seed))
+    images = (-1, side, side)
     noise = random.standard_normal(kernels.shape, np.float32)
-    if name == "phase":
-        images = (-1, side, side)
-        phases = np.exp(1j * np.angle(np.fft.rfft2(noise.reshape(images))))
-        spectra = np.abs(np.fft.rfft2(kernels.reshape(images))) * phases
-        noise = np.fft.irfft2(spectra, (side, side)).reshape(kernels.shape)
-    return centre_and_normalise(noise)
+    phases = np.exp(1j * np.angle(np.fft.rfft2(noise.reshape(images))))
+    spectra = np.abs(np.fft.rfft2(kernels.reshape(images))) * phases
+    return centre_and_normalise(np.fft.irfft2(spectra, (side, side)).reshape(kernels.shape))

@@ -16,7 +16,7 @@ from kernel_atlas.evidence.fit import describe_fits, fit_family, fit_kernels
 from kernel_atlas.evidence.kernels import SUBJECTS, of_size
 from kernel_atlas.io.tables import columns_of
 from kernel_atlas.model.autoencoder import choose_device
-from kernel_atlas.stats.resampling import bootstrap_share
+from kernel_atlas.stats.resampling import bootstrap_share, draw_noise
 
 NOISE_QUANTILE = 0.99  # of the best cosines of Gaussian noise, above which a kernel is explained
 DEPTH_BINS = 5  # equal parts of the depth 0..1
@@ -58,9 +58,8 @@ def answer(
     raw = taps_array(picked["weight"])
     about = picked.drop_columns(["weight"]).to_pandas()
     real = np.flatnonzero(about["subject"] == "real")
-    random = np.random.default_rng([seed, side])
-    drawn = np.sort(random.choice(real, min(controls, len(real)), replace=False))
-    noise = random.standard_normal((controls, side * side), np.float32)
+    drawn = np.sort(np.random.default_rng([seed, side]).choice(real, min(controls, len(real)), replace=False))
+    noise = draw_noise(2 * controls, side, seed)[controls:]  # the first are the control that it judges
 
     everything = [about, *(about.iloc[drawn].assign(subject=name) for name in MADE)]
     taps = [raw, *(make_control(name, raw[drawn], seed) for name in MADE), noise]

@@ -111,13 +111,13 @@ def read_filters(path: str | Path) -> np.ndarray:
 
 
 def unit_kernels(picked: pa.Table, subject: str) -> np.ndarray:
-    """The kernels of one subject, centred and normalised: float32 [n, taps]; [0, taps] where there are none."""
+    """The kernels of one subject, centred and normalised: float32 [n, taps], where n may be 0."""
     mine = picked.filter(pa.array(picked["subject"].to_numpy() == subject))
     return centre_and_normalise(taps_array(mine["weight"]))
 
 
 def _independent(layers: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
-    """Without the layers of real models that share weights with one that has more kernels."""
+    """The layers; of real models that share weights, those of the model with most kernels."""
     models = layers[layers["subject"] == "real"].groupby("model")["channels"].sum().rename("kernels").reset_index()
     counted = largest_of_group(models.assign(group=models["model"].map(groups)))
     return layers[~layers["model"].isin(set(models["model"]) - set(counted["model"]))]

@@ -20,7 +20,7 @@ from kernel_atlas.model.assign import Labeller
 from kernel_atlas.stats.resampling import FEWEST, TAILS, bootstrap_share, draw_units
 from kernel_atlas.stats.shares import FIFTHS, fifth_of
 
-KEYS = 8  # as many as are published; other sets are compared with as many
+KEYS = 8  # in the published set, and in those compared with it
 LARGEST = 32  # keys a greedy search goes to
 DRAWS = 100  # of random sets of kernels
 CANDIDATES = 800  # kernels a greedy search may choose, beside the samples of the spectrum
@@ -85,10 +85,10 @@ def line_centres(kernels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def choose_greedily(kernels: np.ndarray, candidates: np.ndarray, count: int) -> list[int]:
-    """Candidates, one after the other, each the one that lowers the mean residual of the kernels most.
+    """Choose candidates one after the other, always the candidate that lowers the mean residual most.
 
     The gain of a candidate shrinks as the set grows, so the gain of the set is at least 1 - 1/e of that of the best
-    set of as many (Nemhauser, Wolsey & Fisher 1978).
+    set of its size (Nemhauser, Wolsey & Fisher 1978).
 
     Parameters
     ----------

@@ -4,13 +4,13 @@ Each shard is read once, with one in memory at a time. Measures of a layer becom
 over layers, with an interval over networks, since layers of one network are not independent.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import curve_fit
 from scipy.special import gammaln
 
 from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
@@ -18,15 +18,14 @@ from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence.kernels import SUBJECTS
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import in_order
-from kernel_atlas.stats.resampling import bootstrap_share, seed_of
+from kernel_atlas.stats.resampling import bootstrap_share, draw_noise, seed_of
 from kernel_atlas.stats.shares import FIFTHS, fifth_of, layer_depths, one_per_group
 
 NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
 NOISE_QUANTILE = 0.95
 SPARSE = 0.01  # of the layer's largest |tap| (Gavrikov & Keuper 2022)
 FEWEST_KERNELS = 8  # for a variance entropy: of fewer, the Gaussian reference itself scatters by a tenth and more
-LAYER_SIZES = np.unique(np.geomspace(FEWEST_KERNELS, 4096, 19).round().astype(int))  # of the simulation, kernels
-SIMULATED = 20  # Gaussian layers of each
+SIMULATED = 20  # Gaussian layers of the shape of a layer
 COVARIANCE_KERNELS = 32  # a layer with fewer says little about a covariance
 THIRDS = ("first", "middle", "last")
 BLOCK = 1024  # kernels at a time against all others, as the cosines of 8,000 kernels take 256 MB
@@ -34,16 +33,10 @@ MEASURES = ("dead", "noisy", "sparsity", "variance_entropy", "orthogonality", "r
 
 
 class Reference(NamedTuple):
-    """What Gaussian kernels of one side do: best cosine with templates, and the entropy of layers of n kernels."""
+    """What Gaussian kernels of one side do: templates, unit taps [t, taps], and the best cosine that 5 % exceed."""
 
-    templates: np.ndarray  # unit taps [t, taps]
+    templates: np.ndarray
     cutoff: float
-    entropy: np.ndarray  # height, midpoint, slope and floor of the sigmoid of log2(n)
-    error: float  # largest relative error of the sigmoid at the simulated n
-
-    def entropy_of(self, kernels: int | np.ndarray) -> np.ndarray:
-        """Mean entropy of a Gaussian layer with so many kernels."""
-        return _sigmoid(np.log2(kernels), *self.entropy)
 
 
 def answer(
@@ -74,7 +67,7 @@ def answer(
     Returns
     -------
     dict of DataFrame
-        layer_measures, entropy_normaliser, layer_depths, banding, covariance, covariance_thirds.
+        layer_measures, layer_depths, banding, covariance, covariance_thirds.
     """
     independent = {size: set(one_per_group(part)["model"]) for size, part in models.groupby("size")}
     square = set(inventory.loc[inventory["kh"] == inventory["kw"], "kh"])
@@ -90,7 +83,6 @@ def answer(
 
     return {
         "layer_measures": measures,
-        "entropy_normaliser": tabulate_entropy(references),
         "layer_depths": summarise_depths(counted(measures), seed),
         "banding": summarise_banding(counted(measures), seed),
         "covariance": covariance,
@@ -102,48 +94,21 @@ def answer(
 
 
 def refer(side: int, seed: int) -> Reference:
-    """Simulate Gaussian kernels and layers of one side.
-
-    CNN Filter DB divides a layer's variance entropy by what random layers of as many filters have, a sigmoid of log2(n)
-    fitted for 3x3; another number of taps has another curve, so it is fitted here for each size. Theirs follows the
-    lowest of the simulated entropies, this one the mean, so that 1 is what noise has on average.
-    """
-    random = np.random.default_rng([seed, side])
+    """Compare Gaussian kernels of one side with the templates."""
     taps = templates(side).taps
-    noise = centre_and_normalise(random.standard_normal((NOISE, side * side)))
-    cutoff = np.quantile((noise @ taps.T).max(axis=1), NOISE_QUANTILE)
-    means = np.array(
-        [
-            np.mean([variance_entropy(random.standard_normal((n, side * side))) for _ in range(SIMULATED)])
-            for n in LAYER_SIZES
-        ]
-    )
-    start = [2 * np.log10(side * side), np.log2(side), 1, -np.log10(side * side)]
-    entropy, _ = curve_fit(_sigmoid, np.log2(LAYER_SIZES), means, start, maxfev=20000)
-    error = np.abs(_sigmoid(np.log2(LAYER_SIZES), *entropy) / means - 1).max()
-    return Reference(taps, float(cutoff), entropy, float(error))
+    noise = centre_and_normalise(draw_noise(NOISE, side, seed))
+    return Reference(taps, float(np.quantile((noise @ taps.T).max(axis=1), NOISE_QUANTILE)))
 
 
-def _sigmoid(x: np.ndarray, height: float, middle: float, slope: float, floor: float) -> np.ndarray:
-    return height / (1 + np.exp(-slope * (x - middle))) + floor
+@functools.cache
+def gaussian_entropy(kernels: int, taps: int, seed: int) -> float:
+    """Mean variance entropy of Gaussian layers of a shape.
 
-
-def tabulate_entropy(references: Mapping[int, Reference]) -> pd.DataFrame:
-    """entropy_normaliser.csv: the sigmoid of each size.
-
-    Returns
-    -------
-    DataFrame
-        size, height, middle, slope, floor of `height / (1 + exp(-slope (log2 n - middle))) + floor`, largest_error
-        (relative, at the simulated n), fewest and most (kernels simulated), noise_cosine: the 95 % quantile of the best
-        cosine of a Gaussian kernel with the templates.
+    CNN Filter DB divides a layer's entropy by that of random layers of as many filters, so that widths compare. Theirs
+    is the lowest of the simulated entropies, this one the mean, so that noise scores 1.
     """
-    rows = [
-        (size_name(side), *of.entropy, of.error, LAYER_SIZES[0], LAYER_SIZES[-1], of.cutoff)
-        for side, of in references.items()
-    ]
-    names = ["size", "height", "middle", "slope", "floor", "largest_error", "fewest", "most", "noise_cosine"]
-    return pd.DataFrame(rows, columns=names)
+    random = np.random.default_rng([seed, kernels, taps])
+    return float(np.mean([variance_entropy(random.standard_normal((kernels, taps))) for _ in range(SIMULATED)]))
 
 
 def chance_of(measure: str, side: int) -> float:
@@ -223,7 +188,7 @@ def bands(unit: np.ndarray) -> tuple[float, float]:
     return tuple(float(side * (images.mean(axis=axis) ** 2).sum(axis=1).mean()) for axis in (2, 1))
 
 
-def measure_layer(weights: np.ndarray, dead: np.ndarray, reference: Reference) -> dict[str, float]:
+def measure_layer(weights: np.ndarray, dead: np.ndarray, reference: Reference, seed: int) -> dict[str, float]:
     """`MEASURES` of one layer.
 
     Parameters
@@ -232,6 +197,8 @@ def measure_layer(weights: np.ndarray, dead: np.ndarray, reference: Reference) -
         As in the checkpoint.
     dead : bool array [n]
     reference : Reference
+    seed : int
+        Of the Gaussian layers.
 
     Returns
     -------
@@ -251,7 +218,7 @@ def measure_layer(weights: np.ndarray, dead: np.ndarray, reference: Reference) -
     if len(taps):
         found["sparsity"] = float((size <= SPARSE * size.max()).mean())
     if len(taps) >= FEWEST_KERNELS:
-        found["variance_entropy"] = variance_entropy(taps) / float(reference.entropy_of(len(taps)))
+        found["variance_entropy"] = variance_entropy(taps) / gaussian_entropy(*taps.shape, seed)
     if len(live):
         unit = centre_and_normalise(live)
         found["noisy"] = float(((unit @ reference.templates.T).max(axis=1) < reference.cutoff).mean())
@@ -295,7 +262,7 @@ def measure_layers(
             weights, dead = taps_array(table["weight"]), table["dead"].to_numpy()
             size = size_name(place.kh)
             same = {"model": place.model, "layer_index": place.layer_index, "size": size, "depth": place.depth}
-            measures = measure_layer(weights, dead, references[place.kh])
+            measures = measure_layer(weights, dead, references[place.kh], seed)
             rows.append(same | {"stride": place.stride, "kernels": len(weights)} | measures)
             if (~dead).sum() >= COVARIANCE_KERNELS:
                 unit = centre_and_normalise(weights[~dead])

@@ -1,4 +1,4 @@
-"""What goes with the share clustered: accuracy and images, single changes of a network, depth, and the threshold.
+"""What goes with the share clustered: single changes of a network, depth, and the threshold.
 
 Everything here is computed from the tables of results/statistics. Networks that share weights count once; kernels of a
 layer and layers of a network are not independent, so intervals are bootstrapped over layers of a network, or networks.
@@ -14,10 +14,10 @@ from scipy.stats import rankdata
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import size_name
 from kernel_atlas.core.patterns import family_of
-from kernel_atlas.io.sheet import images_of
-from kernel_atlas.io.tables import columns_of, in_order
+from kernel_atlas.io.tables import in_order
 from kernel_atlas.model.assign import Labeller
-from kernel_atlas.stats.resampling import CONFIDENCE, FEWEST, RESAMPLES, TAILS, bootstrap_share, draw_units, seed_of
+from kernel_atlas.stats.correlation import cosine
+from kernel_atlas.stats.resampling import CONFIDENCE, FEWEST, TAILS, bootstrap_share, draw_units, seed_of
 from kernel_atlas.stats.shares import one_per_group
 
 DEPTHS = np.linspace(0, 1, 21)
@@ -32,7 +32,6 @@ def answer(
     layers: pd.DataFrame,
     architectures: pd.DataFrame,
     thresholds: pd.DataFrame,
-    datasets: pd.DataFrame,
     contrasts: pd.DataFrame,
     labellers: Mapping[int, Labeller],
     seed: int,
@@ -43,8 +42,8 @@ def answer(
     ----------
     models, layers, architectures, thresholds : DataFrame
         Those tables of results/statistics.
-    datasets, contrasts : DataFrame
-        resources/datasets.tsv and config/contrasts.tsv.
+    contrasts : DataFrame
+        config/contrasts.tsv.
     labellers : mapping
         Side -> Labeller of the run, whose thresholds are compared with those that the curves would choose.
     seed : int
@@ -52,13 +51,12 @@ def answer(
     Returns
     -------
     dict of DataFrame
-        correlations, contrasts, contrast_kinds, distances, depth, trends, knees.
+        contrasts, contrast_kinds, distances, depth, trends, knees.
     """
     defaults = {size_name(side): labeller.threshold for side, labeller in labellers.items()}
     pairs = contrast(layers, contrasts, seed)
     counts = _families(layers, models)
     return {
-        "correlations": correlate(models, datasets, seed),
         "contrasts": pairs,
         "contrast_kinds": summarise_contrasts(pairs, seed),
         "distances": summarise_distances(architectures, models, seed),
@@ -66,92 +64,6 @@ def answer(
         "trends": trend_with_depth(counts, seed),
         "knees": locate_knees(thresholds, models, defaults, seed),
     }
-
-
-# Accuracy, images, parameters
-
-
-def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """correlations.csv: clustered share against top-1, log10 of parameters and log10 of training images.
-
-    Accuracies compare within a data set only, and so do parameters, which follow the task; images compare over all.
-    The partial coefficient is Pearson's of what is left when each family's mean is taken from both, so that it says
-    what holds among networks of one family. Intervals are percentiles of a bootstrap over networks (Efron & Tibshirani
-    1993), which cover less than they say below about 20 networks.
-
-    Parameters
-    ----------
-    models : DataFrame
-        models.csv.
-    datasets : DataFrame
-        pattern, images.
-    seed : int
-
-    Returns
-    -------
-    DataFrame
-        size, variable, dataset (`all` for images), n, families (with at least two of the networks), and pearson,
-        spearman, partial with _low and _high. Rows with five networks at least; the partial coefficient wants two
-        families, and as many networks after the families' means are taken.
-    """
-    rows = []
-    for size, part in models.groupby("size"):
-        part = one_per_group(part)
-        images = np.log10(part["dataset"].map(lambda name: images_of(name, datasets)).astype(float))
-        asked = [("log10_images", "all", part.assign(value=images))]
-        for dataset, same in part.groupby("dataset"):
-            asked.append(("top1", dataset, same.assign(value=same["top1"].astype(float))))
-            asked.append(("log10_params", dataset, same.assign(value=np.log10(same["params"].astype(float)))))
-        for variable, dataset, known in asked:
-            known = known.dropna(subset=["value", "clustered_share"])
-            if len(known) >= FEWEST and (known[["value", "clustered_share"]].nunique() > 1).all():
-                family = pd.factorize(known["family"].fillna(known["model"]))[0]  # an unknown one is its own
-                row = _coefficients(
-                    known["value"].to_numpy(),
-                    known["clustered_share"].to_numpy(),
-                    family,
-                    seed_of(seed, size, variable, dataset),
-                )
-                rows.append((size, variable, dataset, len(known), (np.bincount(family) > 1).sum(), *row))
-    return pd.DataFrame(rows, columns=columns_of("correlations.csv"))
-
-
-def _coefficients(x: np.ndarray, y: np.ndarray, family: np.ndarray, seed: list[int]) -> list[float]:
-    """Pearson, Spearman and partial coefficient of two variables [n], each followed by its interval."""
-    draws = np.random.default_rng(seed).integers(len(x), size=(RESAMPLES, len(x)))
-    draws = np.vstack([np.arange(len(x)), draws])  # the first row is the sample itself
-    x, y, family = x[draws], y[draws], family[draws]
-    one = np.zeros_like(family)
-    found = [
-        _cosine(_less_means(x, one), _less_means(y, one)),
-        _cosine(_less_means(rankdata(x, axis=1), one), _less_means(rankdata(y, axis=1), one)),
-        _cosine(_less_means(x, family), _less_means(y, family)),
-    ]
-    families = len(np.unique(family[0]))
-    if families < 2 or len(x[0]) - families < FEWEST:
-        found[2][:] = np.nan
-    with np.errstate(all="ignore"):
-        return [
-            number
-            for values in found
-            for number in (
-                values[0],
-                *(np.nanquantile(values[1:], TAILS) if np.isfinite(values[0]) else [np.nan] * 2),
-            )
-        ]
-
-
-def _less_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Values [resamples, n] less the mean of their group in the same row."""
-    cell = group + np.arange(len(group))[:, None] * (group.max() + 1)
-    count = np.bincount(cell.ravel())
-    return values - (np.bincount(cell.ravel(), values.ravel()) / np.maximum(count, 1))[cell]
-
-
-def _cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Cosine of each row; NaN where one of them does not vary beyond rounding."""
-    lengths = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    return np.where(lengths > 1e-12, (x * y).sum(axis=1) / np.maximum(lengths, 1e-12), np.nan)
 
 
 # One thing changed
@@ -357,7 +269,7 @@ def trend_with_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
             shares = part.drop(columns="live").div(part["live"], axis=0)
             ranks = rankdata(shares.to_numpy(), axis=0).T
             depth = rankdata(part.index.get_level_values("depth"))[None]
-            rho = _cosine(ranks - ranks.mean(axis=1, keepdims=True), depth - depth.mean())
+            rho = cosine(ranks - ranks.mean(axis=1, keepdims=True), depth - depth.mean())
             for family, value in zip(shares.columns, rho, strict=True):
                 if np.isfinite(value):
                     found.setdefault((size, family), []).append(value)
@@ -393,7 +305,7 @@ def knee_of(x: np.ndarray, y: np.ndarray) -> int:
 def locate_knees(
     thresholds: pd.DataFrame, models: pd.DataFrame, default_thresholds: Mapping[str, float], seed: int
 ) -> pd.DataFrame:
-    """knees.csv: the threshold that each curve of shares would choose itself, and the one that noise allows.
+    """knees.csv: the threshold where each curve of shares bends most, and the largest that noise allows.
 
     Row `all` is the median curve of independent networks, and the only one whose knee has an interval.
 

@@ -20,6 +20,7 @@ from kernel_atlas.core.kernels import centre_and_normalise, size_name
 from kernel_atlas.core.patterns import resemble
 from kernel_atlas.io.tables import in_order
 from kernel_atlas.model.assign import Labeller
+from kernel_atlas.stats.resampling import draw_noise
 
 METHODS = ("A", "B", "C1", "C2", "D1", "D2")
 SMOOTH, SHARPEN = "T", "identity - alpha Lap T"
@@ -279,7 +280,7 @@ def summarise_scale_space(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     parts += [(size, "prototypes", part["best_cosine"]) for size, part in filters[~published].groupby("size")]
     for size in filters["size"].unique():
         side = int(size.split("x")[0])
-        noise = centre_and_normalise(np.random.default_rng([seed, side]).standard_normal((NOISE, side * side)))
+        noise = centre_and_normalise(draw_noise(NOISE, side, seed))
         parts.append((size, "noise", pd.Series([best_cosine(kernel, choose_operator(kernel)) for kernel in noise])))
     rows = [
         {

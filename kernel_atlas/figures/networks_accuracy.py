@@ -16,7 +16,7 @@ FEWEST = 4  # points of a scatter
 MARKERS = "osD^vP*X"
 HUES = [colour for family, (colour, _) in FAMILIES.items() if family not in ("On-Second-Derivative", "other")][:7]
 TITLE_OF_ACCURACY = "Accuracy, images and size"
-VARIABLES = {  # of a network, how the figure names it and how the table of correlations does
+VARIABLES = {  # of a network, how the figure names it and how correlation.csv does
     "top1": ("top-1 accuracy in %", "top1"),
     "images": ("training images", "log10_images"),
     "params": ("parameters", "log10_params"),
@@ -24,7 +24,7 @@ VARIABLES = {  # of a network, how the figure names it and how the table of corr
 
 
 def draw(
-    size: str, threshold: float, models: pd.DataFrame, correlations: pd.DataFrame, datasets: pd.DataFrame
+    size: str, threshold: float, models: pd.DataFrame, correlation: pd.DataFrame, datasets: pd.DataFrame
 ) -> Drawing:
     """The share clustered against accuracy, number of training images and number of parameters."""
     points = one_per_group(models[models["size"] == size]).dropna(subset=["clustered_share"])
@@ -38,7 +38,7 @@ def draw(
         )
     points = points.dropna(subset=shown, how="all").sort_values("model")
     absent = [words for variable, (words, _) in VARIABLES.items() if variable not in shown]
-    known = correlations[correlations["size"] == size].sort_values("n", ascending=False, kind="stable")
+    known = correlation[correlation["size"] == size].sort_values("n", ascending=False, kind="stable")
     known = {variable: known[known["variable"] == VARIABLES[variable][1]].head(3) for variable in shown}
 
     common = points["dataset"].value_counts().index[: len(MARKERS) - 1].tolist()

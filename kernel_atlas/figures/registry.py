@@ -47,7 +47,7 @@ EVIDENCE = {
     "padding": _part("offsets", "padding"),
     "layers": _whole("layer_depths", "banding"),
     "networks_depth": _whole("depth", "trends"),
-    "networks_accuracy": {**_statistics("models"), **_whole("correlations"), "datasets": "resources/datasets.tsv"},
+    "networks_accuracy": {**_statistics("models", "correlation"), "datasets": "resources/datasets.tsv"},
     "networks_contrasts": _whole("contrasts", "contrast_kinds"),
     "networks_similarity": _statistics("models", "architectures"),
 }

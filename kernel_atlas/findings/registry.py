@@ -65,7 +65,7 @@ PER_SIZE = (
     Finding("Keys", find_master_keys, ("key_sets", "greedy_sets")),
     Finding("Keys", find_key_shares, ("master_key_shares",)),
     Finding("Scale space", find_scale_space, ("scale_space_summary",)),
-    Finding("What goes with the share", find_comparisons, ("correlations",)),
+    Finding("What goes with the share", find_comparisons, ("correlation",)),
     Finding("Contrasts", find_contrasts, ("contrast_kinds",)),
     Finding("Differences", find_distances, ("distances",)),
     Finding("Depth", find_depth, ("trends", "depth")),

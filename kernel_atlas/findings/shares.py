@@ -74,8 +74,9 @@ def find_drift(drift: pd.DataFrame) -> list[str]:
 def find_correlation(correlation: pd.DataFrame) -> list[str]:
     """Accuracy, size and the share clustered, or why nothing can be said."""
     cannot = "Whether better or larger networks have a higher share cannot be said: no data set has"
+    correlation = correlation[correlation["variable"] != "log10_images"]
     if correlation.empty:
-        return [f"{cannot} four independent networks in the sheet whose top1 or params are given and differ."]
+        return [f"{cannot} ten independent networks in the sheet whose top1 or params are given and differ."]
     many = correlation[correlation["n"] >= MANY]
     if many.empty:
         return [f"{cannot} ten independent networks in the sheet; the coefficients of fewer are in the table below."]

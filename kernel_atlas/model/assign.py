@@ -14,6 +14,7 @@ from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import open_table, read_table, write_table
 from kernel_atlas.model.clusters import cluster_of, read_clusters
 from kernel_atlas.model.coder import Coder
+from kernel_atlas.stats.resampling import draw_noise
 
 OTHER = -1  # the cluster of a kernel unlike its reconstruction, and of a dead one
 # The types of the tables of assignments; schemas/tables.yaml says what the columns mean.
@@ -126,7 +127,7 @@ def assign_noise(labellers: Mapping[int, Labeller], count: int, seed: int, outpu
     """
     tables = [SCHEMA.empty_table()]
     for layer, (side, labeller) in enumerate(sorted(labellers.items())):
-        kernels = np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)
+        kernels = draw_noise(count, side, seed)
         places = pd.DataFrame({"model": "noise", "layer_index": layer, "channel": range(count), "kh": side, "kw": side})
         columns = places.to_dict("series") | labeller.assign(kernels, np.zeros(count, bool))
         tables.append(pa.table(columns).cast(SCHEMA))

@@ -1,6 +1,6 @@
-"""Intervals by resampling: units are drawn with replacement, since kernels of one unit are not independent.
+"""What is drawn at random: resamples for intervals, and Gaussian noise, the control.
 
-Units are layers of a network, or networks.
+Intervals are over units drawn with replacement, layers of a network or networks: kernels of one are not independent.
 """
 
 import zlib
@@ -16,6 +16,11 @@ FEWEST = 5  # units below which a bootstrap interval covers far less than it say
 def seed_of(seed: int, *names: str) -> list[int]:
     """A seed for the row with these names, so that adding other rows leaves its interval unchanged."""
     return [seed, *(zlib.crc32(name.encode()) for name in names)]
+
+
+def draw_noise(count: int, side: int, seed: int) -> np.ndarray:
+    """Gaussian kernels, float32 [count, side * side]. The first are the same whatever the count."""
+    return np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)
 
 
 def draw_units(units: int, seed: list[int] | np.random.Generator) -> np.ndarray:

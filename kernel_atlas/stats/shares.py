@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import norm, pearsonr, spearmanr
 
 from kernel_atlas.core.kernels import size_name
-from kernel_atlas.io.tables import in_order, read_table
-from kernel_atlas.stats.resampling import CONFIDENCE, TAILS, bootstrap_share, seed_of
+from kernel_atlas.io.tables import columns_of, in_order, read_table
+from kernel_atlas.stats.resampling import bootstrap_share, seed_of
 
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
@@ -46,17 +45,8 @@ def count_assignments(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.Dat
         for (model, size), values in table.groupby(["model", "size"])["dissimilarity"]:
             live = np.sort(values.dropna())
             clustered = np.searchsorted(live, THRESHOLDS.astype(np.float32), side="left")
-            below.append(
-                pd.DataFrame(
-                    {
-                        "model": model,
-                        "size": size,
-                        "threshold": THRESHOLDS,
-                        "kernels": len(live),
-                        "clustered": clustered,
-                    }
-                )
-            )
+            same = {"model": model, "size": size, "kernels": len(live)}
+            below.append(pd.DataFrame(same | {"threshold": THRESHOLDS, "clustered": clustered}))
     return pd.concat(counts).rename("kernels").reset_index(), pd.concat(below, ignore_index=True)
 
 
@@ -116,9 +106,9 @@ def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> p
 
 
 def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
-    """chance.csv: the share clustered of what should not be, per size: Gaussian noise, and controls that are networks.
+    """chance.csv: the share clustered of controls, per size: Gaussian noise, and untrained networks.
 
-    A regular convolution is no control in this sense: it is trained, and is there for comparison.
+    A regular convolution is no such control: it is trained.
 
     Parameters
     ----------
@@ -142,13 +132,13 @@ def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapp
     networks = networks.sort_values(["size", "clustered_share"], ascending=[True, False])
     table = pd.concat([by_chance.reset_index(), networks], ignore_index=True)
     table = table.assign(threshold=table["size"].map(thresholds)).sort_values("size", kind="stable")
-    return table[["size", "threshold", "control", "kernels", "clustered_share"]]
+    return table[columns_of("chance.csv")]
 
 
 def count_analysed(sheet: pd.DataFrame, inventory: pd.DataFrame, sides: list[int]) -> pd.DataFrame:
-    """analysed.csv: how much of what was read, in rows of quantity and count.
+    """analysed.csv: how many models, layers and kernels were read.
 
-    Models that could not be read are in no count, layers of regular convolutions in none of layers and kernels.
+    Unreadable models are not counted, nor are layers and kernels of regular convolutions.
     """
     sheet = sheet[sheet["model"].isin(inventory["model"])]
     inventory = inventory[inventory["convolution"] == "depthwise"]
@@ -196,7 +186,7 @@ def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -
     """drift.csv: how well the autoencoder covers each model, against the kernels that trained it.
 
     `beyond` is the share of a model's live kernels with a dissimilarity above the 90 % quantile of the training
-    kernels: 0.1 for kernels like those, more where the autoencoder does not know the patterns, or there are none.
+    kernels: 0.1 for kernels like those, more for unknown patterns and for noise.
 
     Parameters
     ----------
@@ -249,31 +239,7 @@ def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
 def summarise_thresholds(below: pd.DataFrame) -> pd.DataFrame:
     """thresholds.csv: the share clustered at each threshold; the rows of model `noise` are the control."""
     share = below["clustered"] / below["kernels"].where(below["kernels"] > 0)
-    return below.assign(clustered_share=share)[["model", "size", "threshold", "clustered_share"]]
-
-
-def correlate(models: pd.DataFrame) -> pd.DataFrame:
-    """correlation.csv: clustered share against top-1 and log10 of the parameters, per size and data set.
-
-    Accuracies on different data sets cannot be compared, so each data set has its own rows. One model per `group`;
-    a row for every data set with at least four models, which the intervals need. Pearson's interval is Fisher's,
-    Spearman's is Bonett & Wright's (Psychometrika 65, 2000).
-    """
-    independent = [one_per_group(part) for _, part in models.groupby("size")]
-    rows = []
-    for (size, dataset), part in pd.concat(independent).groupby(["size", "dataset"]):
-        for variable, values in (("top1", part["top1"]), ("log10_params", np.log10(part["params"].astype(float)))):
-            pair = pd.DataFrame({"x": values.astype(float), "y": part["clustered_share"]}).dropna()
-            if len(pair) >= 4 and (pair.nunique() > 1).all():
-                pearson = pearsonr(pair["x"], pair["y"])
-                spearman = spearmanr(pair["x"], pair["y"]).statistic
-                width = norm.ppf(TAILS[1]) * np.sqrt((1 + spearman**2 / 2) / (len(pair) - 3))
-                # perfect ranks have no interval of this kind
-                centre = np.arctanh(spearman) if abs(spearman) < 1 - 1e-9 else np.nan
-                row = size, dataset, variable, len(pair), pearson.statistic, *pearson.confidence_interval(CONFIDENCE)
-                rows.append((*row, spearman, np.tanh(centre - width), np.tanh(centre + width)))
-    names = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pearson_high"]
-    return pd.DataFrame(rows, columns=[*names, "spearman", "spearman_low", "spearman_high"])
+    return below.assign(clustered_share=share)[columns_of("thresholds.csv")]
 
 
 def one_per_group(models: pd.DataFrame) -> pd.DataFrame:

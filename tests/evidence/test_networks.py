@@ -1,18 +1,16 @@
-"""Comparisons of shares: planted correlations, contrasts, trends and knees are found, and nothing where nothing is."""
+"""Comparisons of shares: planted contrasts, trends and knees are found, and nothing where nothing is."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
 from numpy.testing import assert_allclose
-from scipy.stats import pearsonr, spearmanr
 
 from kernel_atlas.evidence import networks as comparisons
-from kernel_atlas.findings.networks import find_comparisons, find_depth, find_distances, find_knee
+from kernel_atlas.findings.networks import find_depth, find_distances, find_knee
 from kernel_atlas.io.sheet import images_of
 
 DATASETS = pd.read_csv(ROOT / "resources/datasets.tsv", sep="\t")
-NONE = DATASETS.iloc[:0]
 
 
 def make_models(count: int, **columns) -> pd.DataFrame:
@@ -30,44 +28,6 @@ def make_layers(networks: dict[str, list[dict[str, int]]]) -> pd.DataFrame:
         for label, kernels in layer.items()
     ]
     return pd.DataFrame(rows, columns=["model", "layer_index", "layer", "depth", "size", "label", "kernels", "share"])
-
-
-def test_correlation_within_families_has_another_sign_than_over_all():
-    random = np.random.default_rng(0)
-    family = np.repeat(np.arange(4), 15)
-    inside = random.normal(size=60)
-    models = make_models(60, family=family.astype(str), top1=50 + 5 * family + inside)
-    models["clustered_share"] = 0.2 + 0.1 * family - 0.02 * inside + random.normal(0, 0.005, 60)
-    row = comparisons.correlate(models, NONE, 0).set_index("variable").loc["top1"]
-    assert_allclose(row["pearson"], pearsonr(models["top1"], models["clustered_share"]).statistic)
-    assert_allclose(row["spearman"], spearmanr(models["top1"], models["clustered_share"]).statistic)
-    less = models.groupby("family")[["top1", "clustered_share"]].transform(lambda values: values - values.mean())
-    assert_allclose(row["partial"], pearsonr(*less.to_numpy().T).statistic)
-    assert row["pearson"] > 0.8 and row["partial_low"] < row["partial"] < row["partial_high"] < -0.9
-    assert row["families"] == 4 and row["n"] == 60
-
-
-def test_the_interval_covers_what_was_planted():
-    """The population coefficient is 0.6; 95 % intervals of 30 networks should hold it in about 93 % of samples."""
-    inside = 0
-    for sample in range(40):
-        x, e = np.random.default_rng([1, sample]).normal(size=(2, 30))
-        models = make_models(30, top1=50 + x, clustered_share=0.5 + 0.01 * (0.6 * x + 0.8 * e))
-        row = comparisons.correlate(models, NONE, sample).iloc[0]
-        inside += row["pearson_low"] < 0.6 < row["pearson_high"]
-    assert inside >= 33
-
-
-def test_correlation_needs_independent_networks_that_differ():
-    models = make_models(8, top1=np.arange(60, 68.0), clustered_share=np.linspace(0.2, 0.9, 8))
-    assert comparisons.correlate(models.assign(group="one"), NONE, 0).empty
-    assert comparisons.correlate(models.assign(top1=70.0), NONE, 0).empty
-    assert comparisons.correlate(models.iloc[:4], NONE, 0).empty
-    row = comparisons.correlate(models, NONE, 0).iloc[0]
-    assert np.isnan(row["partial"]), "one family leaves nothing to take out"
-    few = comparisons.correlate(models.assign(family=list("aabbccdd")), NONE, 0).iloc[0]
-    assert np.isnan(few["partial"]) and np.isnan(few["partial_low"])
-    assert find_comparisons(comparisons.correlate(models, NONE, 0)) == [], "eight networks are no finding"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ SIZE = "7x7"
 USED = {
     "similarity": ["models", "architectures"],
     "depth": ["depth", "trends"],
-    "accuracy": ["models", "correlations", "datasets"],
+    "accuracy": ["models", "correlation", "datasets"],
     "contrasts": ["contrasts", "contrast_kinds"],
     "layer_measures": ["layer_depths", "banding"],
     "offsets": ["offsets", "padding"],
@@ -79,7 +79,7 @@ def _tables_of(size: str, models: int, intervals: bool) -> dict[str, pd.DataFram
         "architectures": pairs,
         "depth": curve.assign(models=models),
         "trends": trends,
-        "correlations": known.assign(n=models),
+        "correlation": known.assign(n=models),
         "contrasts": contrasts,
         "contrast_kinds": frame(
             [("seed", 91, 2, 0.4), ("images", 1, 0, 0.1)],

@@ -4,7 +4,6 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import pearsonr, spearmanr
 
 from kernel_atlas.io.sheet import read_sheet
 from kernel_atlas.io.tables import write_table
@@ -137,42 +136,6 @@ def test_another_model_does_not_change_an_interval(run):
     pd.testing.assert_frame_equal(alone, together[together["model"] == "a"].reset_index(drop=True))
 
 
-def test_correlation_agrees_with_scipy_and_stays_within_a_data_set():
-    random = np.random.default_rng(1)
-    names = [f"m{n}" for n in range(9)]
-    models = pd.DataFrame(
-        {
-            "model": names,
-            "size": "7x7",
-            "dataset": ["x"] * 6 + ["y"] * 3,
-            "top1": random.normal(80, 3, 9),
-            "params": np.nan,
-            "clustered_share": random.uniform(0.3, 0.9, 9),
-            "kernels": 100,
-            "use": "train",
-            "convolution": "depthwise",
-            "group": None,
-        }
-    )
-    table = statistics.correlate(models)
-    assert table[["dataset", "variable", "n"]].to_numpy().tolist() == [["x", "top1", 6]]
-    x, y = models["top1"][:6], models["clustered_share"][:6]
-    row = table.iloc[0]
-    assert_allclose(row["pearson"], pearsonr(x, y).statistic)
-    assert_allclose(row[["pearson_low", "pearson_high"]].tolist(), pearsonr(x, y).confidence_interval())
-    assert_allclose(row["spearman"], spearmanr(x, y).statistic)
-    assert row["spearman_low"] < row["spearman"] < row["spearman_high"]
-
-
-def test_perfect_ranks_have_no_interval():
-    columns = {"size": "7x7", "dataset": "x", "kernels": 1, "use": "train", "convolution": "depthwise", "group": None}
-    models = pd.DataFrame(
-        {"model": list("abcd"), "top1": range(1, 5), "clustered_share": [0.1, 0.2, 0.5, 0.6], **columns}
-    )
-    row = statistics.correlate(models.assign(params=np.nan)).iloc[0]
-    assert row["spearman"] == 1 and np.isnan(row["spearman_low"]) and np.isnan(row["spearman_high"])
-
-
 def test_of_a_group_the_one_with_most_kernels_counts_whatever_the_order():
     models = pd.DataFrame(
         {"model": list("abcde"), "group": ["g", "g", None, None, "h"], "kernels": [1, 2, 3, 4, 5]}
@@ -215,20 +178,6 @@ def test_tables_without_rows_have_their_columns(run):
     alone = statistics.summarise_labels(counts[counts["model"] == "a"], 0)
     pairs = statistics.compare_architectures(alone)
     assert pairs.columns.tolist() == ["size", "model_a", "model_b", "jensen_shannon"] and pairs.empty
-
-
-def test_the_interval_of_spearman_is_that_of_bonett_and_wright():
-    x, y = np.arange(1, 9), np.array([2, 1, 4, 3, 7, 5, 8, 6]) / 10
-    columns = {"size": "7x7", "dataset": "x", "kernels": 1, "use": "train", "convolution": "depthwise", "group": None}
-    models = pd.DataFrame({"model": list("abcdefgh"), "top1": 80.0, "params": 10.0**x, "clustered_share": y, **columns})
-    (row,) = statistics.correlate(models).to_dict("records")  # none against top1, which does not differ
-    assert (row["variable"], row["n"]) == ("log10_params", 8)
-    assert_allclose(row["pearson"], pearsonr(x, y).statistic)
-    r = 1 - 6 * 14 / (8 * 63)  # squared differences of the ranks add up to 14
-    assert_allclose(row["spearman"], r)
-    width = 1.959964 * np.sqrt((1 + r**2 / 2) / 5)
-    expected = np.tanh([np.arctanh(r) - width, np.arctanh(r) + width])
-    assert_allclose([row["spearman_low"], row["spearman_high"]], expected, rtol=1e-6)
 
 
 def drift_of(tmp_path, **models):
