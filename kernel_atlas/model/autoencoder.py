@@ -51,7 +51,7 @@ class Autoencoder(nn.Module):
         self.decoder = _mlp(code, *reversed(WIDTHS), taps)
 
     def forward(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [n] (or [n, code]) in (0, 1) and dissimilarities [n] (1 - cosine to reconstructions) of unit kernels."""
+        """Codes [n] (or [n, code]) in (0, 1) and dissimilarities [n] (1 - cosine to the reconstruction) of kernels."""
         codes = torch.sigmoid(self.encoder(kernels))
         decoded = self.decoder(codes)
         decoded = decoded - decoded.mean(1, keepdim=True)
