@@ -1,9 +1,9 @@
 """Turn the code axis into named clusters.
 
 Inputs: results/autoencoder/KxK/spectrum.parquet; results/merged/KxK.parquet for k-means.
-Outputs: results/autoencoder/KxK/clusters.tsv, or the file that the configuration names in its place, checked;
-results/encoder.safetensors, the labeller of the run: all that later stages, `label` and `kernel_atlas.assign` need;
-results/kmeans/KxK.parquet, the same naming for the centres of k-means.
+Outputs: results/autoencoder/KxK/clusters.tsv, found or, where the configuration names a file, checked and copied;
+results/encoder.safetensors, the labeller of the run, for all later stages, `label` and `kernel_atlas.assign`;
+results/kmeans/KxK.parquet, the centres of k-means with names found in the same way.
 """
 
 

@@ -2,7 +2,7 @@
 
 Inputs: results/merged/KxK.parquet.
 Outputs: results/autoencoder/KxK/encoder.safetensors, history.parquet and spectrum.parquet.
-On a GPU where there is one: --resources gpu=0 keeps it on the CPU.
+It trains on a GPU if one is free; --resources gpu=0 keeps it on the CPU.
 """
 
 
@@ -20,7 +20,7 @@ rule train_autoencoder:
         "results/benchmarks/train_autoencoder/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    # one, as the sizes train side by side; profiles/slurm says where more pay
+    # a single thread, as sizes train side by side; profiles/slurm gives more where they pay
     threads: 1
     resources:
         mem_mb=memory(8000),

@@ -55,22 +55,10 @@ class Labeller(NamedTuple):
     prototypes: pd.DataFrame | None = None
 
     def assign(self, kernels: np.ndarray, dead: np.ndarray) -> dict[str, np.ndarray]:
-        """Assign raw kernels.
+        """The columns `ASSIGNED`, arrays [n], of raw kernels, float32 [n, taps], some of them dead, bool [n].
 
         A kernel belongs to the cluster of its code if its dissimilarity is below the threshold (Babaiee et al. 2024);
-        otherwise it is `other`.
-
-        Parameters
-        ----------
-        kernels : float32 array [n, taps]
-            As in the checkpoint.
-        dead : bool array [n]
-            Of `is_dead`.
-
-        Returns
-        -------
-        dict of array [n]
-            code and dissimilarity (float32, NaN of dead kernels), cluster (`OTHER` of other and dead), label, tap_sum.
+        otherwise it is `other`. Dead kernels have no code and no dissimilarity (NaN).
         """
         codes, dissimilarities = np.full((2, len(kernels)), np.nan, np.float32)
         codes[~dead], dissimilarities[~dead] = self.coder.reconstruct(centre_and_normalise(kernels[~dead]))

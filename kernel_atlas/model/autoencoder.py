@@ -51,18 +51,7 @@ class Autoencoder(nn.Module):
         self.decoder = _mlp(code, *reversed(WIDTHS), taps)
 
     def forward(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes and dissimilarities of kernels.
-
-        Parameters
-        ----------
-        kernels : float32 tensor [n, taps]
-            Centred unit kernels.
-
-        Returns
-        -------
-        codes : [n] (or [n, code]), in (0, 1)
-        dissimilarities : [n], 1 - cosine to the reconstruction
-        """
+        """Codes [n] (or [n, code]) in (0, 1) and dissimilarities [n] (1 - cosine to the reconstruction) of kernels."""
         codes = torch.sigmoid(self.encoder(kernels))
         decoded = self.decoder(codes)
         decoded = decoded - decoded.mean(1, keepdim=True)

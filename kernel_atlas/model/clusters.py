@@ -68,14 +68,10 @@ def cluster_of(codes: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
 
 
 def median_sample(counts: np.ndarray, samples: np.ndarray) -> int:
-    """The sample at the median code of a cluster's kernels, where its prototype is drawn.
+    """The sample at the median code of a cluster's kernels, where its prototype is decoded.
 
-    Parameters
-    ----------
-    counts : int array [all samples]
-        Training kernels in the step around each sample.
-    samples : int array
-        The samples of the cluster, along the code; without kernels the middle one is taken.
+    `counts` are the training kernels at every sample, `samples` int [n] those of the cluster, along the code. A cluster
+    without kernels has its middle sample.
     """
     passed = counts[samples].cumsum()
     return samples[np.searchsorted(passed, passed[-1] / 2) if passed[-1] else len(samples) // 2]

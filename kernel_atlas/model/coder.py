@@ -26,17 +26,12 @@ class Coder:
     tensors : mapping
         `encoder.N.weight`, `encoder.N.bias` and the same of `decoder`: the `state_dict()` of an `Autoencoder` on the
         CPU, or the content of the file that `autoencoder.save` wrote.
-
-    Attributes
-    ----------
-    taps, side : int
-        Taps of a kernel, 49 for 7x7, and its side.
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray]):
         self._encoder, self._decoder = (_layers(tensors, name) for name in ("encoder", "decoder"))
         self.taps = self._encoder[0][0].shape[1]
-        self.side = round(self.taps**0.5)
+        self.side = round(self.taps**0.5)  # 7 for 49 taps
 
     def encode(self, kernels: np.ndarray) -> np.ndarray:
         """Codes, float32 [n] in (0, 1), of centred unit kernels, float32 [n, taps]."""

@@ -60,7 +60,7 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
     DataFrame
         As clusters.tsv of schemas/tables.yaml, a row for each stretch; clusters are numbered from 0 along the code.
     """
-    from scipy.signal import find_peaks  # 0.5 s, which k-means need not wait for
+    from scipy.signal import find_peaks  # imported here, as k-means need not wait for it
 
     # cut at every peak of change
     padded = np.concatenate([[0], change_along(decoded, counts), [0]])  # so that a peak at the rim counts
@@ -125,7 +125,7 @@ def cluster_kmeans(kernels: np.ndarray, clusters: int, threshold: float, seed: i
     pyarrow.Table
         As kmeans/*.parquet of schemas/tables.yaml, a row for each centre, most kernels first.
     """
-    from sklearn.cluster import KMeans  # 1 s, which naming the stretches need not wait for
+    from sklearn.cluster import KMeans  # imported here, as `find_clusters` need not wait for it
 
     fitted = KMeans(min(clusters, len(kernels)), n_init=5, random_state=seed).fit(kernels)
     centres = centre_and_normalise(fitted.cluster_centers_)

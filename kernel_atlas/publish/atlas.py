@@ -144,6 +144,7 @@ def _pack_model(
     """Size, layers and block of each size of a model; layers of a size not in `known` have no clustered share."""
     assigned = dict(list(read_table(assignments).to_pandas().groupby("layer_index")))
     fitted = {} if fits is None else dict(list(fits.groupby("layer_index")))
+    # a model may have layers of several sizes
     shards: dict[str, list[pa.Table]] = {}
     for shard in shards_of(kernels):
         with shard.open() as file:
@@ -181,6 +182,7 @@ def _columns(
     shard: pa.Table, assigned: pd.DataFrame | None, fits: pd.DataFrame | None, labels: list[str]
 ) -> dict[str, np.ndarray]:
     """The columns of a block for the kernels of one layer, in the order of `pages/kernels.js`."""
+    # taps and assignments
     count, raw = len(shard), taps_array(shard["weight"])
     taps, low, step = _rounded(np.nan_to_num(raw, nan=0, posinf=0, neginf=0))
     places = {label: place for place, label in enumerate(labels)}
@@ -190,10 +192,12 @@ def _columns(
         label = assigned["label"].map(places).to_numpy(np.uint16)
         code = _steps(assigned["code"].to_numpy(), FINE, np.uint16)
         dissimilarity = _steps(assigned["dissimilarity"].to_numpy() / 2, FINE, np.uint16)
+    # best template, of square kernels
     template, cosine = np.zeros(count, np.uint16), np.full(count, np.nan)
     if shard["kh"][0] == shard["kw"][0]:
         cosines = centre_and_normalise(raw.astype(np.float32)) @ templates(round(raw.shape[1] ** 0.5)).taps.T
         template, cosine = cosines.argmax(axis=1).astype(np.uint16), cosines.max(axis=1)
+    # fits, of the kernels that were fitted
     channels = shard["channel"].to_numpy()
     fit, fit_cosine, explained = np.zeros(count, np.uint16), np.full(count, np.nan), np.zeros(count, np.uint8)
     if fits is not None:
@@ -218,7 +222,7 @@ def _columns(
 
 
 def _rounded(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """uint8 [n, taps], and float32 [n] each the least tap of a kernel and one step: a tap is least + step * rounded."""
+    """Taps as uint8 [n, taps]; the least tap and the step of each kernel, float32 [n]: tap = least + step * rounded."""
     low, high = kernels.min(axis=1), kernels.max(axis=1)
     step = (high - low) / STEPS
     taps = np.rint((kernels - low[:, None]) / np.where(step > 0, step, 1)[:, None])
@@ -226,7 +230,7 @@ def _rounded(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _steps(values: np.ndarray, steps: int, kind: type) -> np.ndarray:
-    """Values from 0 to 1 as whole steps; NaN is one step more."""
+    """Round values from 0 to 1 to whole steps; NaN becomes one step more."""
     return np.where(np.isnan(values), steps + 1, np.rint(np.clip(values, 0, 1) * steps)).astype(kind)
 
 

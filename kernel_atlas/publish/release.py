@@ -76,6 +76,7 @@ def join_kernels(shards: str | Path, assignments: str | Path, use: str) -> pa.Ta
     """
     assigned = read_table(assignments)
     layers, channels = (assigned[name].to_numpy() for name in ("layer_index", "channel"))
+    # shard by shard; a layer of a size without an autoencoder has no rows in the assignments
     parts = []
     for shard in shards_of(shards):
         with shard.open() as file:
@@ -92,7 +93,8 @@ def join_kernels(shards: str | Path, assignments: str | Path, use: str) -> pa.Ta
             raise AtlasError(f"{assignments}: not of the kernels in {shard.path}; remove it and run again")
         parts.append(pa.table(columns | {"use": [use] * len(table)}).cast(SCHEMA))
     joined = pa.concat_tables(parts)
-    for name in ("code", "dissimilarity"):  # one NaN would make every mean NaN
+    # one NaN would make every mean NaN: missing is null in the data of others
+    for name in ("code", "dissimilarity"):
         values = pc.if_else(pc.is_nan(joined[name]), None, joined[name])
         joined = joined.set_column(joined.column_names.index(name), SCHEMA.field(name), values)
     return joined

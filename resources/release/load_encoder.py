@@ -1,4 +1,4 @@
-"""Label a kernel by the encoder of this data set: python load_encoder.py, with torch and safetensors alone."""
+"""Label a kernel by the encoder of this data set: python load_encoder.py. Needs only torch and safetensors."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 
 with safe_open(Path(__file__).with_name("encoder.safetensors"), "pt") as file:
-    sizes = json.loads(file.metadata()["kernel_atlas"])["sizes"]  # of each: threshold and clusters
+    sizes = json.loads(file.metadata()["kernel_atlas"])["sizes"]  # threshold and clusters of each
     tensors = {name: file.get_tensor(name) for name in file.keys()}
 
 
@@ -20,7 +20,7 @@ def mlp(values, name):
 
 for size, known in sizes.items():
     x = torch.linspace(-2, 2, int(size.split("x")[0]))
-    kernel = torch.outer((-(x**2)).exp(), x * (-(x**2)).exp())  # brighter to the right; here go your own taps
+    kernel = torch.outer((-(x**2)).exp(), x * (-(x**2)).exp())  # brighter to the right; put your own taps here
     taps = torch.nn.functional.normalize(kernel.flatten() - kernel.mean(), dim=0)
     code = mlp(taps, f"{size}.encoder").sigmoid()
     drawn = mlp(code, f"{size}.decoder")
