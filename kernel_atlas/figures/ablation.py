@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kernel_atlas.figures.style import INK, SOFT, WIDTH, Drawing, draw_interval, open_canvas, place_axes, short
-from kernel_atlas.findings.ablation import find_ablation
+from kernel_atlas.figures.style import INK, SOFT, WIDTH, draw_interval, open_canvas, place_axes, short
+from kernel_atlas.figures.write import Drawing
 from kernel_atlas.training.summaries import LABELLED, LAYERS, NAMES, ablation_parts
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
@@ -101,7 +101,6 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
             if column:
                 axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
                 axes.text(1.03, -0.05, "models", transform=axes.get_yaxis_transform(), size=7, color=SOFT, va="bottom")
-    told = " ".join(find_ablation(summary))
     caption = (
         "Change of top-1 accuracy on test images when depthwise kernels are replaced, each by something with its mean "
         "and norm (zero has neither). Small marks are networks (of single layers, means over those in a fifth of the "
@@ -109,7 +108,7 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         "label or layer is compared with are drawn at random, for a label from the same layers as far as there are "
         "enough."
     )
-    alt = f"Dot plots of the change of accuracy by replacement, by label and by layer. {told}"
+    alt = "Dot plots of the change of accuracy by replacement, by label and by layer."
     return Drawing(figure, summary, title, caption, alt)
 
 

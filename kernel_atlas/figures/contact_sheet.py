@@ -11,7 +11,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
-from kernel_atlas.figures.style import SOFT, STYLE, TAPS, WIDTH, cut, draw_scale, open_canvas, short, wrapped
+from kernel_atlas.figures.kernels import TAPS, draw_scale
+from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, cut, open_canvas, short, wrapped
 from kernel_atlas.io.tables import whole
 
 LAYERS = 24  # at most, so that the sheet stays a page

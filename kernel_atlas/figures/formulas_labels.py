@@ -8,20 +8,10 @@ from matplotlib.ticker import MaxNLocator
 
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES, FITTED
-from kernel_atlas.core.words import number, percent
-from kernel_atlas.figures.style import (
-    INK,
-    SOFT,
-    WIDTH,
-    Drawing,
-    draw_interval,
-    draw_kernel,
-    draw_nothing,
-    open_canvas,
-    place_axes,
-    shade,
-    short,
-)
+from kernel_atlas.core.words import number
+from kernel_atlas.figures.kernels import draw_kernel
+from kernel_atlas.figures.style import INK, SOFT, WIDTH, draw_interval, open_canvas, place_axes, shade, short
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 
 def draw(size: str, threshold: float, fit_labels: pd.DataFrame, fit_crosses: pd.DataFrame) -> Drawing:
@@ -88,17 +78,6 @@ def draw(size: str, threshold: float, fit_labels: pd.DataFrame, fit_crosses: pd.
         axes.set_xlabel("error 1 \N{MINUS SIGN} cosine")
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        none = weights.loc["0", "error_median"] if "0" in weights.index else np.nan
-        formula = (
-            f" Right: the cross is the sum of two Gaussians at right angles, {elongation:.2f} times as long as wide "
-            f"(sigma {sigma:.2f} taps), and {weight:z.2f} times a round one, medians of {number(free['kernels'])} "
-            f"explained crosses; the median error is {free['error_median']:.3f}"
-        )
-        formula += "." if np.isnan(none) else f", and {none:.3f} without the round one."
-        formula += (
-            f" In {percent(free['at_bounds'])} of the fits sigma, elongation or weight is at its bound, so that the "
-            "medians describe the bounds too."
-        )
     else:
         canvas.text(
             begin,
@@ -108,24 +87,22 @@ def draw(size: str, threshold: float, fit_labels: pd.DataFrame, fit_crosses: pd.
             color=SOFT,
             linespacing=1.4,
         )
-        formula = " No real kernel is explained by a cross."
-    any_share = wide["all"].drop("other", errors="ignore")
     caption = (
         f"Left: of the {size} kernels of each label, the percentage whose best fit is in a family and is better than "
         "noise is fitted; the autoencoder gave the labels without these fits."
     )
-    least, most = (percent(share) for share in any_share.agg(["min", "max"])) if len(any_share) else ("", "")
-    if least != most:
-        caption += f" Explained most is {any_share.idxmax()}, {most}, and least {any_share.idxmin()}, {least}."
-    elif least:
-        caption += f" Of every label {least} are explained."
-    if "other" in wide.index:
-        caption += f" Of what is in no cluster, {percent(wide.loc['other', 'all'])} are explained."
-    listed = [f"{label} {percent(share)}" for label, share in wide["all"].items()]
-    alt = f"Share of the {size} kernels of each label explained by any formula: {', '.join(listed)}."
+    if "free" in weights.index:
+        caption += (
+            " Right: the cross is the sum of two Gaussians at right angles and a round one; its parameters are medians "
+            "of the explained crosses. Fits may end at a bound of sigma, elongation or weight, so that the medians "
+            "describe the bounds too."
+        )
+    alt = (
+        f"Table of the share of the {size} kernels of each label that a formula explains, and the formula of the cross."
+    )
     parts = {"labels": labels, "crosses": crosses}
     data = pd.concat([table.assign(panel=name) for name, table in parts.items() if len(table)], ignore_index=True)
-    return Drawing(figure, data, "Labels and formulas", caption + formula, alt)
+    return Drawing(figure, data, "Labels and formulas", caption, alt)
 
 
 def _middle(row: pd.Series, name: str) -> str:

@@ -7,19 +7,9 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from kernel_atlas.core.vocabulary import FAMILIES, FITTED, KINDS
-from kernel_atlas.core.words import interval, number, percent
-from kernel_atlas.figures.style import (
-    INK,
-    SOFT,
-    TURNS,
-    WIDTH,
-    Drawing,
-    draw_interval,
-    draw_nothing,
-    look,
-    open_canvas,
-    place_axes,
-)
+from kernel_atlas.core.words import number, percent
+from kernel_atlas.figures.style import INK, SOFT, TURNS, WIDTH, draw_interval, look, open_canvas, place_axes
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 
 def draw(
@@ -116,32 +106,13 @@ def draw(
         handletextpad=0.1,
         fontsize=6.5,
     )
-    said = []
-    for family in FITTED:
-        part = scales[scales["family"] == family]
-        if len(part) > 1:
-            first, last = part.iloc[0], part.iloc[-1]
-            said.append(f"{FITTED[family][0]} {first['sigma_median']:.2f} to {last['sigma_median']:.2f}")
     caption = (
         f"Top: sigma of the {size} kernels of each family that are fitted better than noise, by depth in their network "
-        "(line 80 %, box 50 %, bar median)"
+        "(line 80 %, box 50 %, bar median). Below: where derivatives point, and the mean of cos 4 angle, 1 where all "
+        "lie along rows or columns and \N{MINUS SIGN}1 where all are diagonal, with that of controls, as taps on a "
+        "grid may favour directions by themselves. Hollow marks are all kernels that are best fitted by the family."
     )
-    caption += f"; medians from first to last: {', '.join(said)} taps. " if said else ". "
-    caption += (
-        "Below: where derivatives point, and the mean of cos 4 angle, 1 where all lie along rows or columns and "
-        "\N{MINUS SIGN}1 where all are diagonal, with that of controls, as taps on a grid may favour directions by "
-        "themselves; hollow marks are all kernels that are best fitted by the family."
-    )
-    for family in ("first_derivative", "second_derivative"):
-        for row in rows:
-            if row["family"] == family and row["which"] == "explained":
-                value = interval(row["cardinal"], row["cardinal_low"], row["cardinal_high"])
-                caption += f" It is {value} for the {FITTED[family][0]}s of trained networks."
-    listed = [
-        f"{FITTED[row.family][0]} at depth {row.depth_low:g} to {row.depth_high:g} {row.sigma_median:.2f}"
-        for row in scales.itertuples()
-    ]
-    alt = f"Median sigma in taps of the explained {size} kernels: {', '.join(listed)}."
+    alt = f"Boxes of sigma along the depth, roses of directions, and their preference of the grid, of {size} kernels."
     tables = {"scales": scales, "orientations": turns, "cardinal": pd.DataFrame(rows, columns=cardinal.columns)}
     data = pd.concat([table.assign(panel=name) for name, table in tables.items() if len(table)], ignore_index=True)
     return Drawing(figure, data, "Scales and directions", caption, alt)

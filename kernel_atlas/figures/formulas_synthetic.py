@@ -8,20 +8,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from kernel_atlas.core.patterns import family_of, templates
 from kernel_atlas.core.vocabulary import FAMILIES, FITTED
-from kernel_atlas.core.words import percent
-from kernel_atlas.figures.style import (
-    BOX,
-    INK,
-    SOFT,
-    TURNS,
-    WIDTH,
-    Drawing,
-    draw_nothing,
-    open_canvas,
-    place_axes,
-    shade,
-    short,
-)
+from kernel_atlas.figures.style import BOX, INK, SOFT, TURNS, WIDTH, open_canvas, place_axes, shade, short
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 
 def draw(size: str, threshold: float, synthetic: pd.DataFrame) -> Drawing:
@@ -107,23 +95,13 @@ def draw(size: str, threshold: float, synthetic: pd.DataFrame) -> Drawing:
                 canvas.add_patch(Rectangle((x, y - cell / 2), cell, cell, fc=shade(share), lw=0))
                 colour = "white" if share > 0.55 else INK
                 canvas.text(x + cell / 2, y, f"{100 * share:.0f}", ha="center", va="center", size=6, color=colour)
-    same, clear = (rows["label"] == rows["true_label"]), ~rows["between_names"].astype(bool)
-    said = [f"{name} {error:.2g}" for name, error in errors.items() if np.isfinite(error)]
     caption = (
         f"{len(rows):,} {size} kernels drawn from the formulas with known parameters, with Gaussian noise {decibels:g} "
-        f"dB below, and fitted like real ones. The right family is found for {percent(right.mean())}, the right label "
-        f"for {percent(same.mean())}, and for {percent(same[clear].mean())} of the {clear.sum():,} that do not lie "
-        "within 5 degrees of where a direction changes its name."
+        "dB below, and fitted like real ones. Left: kernels whose family is found (centres are too round for an angle; "
+        "points outside a panel are drawn at its edge). Right: labels found; a direction within 5 degrees of where it "
+        "changes its name may get the neighbour's."
     )
-    if said:
-        caption += (
-            f" Left: kernels of which the family is found; median absolute errors: {', '.join(said)} (taps, degrees; "
-            "centres are too round for an angle; what is outside a panel is drawn at its edge)."
-        )
-    alt = (
-        f"Parameters found against true ones of {len(rows):,} synthetic {size} kernels, and a matrix of labels: "
-        f"{', '.join(f'{label} {percent(shares.at[label, label])}' for label in order)} found."
-    )
+    alt = f"Scatters of found against true parameters of synthetic {size} kernels, and a matrix of their labels."
     columns = ["true_family", "family", "true_label", "label", *(f"{a}{b}" for b in panels for a in ("true_", ""))]
     return Drawing(figure, rows[["size", "snr_db", *columns]], "Synthetic kernels", caption, alt)
 

@@ -7,7 +7,7 @@ from kernel_atlas.core.words import interval, percent, points
 from kernel_atlas.findings.parts import MANY
 
 
-def find_comparisons(correlations: pd.DataFrame) -> list[str]:
+def find_comparisons(correlation: pd.DataFrame) -> list[str]:
     """What goes with the share clustered; of fewer than ten networks nothing is said."""
     names = {
         "top1": "top-1 accuracy",
@@ -15,7 +15,7 @@ def find_comparisons(correlations: pd.DataFrame) -> list[str]:
         "log10_images": "log10 of training images",
     }
     words = []
-    for row in correlations[correlations["n"] >= MANY].itertuples():
+    for row in correlation[correlation["n"] >= MANY].itertuples():
         where = "" if row.dataset == "all" else f" trained on {row.dataset}"
         found = [
             f"Pearson {interval(row.pearson, row.pearson_low, row.pearson_high)}",
