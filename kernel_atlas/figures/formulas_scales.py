@@ -13,11 +13,7 @@ from kernel_atlas.figures.write import Drawing, draw_nothing
 
 
 def draw(
-    size: str,
-    threshold: float,
-    fit_scales: pd.DataFrame,
-    fit_orientations: pd.DataFrame,
-    fit_cardinal: pd.DataFrame,
+    size: str, threshold: float, fit_scales: pd.DataFrame, fit_orientations: pd.DataFrame, fit_cardinal: pd.DataFrame
 ) -> Drawing:
     """How large the explained patterns are along the networks, and which way the derivatives point."""
     scales, turns, cardinal = (table[table["size"] == size] for table in (fit_scales, fit_orientations, fit_cardinal))

@@ -81,13 +81,7 @@ def draw(size: str, threshold: float, synthetic: pd.DataFrame) -> Drawing:
         y = top + (row + 0.5) * cell
         canvas.text(left - 0.06, y, short(label), ha="right", va="center", size=6.5)
         canvas.text(
-            left + (row + 0.5) * cell,
-            top + side + 0.05,
-            short(label),
-            ha="center",
-            va="top",
-            size=6.5,
-            rotation=90,
+            left + (row + 0.5) * cell, top + side + 0.05, short(label), ha="center", va="top", size=6.5, rotation=90
         )
         for column, share in enumerate(shares.loc[label]):
             x = left + column * cell

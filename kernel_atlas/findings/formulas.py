@@ -24,7 +24,7 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
         f"{percent(*real[EXPLAINED])} of {number(real['kernels'])} kernels are explained by a difference of Gaussians, "
         f"a first or second derivative or a cross: their best cosine is above the {real['threshold']:.3f} that one in "
         f"a hundred Gaussian-noise kernels exceeds (the median of all is {real['cosine_median']:.3f}). Of controls: "
-        f"{listed}.",
+        f"{listed}."
     ]
     if real["explained_share"] > 0:
         most = families["explained_share"].idxmax()
