@@ -1,5 +1,7 @@
 """Pictures of kernels, and the arrays and rows that they are drawn from."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,13 +12,29 @@ from kernel_atlas.figures.style import SOFT
 TAPS = "RdBu_r"  # white at zero; its two ends differ to every kind of colour vision
 
 
-def draw_kernel(canvas: Axes, taps: np.ndarray, middle: float, top: float, side: float, frame: str = "") -> None:
-    """A kernel as a small image, scaled to its own largest tap so that patterns compare; zero is white."""
-    image = np.reshape(taps, (round(len(taps) ** 0.5), -1)) / max(np.abs(taps).max(), 1e-12)
-    left, right = middle - side / 2, middle + side / 2
-    where = {"extent": (left, right, top + side, top), "aspect": "auto", "interpolation": "nearest"}
+def draw_kernel(
+    canvas: Axes, taps: np.ndarray, middle: float, top: float, side: float, frame: str | Mapping[str, object] = ""
+) -> None:
+    """A kernel as a small image, scaled to its own largest tap so that patterns compare; zero is white.
+
+    Parameters
+    ----------
+    taps : array
+        [height, width], or the taps of a square kernel row by row.
+    middle, top, side : float
+        Inches from the left and the top; the longer side of the kernel.
+    frame : str or mapping
+        The colour of the frame, or its whole look.
+    """
+    image = np.asarray(taps)
+    image = image if image.ndim == 2 else image.reshape(round(image.size**0.5), -1)
+    image = image / max(np.abs(image).max(), 1e-12)
+    height, width = (side * length / max(image.shape) for length in image.shape)
+    left, right = middle - width / 2, middle + width / 2
+    where = {"extent": (left, right, top + height, top), "aspect": "auto", "interpolation": "nearest"}
     canvas.imshow(image, cmap=TAPS, vmin=-1, vmax=1, **where)
-    canvas.add_patch(Rectangle((left, top), side, side, fill=False, ec=frame or "#bbbbbb", lw=0.9 if frame else 0.3))
+    look = frame if isinstance(frame, Mapping) else {"ec": frame or "#bbbbbb", "lw": 0.9 if frame else 0.3}
+    canvas.add_patch(Rectangle((left, top), width, height, fill=False, **look))
 
 
 def draw_scale(canvas: Axes, left: float, top: float) -> None:

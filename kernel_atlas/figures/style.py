@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +94,20 @@ def look_of(family: str) -> dict[str, Any]:
     return {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "lw": 0.2}
 
 
-def draw_legend(figure: Figure, families: Iterable[str]) -> None:
-    """The families at the foot of a figure."""
-    handles = [
-        Patch(**look_of(family), label="other (not clustered)" if family == "other" else short(family))
-        for family in families
-    ]
+def draw_legend(
+    figure: Figure,
+    families: Iterable[str],
+    look: Callable[[str], dict[str, Any]] = look_of,
+    beside: Sequence[Patch] = (),
+    **more: float,
+) -> None:
+    """The families at the foot of a figure, and other patches beside them."""
+    names = {"other": "other (not clustered)"}
+    handles = [Patch(**look(family), label=names.get(family, short(family))) for family in families]
+    handles += beside
     columns = len(handles) if len(handles) < 7 else -(-len(handles) // 2)
-    figure.legend(handles=handles, loc="lower center", ncols=columns, handlelength=1.6, columnspacing=1.4)
+    place = {"loc": "lower center", "handlelength": 1.6, "columnspacing": 1.4, **more}
+    figure.legend(handles=handles, ncols=columns, **place)
 
 
 def step_axis(axes: Axes, steps: np.ndarray) -> np.ndarray:
