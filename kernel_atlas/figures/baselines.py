@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
@@ -57,19 +59,36 @@ def draw(size: str, threshold: float, baselines: pd.DataFrame, agreement: pd.Dat
     canvas.text(3.3, 0.2, "Reconstruction from k numbers", weight="bold", va="center")
     canvas.text(5.75, 0.2, "Same labels as the autoencoder's clusters?", weight="bold", va="center")
 
-    right = place_axes(figure, 7.25, 0.4, WIDTH - 0.15, foot)
+    _draw_agreement(place_axes(figure, 7.25, 0.4, WIDTH - 0.15, foot), pairs)
+    _draw_legends(figure, [method for method in METHODS if (shares["method"] == method).any()])
+    caption = (
+        f"Methods fitted on one half of the {size} training kernels: the share they cluster of that half (hollow), of "
+        "the other one, which shares no model or no layer with it (filled, with 95 % intervals), and of Gaussian noise "
+        "(dashed). Right: how far the labels agree with the autoencoder's, as adjusted Rand index (0 by chance, 1 for "
+        "equals; intervals from random halves)."
+    )
+    alt = f"Curves of the share of {size} kernels clustered by each method, and dots of its agreement with the code."
+    drawn = pd.concat([shares.assign(panel="shares"), pairs.assign(panel="agreement")], ignore_index=True)
+    return Drawing(figure, drawn, "Baselines", caption, alt)
+
+
+def _draw_agreement(axes: Axes, pairs: pd.DataFrame) -> None:
+    """How far the labels of each method agree with the autoencoder's."""
     y = np.arange(len(pairs))
-    right.axvline(0, color=SOFT, lw=0.6)
+    axes.axvline(0, color=SOFT, lw=0.6)
     for place, pair in enumerate(pairs.itertuples()):
         _, colour, marker = METHODS[pair.method_b]
-        draw_interval(right, place, pair.low, pair.high, colour)
-        right.plot(pair.adjusted_rand, place, marker, color=colour, ms=5)
-    right.set_yticks(y, [f"{METHODS[pair.method_b][0]}, {pair.k_b:g}" for pair in pairs.itertuples()])
+        draw_interval(axes, place, pair.low, pair.high, colour)
+        axes.plot(pair.adjusted_rand, place, marker, color=colour, ms=5)
+    axes.set_yticks(y, [f"{METHODS[pair.method_b][0]}, {pair.k_b:g}" for pair in pairs.itertuples()])
     ends = pairs[["adjusted_rand", "low", "high"]].to_numpy(float)
     least, most = np.nanmin(ends, initial=0), np.nanmax(ends, initial=0.2)
-    right.set(ylim=(rows - 0.4, -0.6), xlim=(least - 0.03, 1.08 * most), xlabel="adjusted Rand index")
-    right.tick_params(axis="y", length=0)
-    there = [method for method in METHODS if (shares["method"] == method).any()]
+    axes.set(ylim=(max(len(pairs), 1) - 0.4, -0.6), xlim=(least - 0.03, 1.08 * most), xlabel="adjusted Rand index")
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_legends(figure: Figure, there: list[str]) -> None:
+    """The methods, and the kernels that they were judged on."""
     handles = [
         Line2D([], [], ls="", marker=METHODS[m][2], color=METHODS[m][1], mfc="w" if m == "autoencoder" else None)
         for m in there
@@ -86,13 +105,3 @@ def draw(size: str, threshold: float, baselines: pd.DataFrame, agreement: pd.Dat
     names = [METHODS[method][0] for method in there]
     figure.legend(handles, names, ncols=3, bbox_to_anchor=(0.5, 0.24 * bottom), **place)
     figure.legend(styles.values(), styles, ncols=4, bbox_to_anchor=(0.5, 0.02 * bottom), handlelength=2.8, **place)
-
-    caption = (
-        f"Methods fitted on one half of the {size} training kernels: the share they cluster of that half (hollow), of "
-        "the other one, which shares no model or no layer with it (filled, with 95 % intervals), and of Gaussian noise "
-        "(dashed). Right: how far the labels agree with the autoencoder's, as adjusted Rand index (0 by chance, 1 for "
-        "equals; intervals from random halves)."
-    )
-    alt = f"Curves of the share of {size} kernels clustered by each method, and dots of its agreement with the code."
-    drawn = pd.concat([shares.assign(panel="shares"), pairs.assign(panel="agreement")], ignore_index=True)
-    return Drawing(figure, drawn, "Baselines", caption, alt)

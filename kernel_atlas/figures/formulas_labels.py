@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
@@ -55,29 +56,7 @@ def draw(size: str, threshold: float, fit_labels: pd.DataFrame, fit_crosses: pd.
     canvas.text(begin, 0.16, "The formula of the cross", weight="bold", va="center")
     weights = crosses.assign(weight=crosses["weight"].astype(str)).set_index("weight")
     if "free" in weights.index:
-        free = weights.loc["free"]
-        sigma, elongation, weight = (free[f"{name}_median"] for name in ("sigma", "elongation", "centre_weight"))
-        _draw_cross(canvas, begin, 0.5, int(size.split("x")[0]), sigma, elongation, weight)
-        text = (
-            f"sigma {_middle(free, 'sigma')} taps\nelongation k {_middle(free, 'elongation')}\n"
-            f"weight w {_middle(free, 'centre_weight')}\nmedian of {number(free['kernels'])} kernels, 80 % in brackets"
-        )
-        canvas.text(begin, 1.62, text, va="top", size=7, linespacing=1.35)
-        axes = place_axes(figure, begin + 0.95, 2.75, WIDTH - 0.62, 3.45)
-        marks = {"free": "w free", "0": "w = 0", "-1": "w = \N{MINUS SIGN}1"}
-        there = [name for name in marks if name in weights.index]
-        for row, name in enumerate(there):
-            found = weights.loc[name]
-            draw_interval(axes, row, found["error_q10"], found["error_q90"], INK, ends=True)
-            axes.plot(found["error_median"], row, "o" if name == "free" else "D", color="#5b3a8c", ms=5)
-            where = {"x": 1.05, "y": row, "transform": axes.get_yaxis_transform(), "va": "center"}
-            axes.text(s=f"{found['error_median']:.3f}", size=7, **where)
-        axes.text(1.05, -0.75, "median", size=6.5, color=SOFT, transform=axes.get_yaxis_transform(), va="center")
-        axes.set_yticks(range(len(there)), [marks[name] for name in there])
-        axes.set(xlim=(0, 1.08 * weights["error_q90"].max()), ylim=(len(there) - 0.5, -0.6))
-        axes.set_xlabel("error 1 \N{MINUS SIGN} cosine")
-        axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        _draw_formula(figure, canvas, weights, begin, int(size.split("x")[0]))
     else:
         canvas.text(
             begin,
@@ -103,6 +82,33 @@ def draw(size: str, threshold: float, fit_labels: pd.DataFrame, fit_crosses: pd.
     parts = {"labels": labels, "crosses": crosses}
     data = pd.concat([table.assign(panel=name) for name, table in parts.items() if len(table)], ignore_index=True)
     return Drawing(figure, data, "Labels and formulas", caption, alt)
+
+
+def _draw_formula(figure: Figure, canvas: Axes, weights: pd.DataFrame, begin: float, side: int) -> None:
+    """The cross with its parameters, and its errors with and without the round middle."""
+    free = weights.loc["free"]
+    sigma, elongation, weight = (free[f"{name}_median"] for name in ("sigma", "elongation", "centre_weight"))
+    _draw_cross(canvas, begin, 0.5, side, sigma, elongation, weight)
+    text = (
+        f"sigma {_middle(free, 'sigma')} taps\nelongation k {_middle(free, 'elongation')}\n"
+        f"weight w {_middle(free, 'centre_weight')}\nmedian of {number(free['kernels'])} kernels, 80 % in brackets"
+    )
+    canvas.text(begin, 1.62, text, va="top", size=7, linespacing=1.35)
+    axes = place_axes(figure, begin + 0.95, 2.75, WIDTH - 0.62, 3.45)
+    marks = {"free": "w free", "0": "w = 0", "-1": "w = \N{MINUS SIGN}1"}
+    there = [name for name in marks if name in weights.index]
+    for row, name in enumerate(there):
+        found = weights.loc[name]
+        draw_interval(axes, row, found["error_q10"], found["error_q90"], INK, ends=True)
+        axes.plot(found["error_median"], row, "o" if name == "free" else "D", color="#5b3a8c", ms=5)
+        where = {"x": 1.05, "y": row, "transform": axes.get_yaxis_transform(), "va": "center"}
+        axes.text(s=f"{found['error_median']:.3f}", size=7, **where)
+    axes.text(1.05, -0.75, "median", size=6.5, color=SOFT, transform=axes.get_yaxis_transform(), va="center")
+    axes.set_yticks(range(len(there)), [marks[name] for name in there])
+    axes.set(xlim=(0, 1.08 * weights["error_q90"].max()), ylim=(len(there) - 0.5, -0.6))
+    axes.set_xlabel("error 1 \N{MINUS SIGN} cosine")
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def _middle(row: pd.Series, name: str) -> str:

@@ -129,11 +129,6 @@ def cut(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def between(values: pd.Series) -> str:
-    low, high = f"{values.min():z.2f}", f"{values.max():z.2f}"
-    return f"median {low}" if low == high else f"medians from {low} to {high}"
-
-
 def networks(shown: int, there: int) -> str:
     if shown < there:
         return f"The {shown} of {there} independent networks with most kernels"
