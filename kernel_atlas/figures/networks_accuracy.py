@@ -11,9 +11,8 @@ from kernel_atlas.core.words import interval
 from kernel_atlas.figures.style import PERCENT, SOFT, WIDTH, cut
 from kernel_atlas.figures.write import Drawing, draw_nothing
 from kernel_atlas.io.sheet import images_of
-from kernel_atlas.stats.shares import one_per_group
+from kernel_atlas.stats.shares import FEWEST, one_per_group
 
-FEWEST = 4  # points of a scatter
 MARKERS = "osD^vP*X"
 HUES = [colour for family, (colour, _) in FAMILIES.items() if family not in ("On-Second-Derivative", "other")][:7]
 TITLE_OF_ACCURACY = "Accuracy, images and size"
