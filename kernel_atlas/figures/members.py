@@ -73,7 +73,7 @@ def _contact_sheet(dissimilarity: np.ndarray) -> dict[str, np.ndarray]:
     order = np.argsort(dissimilarity, kind="stable")
     best, order = order[: MEMBERS["best"]], order[MEMBERS["best"] :]
     worst, order = order[-MEMBERS["worst"] :], np.sort(order[: -MEMBERS["worst"]])
-    # the sample is in the order of models and layers: even steps through it take from as many as they can
+    # the sample is in the order of models and layers: even steps through it cover most of them
     steps = np.linspace(0, len(order) - 1, min(MEMBERS["random"], len(order))).round().astype(int)
     drawn = order[steps]
     return {"best": best, "random": drawn[np.argsort(dissimilarity[drawn], kind="stable")], "worst": worst}

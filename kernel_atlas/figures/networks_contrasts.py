@@ -27,7 +27,7 @@ PAIRS = 60  # of the contrasts, about a page
 
 
 def draw(size: str, threshold: float, contrasts: pd.DataFrame, contrast_kinds: pd.DataFrame) -> Drawing:
-    """Pairs of networks that are listed for one difference: what it does to the share clustered and to the labels."""
+    """Pairs of networks listed for one difference, with its effect on the share clustered and on the labels."""
     there = contrasts[contrasts["size"] == size].sort_values(["contrast", "difference"], kind="stable")
     if there.empty:
         return draw_nothing(size, "Contrasts", "no pair of the table of contrasts is in the sheet")

@@ -1,4 +1,4 @@
-"""What formulas explain."""
+"""Kernels that formulas explain."""
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,7 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
 
 
 def find_fit_labels(fit_labels: pd.DataFrame) -> list[str]:
-    """Whether the kernels of a label are those that the formula of its name fits better than others do."""
+    """Labels whose kernels another formula fits better than that of their name."""
     better = []
     for label, rows in fit_labels.groupby("assigned", sort=False):
         own = next((family for words, family in NAMED.items() if words in label), None)
