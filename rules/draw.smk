@@ -1,7 +1,7 @@
 """Draw the figures of each size, each with its data beside it.
 
 Inputs: the tables that kernel_atlas/figures/registry.py names for each figure.
-Outputs: results/figures/FIGURE_KxK.svg for pages and .pdf for print, both with their fonts; the data drawn as .csv, and
+Outputs: results/figures/FIGURE_KxK.svg for pages and .pdf for print, with its fonts; the data drawn as .csv, and
 title, caption and alternative text as .json. How all look is in kernel_atlas/figures/atlas.mplstyle.
 """
 

@@ -4,7 +4,8 @@ import importlib
 
 from matplotlib import style
 
-from kernel_atlas.figures.style import STYLE, write_drawing
+from kernel_atlas.figures.style import STYLE
+from kernel_atlas.figures.write import write_drawing
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.tables import read_csv, read_table
 

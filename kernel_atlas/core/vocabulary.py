@@ -1,4 +1,4 @@
-"""The words of the field, each said once: families with their colours, formulas, kinds of kernels, measures."""
+"""The words of the field: families with their colours, formulas, kinds of kernels, methods, measures; no imports."""
 
 # One colour per family of labels, the same in every figure and size: hues of Okabe & Ito (2008), which colour-blind
 # readers tell apart. Off is hatched beside its On, so that no family is told by colour alone.
@@ -22,6 +22,19 @@ FITTED = {  # by evidence/families.py: name, whose colour, hatch and marker
     "cross": ("cross", "On-Cross", "xxxx", "P"),
 }
 
+NAMED = {  # what labels of a formula have in their names
+    "-Centre": "centre",
+    "-Cross": "cross",
+    "First-Derivative": "first_derivative",
+    "Second-Derivative": "second_derivative",
+}
+
+# Limits of a stable cluster, set before results were seen: share of runs with its prototype, mean Jaccard index.
+STABLE = {"recurs": 0.8, "jaccard": 0.6}
+
+# Axes of second derivatives, each 45 degrees further.
+AXES = ("EW", "NE-SW", "NS", "NW-SE")
+
 # Kinds of kernels in the tables of the evidence.
 KINDS = {
     "real": "real kernels",
@@ -30,6 +43,15 @@ KINDS = {
     "phase": "random phases",
     "untrained": "control networks",
     "dense": "slices of regular convolutions",
+}
+
+METHODS = {  # beside which the autoencoder stands: name, colour and marker
+    "kmeans": ("k-means", "#d55e00", "s"),
+    "gaussian_mixture": ("Gaussian mixture", "#cc79a7", "^"),
+    "hdbscan": ("HDBSCAN", "#8a8a00", "P"),
+    "pca": ("principal components", "#009e73", "D"),
+    "retrained": ("autoencoder, retrained", "#0072b2", "o"),
+    "autoencoder": ("this run's autoencoder (saw both halves)", "#222222", "*"),
 }
 
 # What experiments count of the kernels of a layer.

@@ -1,6 +1,6 @@
-"""How numbers are written, in sentences, captions and tables of the report."""
+"""How numbers are written, in sentences and in tables of the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -32,12 +32,6 @@ def number(value: float) -> str:
 def interval(value: float, low: float = np.nan, high: float = np.nan) -> str:
     """`0.85 [0.52, 1.00]`, without the brackets where there is no interval."""
     return f"{value:z.2f} [{low:z.2f}, {high:z.2f}]" if np.isfinite(low) else f"{value:z.2f}"
-
-
-def share_of(row: Mapping[str, float], *names: str) -> str:
-    """`percent` of a row's share and interval, by default clustered_share, low and high."""
-    share, low, high = (row[name] for name in names or ("clustered_share", "low", "high"))
-    return percent(share, low, high)
 
 
 def joined(words: Sequence[str]) -> str:

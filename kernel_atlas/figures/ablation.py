@@ -5,14 +5,15 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kernel_atlas.figures.style import INK, SOFT, WIDTH, Drawing, draw_interval, open_canvas, place_axes, short
-from kernel_atlas.findings.ablation import find_ablation
+from kernel_atlas.figures.style import BLUE, INK, ORANGE, SOFT, WIDTH, draw_interval, open_canvas, place_axes, short
+from kernel_atlas.figures.write import Drawing
 from kernel_atlas.training.summaries import LABELLED, LAYERS, NAMES, ablation_parts
 
-BLUE, ORANGE = "#0072b2", "#d55e00"
+PITCH = 0.3  # inches from a row to the next
 
 
 def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
@@ -24,7 +25,7 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         ablation.csv and summary.csv.
     title : str
     """
-    data = summary[(summary["size"] != "all")].reset_index(drop=True)
+    data = summary[summary["size"] != "all"].reset_index(drop=True)
     whole = data[data["label"] == "all"]
     labels = data[(data["label"] != "all") & data["replacement"].isin(LABELLED) & data["others"].notna()]
     sizes = sorted(whole["size"].unique(), key=lambda size: -int(size.split("x")[0]))
@@ -41,17 +42,17 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         for size in sizes
         for label in sorted(labels.loc[labels["size"] == size, "label"].unique(), key=lambda x: (LAYERS in x, x))
     ]
-    pitch, head = 0.3, 0.75
-    middle = head + pitch * (len(rows) + 0.6 * len(sizes))
+    head = 0.75
+    middle = head + PITCH * (len(rows) + 0.6 * len(sizes))
     low_head = middle + 1.1
-    foot = low_head + pitch * 0.8 * (len(named) + 0.9 * len(sizes)) if named else middle
+    foot = low_head + PITCH * 0.8 * (len(named) + 0.9 * len(dict(named))) if named else middle
     figure, canvas = open_canvas(foot + 0.5)
     looks = {"": (BLUE, "o", "batch norm as trained"), "_reestimated": (ORANGE, "s", "batch norm estimated again")}
 
     axes = place_axes(figure, 2.6, head, WIDTH - 0.85, middle)
     ticks, place = [], 0.0
     for size in sizes:
-        canvas.text(0.1, head + pitch * (place + 0.35), f"{size} kernels, each by", weight="bold", va="center")
+        canvas.text(0.1, head + PITCH * (place + 0.35), f"{size} kernels, each by", weight="bold", va="center")
         place += 0.6
         for name in [name for one, name in rows if one == size]:
             row = whole[(whole["size"] == size) & (whole["replacement"] == name)].iloc[0]
@@ -67,41 +68,7 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
     canvas.text(0.1, 0.2, "All kernels of a size replaced", weight="bold", size=9, va="center")
 
     if named:
-        canvas.text(
-            0.1,
-            low_head - 0.5,
-            "The kernels of one label, or of one layer, replaced",
-            weight="bold",
-            size=9,
-            va="center",
-        )
-        looks = {"difference": (INK, "D", "of the label or layer"), "others": ("#cc79a7", "o", "as many others")}
-        handles = [Line2D([], [], ls="", color=c, marker=m, ms=5, label=words) for c, m, words in looks.values()]
-        for column, name in enumerate(LABELLED):
-            left = 2.6 + column * 2.85
-            axes = place_axes(figure, left, low_head, left + 2.55, foot)
-            ticks, place = [], 0.0
-            for size in sizes:
-                if column == 0 and any(one == size for one, _ in named):
-                    y = low_head + pitch * 0.8 * (place + 0.5)
-                    canvas.text(0.1, y, f"{size} kernels", weight="bold", va="center")
-                place += 0.9
-                for label in [label for one, label in named if one == size]:
-                    found = labels[
-                        (labels["size"] == size) & (labels["label"] == label) & (labels["replacement"] == name)
-                    ]
-                    for shift, (key, (colour, marker, _)) in zip((0.32, 0.68), looks.items(), strict=True):
-                        _dot(axes, place + shift, found.iloc[0], points.loc[[(size, label, name)]], key, colour, marker)
-                    if column:
-                        where = {"transform": axes.get_yaxis_transform(), "va": "center", "size": 7}
-                        axes.text(1.03, place + 0.5, str(found["models"].iloc[0]), **where)
-                    ticks.append((place + 0.5, short(label)))
-                    place += 1
-            _dress(axes, ticks if column == 0 else [], place, f"change in points, by {NAMES[name]}")
-            if column:
-                axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
-                axes.text(1.03, -0.05, "models", transform=axes.get_yaxis_transform(), size=7, color=SOFT, va="bottom")
-    told = " ".join(find_ablation(summary))
+        _draw_parts(figure, canvas, labels, points, named, (low_head, foot))
     caption = (
         "Change of top-1 accuracy on test images when depthwise kernels are replaced, each by something with its mean "
         "and norm (zero has neither). Small marks are networks (of single layers, means over those in a fifth of the "
@@ -109,8 +76,52 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         "label or layer is compared with are drawn at random, for a label from the same layers as far as there are "
         "enough."
     )
-    alt = f"Dot plots of the change of accuracy by replacement, by label and by layer. {told}"
+    alt = "Dot plots of the change of accuracy by replacement, by label and by layer."
     return Drawing(figure, summary, title, caption, alt)
+
+
+def _draw_parts(
+    figure: Figure,
+    canvas: Axes,
+    labels: pd.DataFrame,
+    points: pd.DataFrame,
+    named: list[tuple[str, str]],
+    between: tuple[float, float],
+) -> None:
+    """One label or one layer replaced, beside other kernels, a column for each replacement."""
+    (low_head, foot), sizes = between, list(dict.fromkeys(size for size, _ in named))
+    canvas.text(
+        0.1,
+        low_head - 0.5,
+        "The kernels of one label, or of one layer, replaced",
+        weight="bold",
+        size=9,
+        va="center",
+    )
+    looks = {"difference": (INK, "D", "of the label or layer"), "others": ("#cc79a7", "o", "as many others")}
+    handles = [Line2D([], [], ls="", color=c, marker=m, ms=5, label=words) for c, m, words in looks.values()]
+    for column, name in enumerate(LABELLED):
+        left = 2.6 + column * 2.85
+        axes = place_axes(figure, left, low_head, left + 2.55, foot)
+        ticks, place = [], 0.0
+        for size in sizes:
+            if column == 0:
+                y = low_head + PITCH * 0.8 * (place + 0.5)
+                canvas.text(0.1, y, f"{size} kernels", weight="bold", va="center")
+            place += 0.9
+            for label in [label for one, label in named if one == size]:
+                found = labels[(labels["size"] == size) & (labels["label"] == label) & (labels["replacement"] == name)]
+                for shift, (key, (colour, marker, _)) in zip((0.32, 0.68), looks.items(), strict=True):
+                    _dot(axes, place + shift, found.iloc[0], points.loc[[(size, label, name)]], key, colour, marker)
+                if column:
+                    where = {"transform": axes.get_yaxis_transform(), "va": "center", "size": 7}
+                    axes.text(1.03, place + 0.5, str(found["models"].iloc[0]), **where)
+                ticks.append((place + 0.5, short(label)))
+                place += 1
+        _dress(axes, ticks if column == 0 else [], place, f"change in points, by {NAMES[name]}")
+        if column:
+            axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2)
+            axes.text(1.03, -0.05, "models", transform=axes.get_yaxis_transform(), size=7, color=SOFT, va="bottom")
 
 
 def _dot(axes: Axes, y: float, row: pd.Series, models: pd.DataFrame, name: str, colour: str, marker: str) -> None:

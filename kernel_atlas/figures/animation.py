@@ -12,7 +12,8 @@ from PIL import Image
 from kernel_atlas.core.kernels import is_dead
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
-from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, draw_kernel, draw_legend, open_canvas, place_axes, step_axis
+from kernel_atlas.figures.kernels import draw_kernel
+from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, draw_legend, open_canvas, place_axes, step_axis
 from kernel_atlas.io.tables import read_table, whole
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.encoder import labeller_of

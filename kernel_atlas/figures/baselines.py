@@ -2,30 +2,15 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from kernel_atlas.core.words import interval, percent, share_of
-from kernel_atlas.figures.style import (
-    INK,
-    PERCENT,
-    SOFT,
-    WIDTH,
-    Drawing,
-    draw_interval,
-    draw_nothing,
-    open_canvas,
-    place_axes,
-)
+from kernel_atlas.core.vocabulary import METHODS
+from kernel_atlas.figures.style import INK, PERCENT, SOFT, WIDTH, draw_interval, open_canvas, place_axes
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
-METHODS = {  # name, colour and marker
-    "kmeans": ("k-means", "#d55e00", "s"),
-    "gaussian_mixture": ("Gaussian mixture", "#cc79a7", "^"),
-    "hdbscan": ("HDBSCAN", "#8a8a00", "P"),
-    "pca": ("principal components", "#009e73", "D"),
-    "retrained": ("autoencoder, retrained", "#0072b2", "o"),
-    "autoencoder": ("this run's autoencoder (saw both halves)", INK, "*"),
-}
 DODGE = {"gaussian_mixture": (1.06, 0), "pca": (1, 0.1)}  # drawn beside others at the same k
 
 
@@ -74,19 +59,36 @@ def draw(size: str, threshold: float, baselines: pd.DataFrame, agreement: pd.Dat
     canvas.text(3.3, 0.2, "Reconstruction from k numbers", weight="bold", va="center")
     canvas.text(5.75, 0.2, "Same labels as the autoencoder's clusters?", weight="bold", va="center")
 
-    right = place_axes(figure, 7.25, 0.4, WIDTH - 0.15, foot)
+    _draw_agreement(place_axes(figure, 7.25, 0.4, WIDTH - 0.15, foot), pairs)
+    _draw_legends(figure, [method for method in METHODS if (shares["method"] == method).any()])
+    caption = (
+        f"Methods fitted on one half of the {size} training kernels: the share they cluster of that half (hollow), of "
+        "the other one, which shares no model or no layer with it (filled, with 95 % intervals), and of Gaussian noise "
+        "(dashed). Right: how far the labels agree with the autoencoder's, as adjusted Rand index (0 by chance, 1 for "
+        "equals; intervals from random halves)."
+    )
+    alt = f"Curves of the share of {size} kernels clustered by each method, and dots of its agreement with the code."
+    drawn = pd.concat([shares.assign(panel="shares"), pairs.assign(panel="agreement")], ignore_index=True)
+    return Drawing(figure, drawn, "Baselines", caption, alt)
+
+
+def _draw_agreement(axes: Axes, pairs: pd.DataFrame) -> None:
+    """How far the labels of each method agree with the autoencoder's."""
     y = np.arange(len(pairs))
-    right.axvline(0, color=SOFT, lw=0.6)
+    axes.axvline(0, color=SOFT, lw=0.6)
     for place, pair in enumerate(pairs.itertuples()):
         _, colour, marker = METHODS[pair.method_b]
-        draw_interval(right, place, pair.low, pair.high, colour)
-        right.plot(pair.adjusted_rand, place, marker, color=colour, ms=5)
-    right.set_yticks(y, [f"{METHODS[pair.method_b][0]}, {pair.k_b:g}" for pair in pairs.itertuples()])
+        draw_interval(axes, place, pair.low, pair.high, colour)
+        axes.plot(pair.adjusted_rand, place, marker, color=colour, ms=5)
+    axes.set_yticks(y, [f"{METHODS[pair.method_b][0]}, {pair.k_b:g}" for pair in pairs.itertuples()])
     ends = pairs[["adjusted_rand", "low", "high"]].to_numpy(float)
     least, most = np.nanmin(ends, initial=0), np.nanmax(ends, initial=0.2)
-    right.set(ylim=(rows - 0.4, -0.6), xlim=(least - 0.03, 1.08 * most), xlabel="adjusted Rand index")
-    right.tick_params(axis="y", length=0)
-    there = [method for method in METHODS if (shares["method"] == method).any()]
+    axes.set(ylim=(max(len(pairs), 1) - 0.4, -0.6), xlim=(least - 0.03, 1.08 * most), xlabel="adjusted Rand index")
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_legends(figure: Figure, there: list[str]) -> None:
+    """The methods, and the kernels that they were judged on."""
     handles = [
         Line2D([], [], ls="", marker=METHODS[m][2], color=METHODS[m][1], mfc="w" if m == "autoencoder" else None)
         for m in there
@@ -103,33 +105,3 @@ def draw(size: str, threshold: float, baselines: pd.DataFrame, agreement: pd.Dat
     names = [METHODS[method][0] for method in there]
     figure.legend(handles, names, ncols=3, bbox_to_anchor=(0.5, 0.24 * bottom), **place)
     figure.legend(styles.values(), styles, ncols=4, bbox_to_anchor=(0.5, 0.02 * bottom), handlelength=2.8, **place)
-
-    said = []
-    for method, k in (("retrained", 1), ("kmeans", 10), ("gaussian_mixture", 10), ("pca", 1)):
-        for row in shares[(shares["method"] == method) & (shares["k"] == k)].itertuples():
-            what = {"retrained": "a code of one number", "pca": "one principal component"}.get(
-                method, f"{METHODS[method][0]} with {k}"
-            )
-            share = share_of(row._asdict(), "held_out_share", "held_out_low", "held_out_high")
-            said.append(f"{what} {share} (noise {percent(row.noise_share)})")
-    nearest = ""
-    if len(pairs):
-        best = pairs.iloc[0]
-        nearest = (
-            f" Right: the labels most like the autoencoder's are those of {METHODS[best['method_b']][0]} with "
-            f"{best['k_b']:g}, with an adjusted Rand index of {interval(*best[['adjusted_rand', 'low', 'high']])} "
-            "(0 by chance, 1 for equals; intervals from random halves)."
-        )
-    caption = (
-        f"Methods fitted on one half of the {size} training kernels: the share they cluster of that half (hollow), of "
-        "the other one, which shares no model or no layer with it (filled, with 95 % intervals), and of Gaussian noise "
-        f"(dashed). Of the other half: {', '.join(said) or 'not known'}.{nearest}"
-    )
-    listed = [
-        f"{METHODS[row.method][0]} {row.k:g}: {percent(row.clustered_share)}, {percent(row.held_out_share)}, "
-        f"{percent(row.noise_share)}"
-        for row in shares.itertuples()
-    ]
-    alt = f"Shares of {size} kernels clustered in the fitted half, the other half and noise: {'; '.join(listed)}."
-    drawn = pd.concat([shares.assign(panel="shares"), pairs.assign(panel="agreement")], ignore_index=True)
-    return Drawing(figure, drawn, "Baselines", caption, alt)

@@ -6,7 +6,8 @@ import pandas as pd
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.core.words import percent
-from kernel_atlas.figures.style import SOFT, WIDTH, Drawing, cut, draw_legend, look_of, open_canvas, place_axes
+from kernel_atlas.figures.style import SOFT, WIDTH, cut, draw_legend, look_of, open_canvas, place_axes
+from kernel_atlas.figures.write import Drawing
 
 MODELS_OF_CODES = 12  # rows of histograms
 BINS = 50  # of a histogram of codes
@@ -61,24 +62,10 @@ def draw(size: str, threshold: float, clusters: pd.DataFrame, sample: pd.DataFra
     axes.spines["left"].set_visible(False)
     draw_legend(figure, order)
 
-    of_all = np.bincount((sample["code"] * BINS).astype(int).clip(0, BINS - 1), minlength=BINS) / len(sample)
-    shares = {
-        model: part.groupby("bin")["share"].sum().reindex(range(BINS), fill_value=0)
-        for model, part in counted.groupby("model")
-    }
-    apart = pd.Series({model: np.abs(share - of_all).sum() / 2 for model, share in shares.items()})
     caption = (
-        f"Codes of the kernels of the {len(chosen)} models with most {size} kernels in a random sample of "
-        f"{len(sample):,} training kernels, in {BINS} steps, each row scaled to its fullest step; grey kernels are not "
-        "clustered, dashes are the borders of clusters. "
+        f"Codes of the kernels of the {len(chosen)} models with most {size} kernels in a random sample of training "
+        f"kernels, in {BINS} steps, each row scaled to its fullest step. Grey kernels are not clustered; dashes are "
+        "the borders of clusters."
     )
-    if len(noise):
-        caption += (
-            "A model whose histogram is that of the whole sample would have a total variation distance of 0 to it, one "
-            f"with nothing in common 1: models have {apart[chosen].min():.2f} to {apart[chosen].max():.2f}, Gaussian "
-            f"noise {apart['Gaussian noise']:.2f}."
-        )
-    caption = caption.strip()
-    listed = ", ".join(f"{model} {distance:.2f}" for model, distance in apart[names].items())
-    alt = f"Histograms of the codes of {size} kernels per model; total variation distance to all: {listed}."
+    alt = f"Histograms of the codes of {size} kernels, a row for each model and for Gaussian noise."
     return Drawing(figure, counted, "Codes", caption, alt)

@@ -7,11 +7,12 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
-from kernel_atlas.figures.style import SOFT, STYLE, TAPS, WIDTH, cut, draw_scale, open_canvas, short, wrapped
+from kernel_atlas.figures.kernels import draw_kernel, draw_scale
+from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, cut, draw_legend, open_canvas, wrapped
 from kernel_atlas.io.tables import whole
 
 LAYERS = 24  # at most, so that the sheet stays a page
@@ -54,7 +55,9 @@ def draw_sheet(kernels: pd.DataFrame, title: str) -> Figure:
         _draw_name(canvas, part, len(band), top)
         for place, kernel in enumerate(band.itertuples()):
             row, column = divmod(place, COLUMNS)
-            _draw_kernel(canvas, kernel, MARGIN + STEP * column, top + NAME + STEP * row)
+            taps = np.reshape(kernel.weight, (kernel.kh, kernel.kw))
+            middle = MARGIN + STEP * column + SIDE / 2
+            draw_kernel(canvas, taps, middle, top + NAME + STEP * row, SIDE, _frame(_family(kernel.label)))
         top += height
     _draw_head(canvas, kernels, title, len(layers), len(shown))
     _draw_legend(figure, pd.concat(bands))
@@ -88,22 +91,16 @@ def _draw_name(canvas: Axes, layer: pd.DataFrame, shown: int, top: float) -> Non
     canvas.text(WIDTH - MARGIN, top + NAME - 0.05, ", ".join(facts), size=7, color=SOFT, ha="right", va="bottom")
 
 
-def _frame(label: str | None) -> dict[str, object]:
-    """The frame of a kernel: the colour of its label's family, broken where the family is Off."""
-    if label is None:
+def _frame(family: str | None) -> dict[str, object]:
+    """The frame of a kernel: the colour of its family, broken where the family is Off; None where there is no label."""
+    if family is None:
         return {"ec": "#e4e4e4", "lw": 0.4}
-    family = family_of(label)
     colour, hatch = FAMILIES[family]
     return {"ec": colour, "lw": 0.8 if family == "other" else 1.4, "ls": (0, (2, 0.8)) if hatch else "-"}
 
 
-def _draw_kernel(canvas: Axes, kernel: tuple, left: float, top: float) -> None:
-    """A kernel, scaled to its own largest tap, as large as its cell lets it be."""
-    height, width = (SIDE * side / max(kernel.kh, kernel.kw) for side in (kernel.kh, kernel.kw))
-    image = np.reshape(kernel.weight, (kernel.kh, kernel.kw)) / np.abs(kernel.weight).max()
-    extent = (left, left + width, top + height, top)
-    canvas.imshow(image, cmap=TAPS, vmin=-1, vmax=1, extent=extent, aspect="auto", interpolation="nearest")
-    canvas.add_patch(Rectangle((left, top), width, height, fill=False, **_frame(kernel.label)))
+def _family(label: str | None) -> str | None:
+    return None if label is None else family_of(label)
 
 
 def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, shown: int) -> None:
@@ -121,17 +118,7 @@ def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, sho
 
 def _draw_legend(figure: Figure, kernels: pd.DataFrame) -> None:
     """The frames that occur."""
-    there = {None if label is None else family_of(label): label for label in kernels["label"]}
-    handles = [
-        Patch(
-            facecolor="white",
-            **_frame(there[family]),
-            label="other (not clustered)" if family == "other" else short(family),
-        )
-        for family in FAMILIES
-        if family in there
-    ]
-    if None in there:
-        handles.append(Patch(facecolor="white", **_frame(None), label=UNKNOWN))
-    columns = len(handles) if len(handles) < 7 else -(-len(handles) // 2)
-    figure.legend(handles=handles, loc="lower center", ncols=columns, handlelength=1.2, handleheight=1.2)
+    there = {_family(label) for label in kernels["label"]}
+    families = [family for family in FAMILIES if family in there]
+    unknown = [Patch(facecolor="white", **_frame(None), label=UNKNOWN)] if None in there else []
+    draw_legend(figure, families, lambda family: {"facecolor": "white", **_frame(family)}, unknown, handleheight=1.2)

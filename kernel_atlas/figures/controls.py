@@ -5,22 +5,10 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from kernel_atlas.core.vocabulary import KINDS
-from kernel_atlas.core.words import number, percent, share_of
-from kernel_atlas.figures.style import (
-    INK,
-    LINES,
-    PERCENT,
-    SOFT,
-    WIDTH,
-    Drawing,
-    draw_interval,
-    draw_kernel,
-    draw_nothing,
-    draw_scale,
-    open_canvas,
-    place_axes,
-    wrapped,
-)
+from kernel_atlas.core.words import number, percent
+from kernel_atlas.figures.kernels import draw_kernel, draw_scale
+from kernel_atlas.figures.style import INK, LINES, PERCENT, SOFT, WIDTH, draw_interval, open_canvas, place_axes, wrapped
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 EXAMPLES = 6  # kernels of a kind and an autoencoder
 
@@ -78,17 +66,11 @@ def draw(size: str, threshold: float, controls: pd.DataFrame, examples: pd.DataF
     handles = [Line2D([], [], ls="", ms=5, label=names[encoder], **looks[encoder]) for encoder in names]
     axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.42, 1.0), handletextpad=0.2)
 
-    def said(kind: str) -> str:
-        parts = [share_of(shares.loc[(kind, encoder)]) for encoder in names if (kind, encoder) in shares.index]
-        return f"{KINDS[kind]} {' and '.join(parts)}"
-
     caption = (
         f"Left: share of {size} kernels of each kind with a dissimilarity below {threshold:g}, through the autoencoder "
         "of the run and, judged on other layers, through one trained on such kernels alone; lines are 95 % intervals. "
         "Right: kernels at even steps of dissimilarity above what is decoded from their code, framed where they are "
-        "clustered. An autoencoder that imposed structure would cluster the controls as well: "
-        f"{'; '.join(said(kind) for kind in kinds)}."
+        "clustered. An autoencoder that imposed structure would cluster the controls as well."
     )
-    alt = f"Shares of {size} kernels clustered, by the run's and by their own autoencoder: "
-    alt += f"{'; '.join(said(kind) for kind in kinds)}."
+    alt = f"Dots of the share of each kind of {size} kernels that is clustered, beside kernels and reconstructions."
     return Drawing(figure, data, "Controls", caption, alt)

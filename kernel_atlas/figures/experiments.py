@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from kernel_atlas.core.vocabulary import FAMILIES, FITTED, MEASURES
+from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
 from kernel_atlas.figures.ablation import draw_ablation
 from kernel_atlas.figures.style import (
     PERCENT,
     SOFT,
     WIDTH,
-    Drawing,
     draw_interval,
     draw_legend,
     look_of,
@@ -23,11 +22,7 @@ from kernel_atlas.figures.style import (
     place_axes,
     step_axis,
 )
-from kernel_atlas.findings.experiments import (
-    find_accuracy,
-    find_appearance,
-    find_shares,
-)
+from kernel_atlas.figures.write import Drawing
 from kernel_atlas.training.summaries import share
 
 READ = (  # how the measures are read
@@ -36,7 +31,6 @@ READ = (  # how the measures are read
     "of kernels with the power spectra of its layer and random phases are, as 5 % are by chance: smooth kernels "
     "resemble a formula whatever their phases."
 )
-FORMULAS = {f"fit_{name}": look for name, look in FITTED.items()}
 # inches from the left, of the panels with a condition a row
 ROWS = ((1.95, 3.05), (3.28, 4.38), (4.61, 5.71), (5.94, 7.14), (7.37, WIDTH - 0.4))
 PITCH = 0.24  # inches from a row to the next
@@ -98,12 +92,11 @@ def draw_shares(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawi
     """The shares of each condition, a row each."""
     figure, _ = open_canvas(1.4 + PITCH * summary["condition"].nunique())
     _draw_rows(figure, table, summary, 0.35)
-    told = " ".join([*find_shares(summary), *find_accuracy(summary)])
     caption = (
         "Networks of the zoo's kind, trained alike but for what the row says; kernels are those of the first stage. "
         f"{READ} Lines are 95 % intervals over layers of networks; top-1 is in percent of test images."
     )
-    return Drawing(figure, summary, title, caption, f"Dot plots and stacked bars, a row for each condition. {told}")
+    return Drawing(figure, summary, title, caption, "Dot plots and stacked bars, a row for each condition.")
 
 
 def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
@@ -156,13 +149,12 @@ def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         if column == 0:
             axes.legend(fontsize=7, loc="upper left")
     _draw_rows(figure, table, summary, 5.4)
-    told = " ".join([*find_appearance(summary), *find_shares(summary), *find_accuracy(summary)])
     caption = (
         "The kernels of the first stage while networks are trained, at steps that lie evenly on a logarithmic scale, "
         "with step 0 at the left end; networks of all seeds together. The rows at the foot are as in the figures of "
         "the other experiments."
     )
-    return Drawing(figure, summary, title, caption, f"Stacked areas, lines and dot plots. {told}")
+    return Drawing(figure, summary, title, caption, "Stacked areas, lines and dot plots of the kernels by step.")
 
 
 def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
@@ -181,14 +173,13 @@ def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawi
     axes.grid(color="#e6e6e6", lw=0.5)
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8)
     _draw_rows(figure, table, summary, 3.7)
-    told = " ".join([*find_accuracy(summary), *find_shares(summary)])
     caption = (
         "Networks whose 7x7 kernels start from noise, from the encoder's prototypes or from formulas, or stay as they"
         " start but for a learned number added to all taps of each. Thick lines are means over seeds, thin ones "
         "networks; on the way accuracy is that of the first 1,000 test images. The rows below are as in the figures "
         "of the other experiments."
     )
-    return Drawing(figure, summary, title, caption, f"Lines, dot plots and stacked bars. {told}")
+    return Drawing(figure, summary, title, caption, "Lines of accuracy by step, dot plots and stacked bars.")
 
 
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame, pd.DataFrame, str], Drawing]]] = {  # title, drawn by

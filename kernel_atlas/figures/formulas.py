@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from kernel_atlas.core.vocabulary import FITTED, KINDS
-from kernel_atlas.core.words import joined, number, percent, share_of
+from kernel_atlas.core.words import number, percent
 from kernel_atlas.figures.style import (
     BOX,
     INK,
@@ -16,14 +16,13 @@ from kernel_atlas.figures.style import (
     PERCENT,
     SOFT,
     WIDTH,
-    Drawing,
     draw_interval,
-    draw_nothing,
     look,
     open_canvas,
     place_axes,
     wrapped,
 )
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 
 def draw(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explained: pd.DataFrame) -> Drawing:
@@ -94,21 +93,13 @@ def draw(size: str, threshold: float, fit_cosines: pd.DataFrame, fit_explained: 
     canvas.text(0.72, 0.14, "How well the best pattern fits", weight="bold", va="center")
     canvas.text(4.6, 0.14, "How many kernels are explained", weight="bold", va="center")
     _legend(figure, FITTED)
-    families = explained[(explained["subject"] == subjects[0]) & (explained["family"] != "all")]
-    most = families.loc[families["explained_share"].idxmax()]
-    keys = "explained_share", "explained_low", "explained_high"
-    said = [f"{KINDS[s]} {share_of(totals.loc[s], *keys)}" for s in subjects]
-    medians = joined(
-        [f"{totals.at[s, 'cosine_median']:.3f} for {KINDS[s]}" for s in ("real", "gaussian") if s in totals.index]
-    )
     caption = (
         f"Left: best cosine of each {size} kernel to a difference of Gaussians, a first or second derivative or a "
-        f"cross, whose parameters are fitted to it; the medians are {medians}. More parameters fit more, so controls "
-        f"are fitted in the same way, and a kernel counts as explained above {noise:.3f}, which 1 % of Gaussian noise "
-        f"exceeds. Right: explained are {', '.join(said)} (lines: 95 % intervals over models); most of the "
-        f"{KINDS[subjects[0]]} by the {FITTED[most['family']][0]}, {share_of(most, *keys)}."
+        "cross, whose parameters are fitted to it. More parameters fit more, so controls are fitted in the same way, "
+        "and a kernel counts as explained above the cosine that 1 % of Gaussian noise exceeds (dotted). Right: shares "
+        "explained, by the family that fits best; lines are 95 % intervals over models."
     )
-    alt = f"Shares of {size} kernels explained by patterns with a formula: {', '.join(said)}."
+    alt = f"Histograms of the best cosine of {size} kernels, and bars of the share that each family explains."
     data = pd.concat([cosines.assign(panel="cosines"), explained.assign(panel="explained")], ignore_index=True)
     return Drawing(figure, data, "Fits", caption, alt)
 

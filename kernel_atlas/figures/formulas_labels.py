@@ -3,25 +3,16 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES, FITTED
-from kernel_atlas.core.words import number, percent
-from kernel_atlas.figures.style import (
-    INK,
-    SOFT,
-    WIDTH,
-    Drawing,
-    draw_interval,
-    draw_kernel,
-    draw_nothing,
-    open_canvas,
-    place_axes,
-    shade,
-    short,
-)
+from kernel_atlas.core.words import number
+from kernel_atlas.figures.kernels import draw_kernel
+from kernel_atlas.figures.style import INK, SOFT, WIDTH, draw_interval, open_canvas, place_axes, shade, short
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 
 def draw(size: str, threshold: float, fit_labels: pd.DataFrame, fit_crosses: pd.DataFrame) -> Drawing:
@@ -65,40 +56,7 @@ def draw(size: str, threshold: float, fit_labels: pd.DataFrame, fit_crosses: pd.
     canvas.text(begin, 0.16, "The formula of the cross", weight="bold", va="center")
     weights = crosses.assign(weight=crosses["weight"].astype(str)).set_index("weight")
     if "free" in weights.index:
-        free = weights.loc["free"]
-        sigma, elongation, weight = (free[f"{name}_median"] for name in ("sigma", "elongation", "centre_weight"))
-        _draw_cross(canvas, begin, 0.5, int(size.split("x")[0]), sigma, elongation, weight)
-        text = (
-            f"sigma {_middle(free, 'sigma')} taps\nelongation k {_middle(free, 'elongation')}\n"
-            f"weight w {_middle(free, 'centre_weight')}\nmedian of {number(free['kernels'])} kernels, 80 % in brackets"
-        )
-        canvas.text(begin, 1.62, text, va="top", size=7, linespacing=1.35)
-        axes = place_axes(figure, begin + 0.95, 2.75, WIDTH - 0.62, 3.45)
-        marks = {"free": "w free", "0": "w = 0", "-1": "w = \N{MINUS SIGN}1"}
-        there = [name for name in marks if name in weights.index]
-        for row, name in enumerate(there):
-            found = weights.loc[name]
-            draw_interval(axes, row, found["error_q10"], found["error_q90"], INK, ends=True)
-            axes.plot(found["error_median"], row, "o" if name == "free" else "D", color="#5b3a8c", ms=5)
-            where = {"x": 1.05, "y": row, "transform": axes.get_yaxis_transform(), "va": "center"}
-            axes.text(s=f"{found['error_median']:.3f}", size=7, **where)
-        axes.text(1.05, -0.75, "median", size=6.5, color=SOFT, transform=axes.get_yaxis_transform(), va="center")
-        axes.set_yticks(range(len(there)), [marks[name] for name in there])
-        axes.set(xlim=(0, 1.08 * weights["error_q90"].max()), ylim=(len(there) - 0.5, -0.6))
-        axes.set_xlabel("error 1 \N{MINUS SIGN} cosine")
-        axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        none = weights.loc["0", "error_median"] if "0" in weights.index else np.nan
-        formula = (
-            f" Right: the cross is the sum of two Gaussians at right angles, {elongation:.2f} times as long as wide "
-            f"(sigma {sigma:.2f} taps), and {weight:z.2f} times a round one, medians of {number(free['kernels'])} "
-            f"explained crosses; the median error is {free['error_median']:.3f}"
-        )
-        formula += "." if np.isnan(none) else f", and {none:.3f} without the round one."
-        formula += (
-            f" In {percent(free['at_bounds'])} of the fits sigma, elongation or weight is at its bound, so that the "
-            "medians describe the bounds too."
-        )
+        _draw_formula(figure, canvas, weights, begin, int(size.split("x")[0]))
     else:
         canvas.text(
             begin,
@@ -108,24 +66,49 @@ def draw(size: str, threshold: float, fit_labels: pd.DataFrame, fit_crosses: pd.
             color=SOFT,
             linespacing=1.4,
         )
-        formula = " No real kernel is explained by a cross."
-    any_share = wide["all"].drop("other", errors="ignore")
     caption = (
         f"Left: of the {size} kernels of each label, the percentage whose best fit is in a family and is better than "
         "noise is fitted; the autoencoder gave the labels without these fits."
     )
-    least, most = (percent(share) for share in any_share.agg(["min", "max"])) if len(any_share) else ("", "")
-    if least != most:
-        caption += f" Explained most is {any_share.idxmax()}, {most}, and least {any_share.idxmin()}, {least}."
-    elif least:
-        caption += f" Of every label {least} are explained."
-    if "other" in wide.index:
-        caption += f" Of what is in no cluster, {percent(wide.loc['other', 'all'])} are explained."
-    listed = [f"{label} {percent(share)}" for label, share in wide["all"].items()]
-    alt = f"Share of the {size} kernels of each label explained by any formula: {', '.join(listed)}."
+    if "free" in weights.index:
+        caption += (
+            " Right: the cross is the sum of two Gaussians at right angles and a round one; its parameters are medians "
+            "of the explained crosses. Fits may end at a bound of sigma, elongation or weight, so that the medians "
+            "describe the bounds too."
+        )
+    alt = (
+        f"Table of the share of the {size} kernels of each label that a formula explains, and the formula of the cross."
+    )
     parts = {"labels": labels, "crosses": crosses}
     data = pd.concat([table.assign(panel=name) for name, table in parts.items() if len(table)], ignore_index=True)
-    return Drawing(figure, data, "Labels and formulas", caption + formula, alt)
+    return Drawing(figure, data, "Labels and formulas", caption, alt)
+
+
+def _draw_formula(figure: Figure, canvas: Axes, weights: pd.DataFrame, begin: float, side: int) -> None:
+    """The cross with its parameters, and its errors with and without the round middle."""
+    free = weights.loc["free"]
+    sigma, elongation, weight = (free[f"{name}_median"] for name in ("sigma", "elongation", "centre_weight"))
+    _draw_cross(canvas, begin, 0.5, side, sigma, elongation, weight)
+    text = (
+        f"sigma {_middle(free, 'sigma')} taps\nelongation k {_middle(free, 'elongation')}\n"
+        f"weight w {_middle(free, 'centre_weight')}\nmedian of {number(free['kernels'])} kernels, 80 % in brackets"
+    )
+    canvas.text(begin, 1.62, text, va="top", size=7, linespacing=1.35)
+    axes = place_axes(figure, begin + 0.95, 2.75, WIDTH - 0.62, 3.45)
+    marks = {"free": "w free", "0": "w = 0", "-1": "w = \N{MINUS SIGN}1"}
+    there = [name for name in marks if name in weights.index]
+    for row, name in enumerate(there):
+        found = weights.loc[name]
+        draw_interval(axes, row, found["error_q10"], found["error_q90"], INK, ends=True)
+        axes.plot(found["error_median"], row, "o" if name == "free" else "D", color="#5b3a8c", ms=5)
+        where = {"x": 1.05, "y": row, "transform": axes.get_yaxis_transform(), "va": "center"}
+        axes.text(s=f"{found['error_median']:.3f}", size=7, **where)
+    axes.text(1.05, -0.75, "median", size=6.5, color=SOFT, transform=axes.get_yaxis_transform(), va="center")
+    axes.set_yticks(range(len(there)), [marks[name] for name in there])
+    axes.set(xlim=(0, 1.08 * weights["error_q90"].max()), ylim=(len(there) - 0.5, -0.6))
+    axes.set_xlabel("error 1 \N{MINUS SIGN} cosine")
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def _middle(row: pd.Series, name: str) -> str:

@@ -4,30 +4,18 @@ import itertools
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kernel_atlas.core.vocabulary import FAMILIES, FITTED, KINDS
-from kernel_atlas.core.words import interval, number, percent
-from kernel_atlas.figures.style import (
-    INK,
-    SOFT,
-    TURNS,
-    WIDTH,
-    Drawing,
-    draw_interval,
-    draw_nothing,
-    look,
-    open_canvas,
-    place_axes,
-)
+from kernel_atlas.core.words import number, percent
+from kernel_atlas.figures.style import INK, SOFT, TURNS, WIDTH, draw_interval, look, open_canvas, place_axes
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 
 def draw(
-    size: str,
-    threshold: float,
-    fit_scales: pd.DataFrame,
-    fit_orientations: pd.DataFrame,
-    fit_cardinal: pd.DataFrame,
+    size: str, threshold: float, fit_scales: pd.DataFrame, fit_orientations: pd.DataFrame, fit_cardinal: pd.DataFrame
 ) -> Drawing:
     """How large the explained patterns are along the networks, and which way the derivatives point."""
     scales, turns, cardinal = (table[table["size"] == size] for table in (fit_scales, fit_orientations, fit_cardinal))
@@ -35,6 +23,26 @@ def draw(
         return draw_nothing(size, "Scales and directions", "no kernel fits a pattern better than noise does")
     figure, canvas = open_canvas(5.55)
     canvas.text(0.1, 0.14, "Scale of the explained kernels along the networks", weight="bold", va="center")
+    _draw_scales(figure, scales)
+    canvas.text(0.1, 2.88, "Directions of the explained derivatives", weight="bold", va="center")
+    _draw_directions(figure, canvas, turns)
+    canvas.text(5.75, 2.88, "Mean of cos 4 angle", weight="bold", va="center")
+    rows = _rows_of(cardinal)
+    _draw_preferences(figure, rows)
+    caption = (
+        f"Top: sigma of the {size} kernels of each family that are fitted better than noise, by depth in their network "
+        "(line 80 %, box 50 %, bar median). Below: where derivatives point, and the mean of cos 4 angle, 1 where all "
+        "lie along rows or columns and \N{MINUS SIGN}1 where all are diagonal, with that of controls, as taps on a "
+        "grid may favour directions by themselves. Hollow marks are all kernels that are best fitted by the family."
+    )
+    alt = f"Boxes of sigma along the depth, roses of directions, and their preference of the grid, of {size} kernels."
+    tables = {"scales": scales, "orientations": turns, "cardinal": pd.DataFrame(rows, columns=cardinal.columns)}
+    data = pd.concat([table.assign(panel=name) for name, table in tables.items() if len(table)], ignore_index=True)
+    return Drawing(figure, data, "Scales and directions", caption, alt)
+
+
+def _draw_scales(figure: Figure, scales: pd.DataFrame) -> None:
+    """Sigma by depth, a panel for each family."""
     highest, gap = 1.06 * scales["sigma_q90"].max(), 2.13
     for place, family in enumerate(FITTED):
         axes = place_axes(figure, 0.62 + gap * place, 0.55, 0.62 + gap * place + 1.85, 2.15)
@@ -54,7 +62,9 @@ def draw(
         if part.empty:
             axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=SOFT)
 
-    canvas.text(0.1, 2.88, "Directions of the explained derivatives", weight="bold", va="center")
+
+def _draw_directions(figure: Figure, canvas: Axes, turns: pd.DataFrame) -> None:
+    """Roses of the directions of both derivatives."""
     for left, family in ((0.5, "first_derivative"), (3.35, "second_derivative")):
         part = turns[turns["family"] == family]
         axes = place_axes(figure, left, 3.35, left + 1.75, 5.1, projection="polar")
@@ -78,6 +88,9 @@ def draw(
         edge = f"{number(kernels)} kernels; rim {percent(1.05 * top)} of them, dashed: even"
         canvas.text(left + 0.875, 5.35, edge if kernels else "none", ha="center", va="center", size=6.5, color=SOFT)
 
+
+def _rows_of(cardinal: pd.DataFrame) -> list[pd.Series]:
+    """Rows of the panel of preferences; of controls only those of all kernels, as few are explained."""
     rows = []
     for family, subject, which in itertools.product(
         ("first_derivative", "second_derivative"), KINDS, ("explained", "all")
@@ -85,8 +98,13 @@ def draw(
         found = cardinal[
             (cardinal["family"] == family) & (cardinal["subject"] == subject) & (cardinal["which"] == which)
         ]
-        if len(found) and (subject == "real" or which == "all"):  # few controls are explained
+        if len(found) and (subject == "real" or which == "all"):
             rows.append(found.iloc[0])
+    return rows
+
+
+def _draw_preferences(figure: Figure, rows: list[pd.Series]) -> None:
+    """How far directions prefer those of the grid, a row for each kind of kernels."""
     axes = place_axes(figure, 7.1, 3.2, WIDTH - 0.15, 4.95)
     axes.axvline(0, color=SOFT, lw=0.6)
     labels = []
@@ -103,7 +121,6 @@ def draw(
         ylim=(max(len(rows), 1) - 0.4, -0.6),
         xlabel="\N{MINUS SIGN}1 diagonal \N{EN DASH} rows, columns 1",
     )
-    canvas.text(5.75, 2.88, "Mean of cos 4 angle", weight="bold", va="center")
     handles = [
         Line2D([], [], ls="", marker=FITTED[f][3], mfc="w", mec=INK, mew=0.7, ms=5, label=FITTED[f][0]) for f in TURNS
     ][:2]
@@ -116,32 +133,3 @@ def draw(
         handletextpad=0.1,
         fontsize=6.5,
     )
-    said = []
-    for family in FITTED:
-        part = scales[scales["family"] == family]
-        if len(part) > 1:
-            first, last = part.iloc[0], part.iloc[-1]
-            said.append(f"{FITTED[family][0]} {first['sigma_median']:.2f} to {last['sigma_median']:.2f}")
-    caption = (
-        f"Top: sigma of the {size} kernels of each family that are fitted better than noise, by depth in their network "
-        "(line 80 %, box 50 %, bar median)"
-    )
-    caption += f"; medians from first to last: {', '.join(said)} taps. " if said else ". "
-    caption += (
-        "Below: where derivatives point, and the mean of cos 4 angle, 1 where all lie along rows or columns and "
-        "\N{MINUS SIGN}1 where all are diagonal, with that of controls, as taps on a grid may favour directions by "
-        "themselves; hollow marks are all kernels that are best fitted by the family."
-    )
-    for family in ("first_derivative", "second_derivative"):
-        for row in rows:
-            if row["family"] == family and row["which"] == "explained":
-                value = interval(row["cardinal"], row["cardinal_low"], row["cardinal_high"])
-                caption += f" It is {value} for the {FITTED[family][0]}s of trained networks."
-    listed = [
-        f"{FITTED[row.family][0]} at depth {row.depth_low:g} to {row.depth_high:g} {row.sigma_median:.2f}"
-        for row in scales.itertuples()
-    ]
-    alt = f"Median sigma in taps of the explained {size} kernels: {', '.join(listed)}."
-    tables = {"scales": scales, "orientations": turns, "cardinal": pd.DataFrame(rows, columns=cardinal.columns)}
-    data = pd.concat([table.assign(panel=name) for name, table in tables.items() if len(table)], ignore_index=True)
-    return Drawing(figure, data, "Scales and directions", caption, alt)

@@ -2,26 +2,18 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from kernel_atlas.core.patterns import family_of, templates
 from kernel_atlas.core.vocabulary import FAMILIES, FITTED
-from kernel_atlas.core.words import percent
-from kernel_atlas.figures.style import (
-    BOX,
-    INK,
-    SOFT,
-    TURNS,
-    WIDTH,
-    Drawing,
-    draw_nothing,
-    open_canvas,
-    place_axes,
-    shade,
-    short,
-)
+from kernel_atlas.figures.style import BOX, INK, SOFT, TURNS, WIDTH, open_canvas, place_axes, shade, short
+from kernel_atlas.figures.write import Drawing, draw_nothing
+
+PANELS = {"sigma": "sigma (taps)", "angle": "angle (degrees)", "x": "x (taps)", "y": "y (taps)"}
 
 
 def draw(size: str, threshold: float, synthetic: pd.DataFrame) -> Drawing:
@@ -41,30 +33,7 @@ def draw(size: str, threshold: float, synthetic: pd.DataFrame) -> Drawing:
     height = 5.15
     figure, canvas = open_canvas(height)
     canvas.text(0.1, 0.16, f"Parameters found at {decibels:g} dB", weight="bold", va="center")
-    panels = {"sigma": "sigma (taps)", "angle": "angle (degrees)", "x": "x (taps)", "y": "y (taps)"}
-    errors = {}
-    for place, (name, words) in enumerate(panels.items()):
-        across, down = 0.55 + 2.1 * (place % 2), 0.5 + 2.12 * (place // 2)
-        axes = place_axes(figure, across, down, across + 1.6, down + 1.6)
-        kept = right & (turn.notna() if name == "angle" else True)
-        error = (rows[name] - rows[f"true_{name}"])[kept].abs()
-        errors[name] = error.median()
-        ends = rows.loc[kept, f"true_{name}"].agg(["min", "max"]).to_numpy() if kept.any() else np.array([0, 1])
-        spread = max(np.ptp(ends), 1e-6)
-        ends = ends + np.array([-0.12, 0.12]) * spread
-        axes.plot(ends, ends, color=SOFT, lw=0.7, zorder=0)
-        for family in FITTED:
-            part = rows[kept & (rows["true_family"] == family)]
-            look = {"s": 7, "marker": FITTED[family][3], "lw": 0.3, "edgecolors": INK, "antialiased": False}
-            colours = [FAMILIES[FITTED[family][1]][0]] * len(part)
-            axes.scatter(part[f"true_{name}"], part[name].clip(*ends), c=colours, rasterized=True, **look)
-        axes.set(xlim=ends, ylim=ends, xlabel=f"true {words}")
-        axes.set_ylabel("found", labelpad=2)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(FixedLocator([0, 90, 180, 270, 360]) if name == "angle" else MaxNLocator(4))
-        axes.tick_params(length=2)
-        median = f"median error {errors[name]:.2g}" if np.isfinite(errors[name]) else "none found"
-        axes.text(0.03, 0.97, median, transform=axes.transAxes, size=6.5, va="top", bbox=BOX)
+    _draw_parameters(figure, rows, right, turn)
     handles = [
         Line2D([], [], ls="", marker=FITTED[f][3], color=FAMILIES[FITTED[f][1]][0], mec=INK, mew=0.3, ms=4.5)
         for f in FITTED
@@ -81,11 +50,51 @@ def draw(size: str, threshold: float, synthetic: pd.DataFrame) -> Drawing:
         fontsize=7,
     )
 
+    canvas.text(4.4, 0.16, "Labels found, in percent of each true label", weight="bold", va="center")
+    _draw_labels(canvas, rows, order)
+    caption = (
+        f"{len(rows):,} {size} kernels drawn from the formulas with known parameters, with Gaussian noise {decibels:g} "
+        "dB below, and fitted like real ones. Left: kernels whose family is found (centres are too round for an angle; "
+        "points outside a panel are drawn at its edge). Right: labels found; a direction within 5 degrees of where it "
+        "changes its name may get the neighbour's."
+    )
+    alt = f"Scatters of found against true parameters of synthetic {size} kernels, and a matrix of their labels."
+    columns = ["true_family", "family", "true_label", "label", *(f"{a}{b}" for b in PANELS for a in ("true_", ""))]
+    return Drawing(figure, rows[["size", "snr_db", *columns]], "Synthetic kernels", caption, alt)
+
+
+def _draw_parameters(figure: Figure, rows: pd.DataFrame, right: pd.Series, turn: pd.Series) -> None:
+    """Found against true parameters, a panel each, of kernels whose family is right."""
+    for place, (name, words) in enumerate(PANELS.items()):
+        across, down = 0.55 + 2.1 * (place % 2), 0.5 + 2.12 * (place // 2)
+        axes = place_axes(figure, across, down, across + 1.6, down + 1.6)
+        kept = right & (turn.notna() if name == "angle" else True)
+        error = (rows[name] - rows[f"true_{name}"])[kept].abs()
+        median = error.median()
+        ends = rows.loc[kept, f"true_{name}"].agg(["min", "max"]).to_numpy() if kept.any() else np.array([0, 1])
+        spread = max(np.ptp(ends), 1e-6)
+        ends = ends + np.array([-0.12, 0.12]) * spread
+        axes.plot(ends, ends, color=SOFT, lw=0.7, zorder=0)
+        for family in FITTED:
+            part = rows[kept & (rows["true_family"] == family)]
+            look = {"s": 7, "marker": FITTED[family][3], "lw": 0.3, "edgecolors": INK, "antialiased": False}
+            colours = [FAMILIES[FITTED[family][1]][0]] * len(part)
+            axes.scatter(part[f"true_{name}"], part[name].clip(*ends), c=colours, rasterized=True, **look)
+        axes.set(xlim=ends, ylim=ends, xlabel=f"true {words}")
+        axes.set_ylabel("found", labelpad=2)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(FixedLocator([0, 90, 180, 270, 360]) if name == "angle" else MaxNLocator(4))
+        axes.tick_params(length=2)
+        words = f"median error {median:.2g}" if np.isfinite(median) else "none found"
+        axes.text(0.03, 0.97, words, transform=axes.transAxes, size=6.5, va="top", bbox=BOX)
+
+
+def _draw_labels(canvas: Axes, rows: pd.DataFrame, order: list[str]) -> None:
+    """Found against true labels, as a matrix of percentages."""
     counts = pd.crosstab(rows["true_label"], rows["label"]).reindex(index=order, columns=order, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     left, top = 5.62, 0.5
     cell = min(0.3, (WIDTH - 0.1 - left) / len(order))
-    canvas.text(4.4, 0.16, "Labels found, in percent of each true label", weight="bold", va="center")
     lines, side = np.arange(len(order) + 1) * cell, len(order) * cell
     canvas.hlines(top + lines, left, left + side, color="#e8e8e8", lw=0.3)
     canvas.vlines(left + lines, top, top + side, color="#e8e8e8", lw=0.3)
@@ -93,13 +102,7 @@ def draw(size: str, threshold: float, synthetic: pd.DataFrame) -> Drawing:
         y = top + (row + 0.5) * cell
         canvas.text(left - 0.06, y, short(label), ha="right", va="center", size=6.5)
         canvas.text(
-            left + (row + 0.5) * cell,
-            top + side + 0.05,
-            short(label),
-            ha="center",
-            va="top",
-            size=6.5,
-            rotation=90,
+            left + (row + 0.5) * cell, top + side + 0.05, short(label), ha="center", va="top", size=6.5, rotation=90
         )
         for column, share in enumerate(shares.loc[label]):
             x = left + column * cell
@@ -107,25 +110,6 @@ def draw(size: str, threshold: float, synthetic: pd.DataFrame) -> Drawing:
                 canvas.add_patch(Rectangle((x, y - cell / 2), cell, cell, fc=shade(share), lw=0))
                 colour = "white" if share > 0.55 else INK
                 canvas.text(x + cell / 2, y, f"{100 * share:.0f}", ha="center", va="center", size=6, color=colour)
-    same, clear = (rows["label"] == rows["true_label"]), ~rows["between_names"].astype(bool)
-    said = [f"{name} {error:.2g}" for name, error in errors.items() if np.isfinite(error)]
-    caption = (
-        f"{len(rows):,} {size} kernels drawn from the formulas with known parameters, with Gaussian noise {decibels:g} "
-        f"dB below, and fitted like real ones. The right family is found for {percent(right.mean())}, the right label "
-        f"for {percent(same.mean())}, and for {percent(same[clear].mean())} of the {clear.sum():,} that do not lie "
-        "within 5 degrees of where a direction changes its name."
-    )
-    if said:
-        caption += (
-            f" Left: kernels of which the family is found; median absolute errors: {', '.join(said)} (taps, degrees; "
-            "centres are too round for an angle; what is outside a panel is drawn at its edge)."
-        )
-    alt = (
-        f"Parameters found against true ones of {len(rows):,} synthetic {size} kernels, and a matrix of labels: "
-        f"{', '.join(f'{label} {percent(shares.at[label, label])}' for label in order)} found."
-    )
-    columns = ["true_family", "family", "true_label", "label", *(f"{a}{b}" for b in panels for a in ("true_", ""))]
-    return Drawing(figure, rows[["size", "snr_db", *columns]], "Synthetic kernels", caption, alt)
 
 
 def _ordered_labels() -> list[str]:

@@ -6,21 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kernel_atlas.core.words import interval, percent
-from kernel_atlas.figures.style import (
-    BLUE,
-    INK,
-    ORANGE,
-    PERCENT,
-    SOFT,
-    WIDTH,
-    Drawing,
-    draw_interval,
-    draw_kernel,
-    draw_nothing,
-    open_canvas,
-    place_axes,
-)
+from kernel_atlas.figures.kernels import draw_kernel
+from kernel_atlas.figures.style import BLUE, INK, ORANGE, PERCENT, SOFT, WIDTH, draw_interval, open_canvas, place_axes
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 BEST = {  # whose kernels are matched with the filters: name, colour and marker
     "real": ("real", BLUE, "o"),
@@ -70,38 +58,35 @@ def draw(
     axes.set(
         xlim=(0, greedy["keys"].max() + 1), ylim=(None, 1), xlabel="keys in the set", ylabel="mean relative residual"
     )
-    enough = ""
     within = greedy[greedy["within_tolerance"].astype(bool)]
     if len(within):
         least = within["keys"].iloc[0]
         axes.axvline(least, color=SOFT, lw=0.8, ls=":")
         axes.text(least + 0.15, 0.03, least, transform=axes.get_xaxis_transform(), size=7, color=SOFT)
-        few = f"the first {least} are" if least > 1 else "the first is"
-        enough = f" Of {len(greedy)} greedily chosen keys, {few} within the tolerance of all (dotted)."
     figure.legend(handles.values(), handles, loc="lower center", ncols=4, handletextpad=0.4, columnspacing=1.2)
-    if shares.empty:
-        told = "" if size == FILTER_SIZE else f" The published filters are {FILTER_SIZE}."
-    else:
-        told = _draw_filters(figure, canvas, (top, foot), shares, filters)
-    named = [
-        f"{SETS[row.set][0]} ({row.keys}) {interval(row.mean, row.mean_low, row.mean_high)}"
-        for row in real.itertuples()
-    ]
-    listed = f" Sets and their number of keys: {'; '.join(named)}." if named else ""
     caption = (
         f"What is left of {size} kernels of networks that a set was not chosen on, sqrt(1 - cosine^2), when each is "
         "written as a times its best key plus b. Bands and lines are 95 % intervals over networks, over layers where "
-        f"these are few, or over draws of random kernels.{enough}{listed} Sets of as many keys are side by side.{told}"
+        "these are few, or over draws of random kernels. The dotted line is the smallest set within the tolerance of "
+        "the largest one; sets of equal size are side by side."
     )
-    alt = f"Mean residual of {size} kernels against the number of keys.{enough}{listed}{told}"
+    alt = f"Curves of the mean residual of {size} kernels against the number of keys."
+    if shares.empty:
+        caption += "" if size == FILTER_SIZE else f" The published filters are {FILTER_SIZE}."
+    else:
+        _draw_filters(figure, canvas, (top, foot), shares, filters)
+        caption += (
+            " Right: the published filters and the share of kernels that each is best for. Red taps are positive and "
+            "blue ones negative, scaled to a filter's largest."
+        )
     data = pd.concat([greedy.assign(panel="greedy"), sets.assign(panel="sets"), shares.assign(panel="filters")])
     return Drawing(figure, data.drop(columns="size").reset_index(drop=True), "Keys", caption, alt)
 
 
 def _draw_filters(
     figure: Figure, canvas: Axes, between: tuple[float, float], shares: pd.DataFrame, filters: pd.DataFrame
-) -> str:
-    """The published filters with the share of kernels each is best for; a sentence about the most used one."""
+) -> None:
+    """The published filters with the share of kernels that each is best for."""
     top, foot = between
     axes = place_axes(figure, 6.55, top, WIDTH - 0.15, foot)
     taps = filters.set_index(filters["filter"].astype(str)).drop(columns="filter")
@@ -121,12 +106,3 @@ def _draw_filters(
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(PERCENT)
     axes.legend(handles.values(), handles, loc="upper right", fontsize=6.5, handletextpad=0.1)
-    real = shares[shares["subject"] == "real"]
-    if real.empty:
-        return ""
-    most = real.nlargest(1, "share").iloc[0]
-    share = percent(most["share"], most["share_low"], most["share_high"])
-    return (
-        f" Right: the published filters and the share of kernels that each is best for; filter {most['filter']} is "
-        f"best for most, {share}. Red taps are positive and blue ones negative, scaled to a filter's largest."
-    )

@@ -3,17 +3,9 @@
 import pandas as pd
 
 from kernel_atlas.core.words import percent
-from kernel_atlas.figures.style import (
-    WIDTH,
-    Drawing,
-    draw_kernel,
-    draw_scale,
-    open_canvas,
-    short,
-    stack,
-    taps_columns,
-    wrapped,
-)
+from kernel_atlas.figures.kernels import draw_kernel, draw_scale, stack, taps_columns
+from kernel_atlas.figures.style import WIDTH, open_canvas, short, wrapped
+from kernel_atlas.figures.write import Drawing
 
 
 def draw(size: str, threshold: float, centres: pd.DataFrame) -> Drawing:
@@ -34,10 +26,8 @@ def draw(size: str, threshold: float, centres: pd.DataFrame) -> Drawing:
         words = f"{names[place]}\n{percent(share)}"
         canvas.text(middle, top + side + 0.22, words, ha="center", va="top", size=7, linespacing=1.2)
     caption = (
-        f"The {len(centres)} centres of k-means over {kernels:,} {size} kernels, named like the clusters of the "
-        f"autoencoder, with the share of kernels nearest to each. {percent(centres['clustered'].sum() / kernels)} "
-        f"have a dissimilarity below {threshold:g} to their centre: the baseline for what the autoencoder clusters."
+        f"The {len(centres)} centres of k-means over all {size} kernels, named like the clusters of the autoencoder, "
+        "with the share of kernels nearest to each: the baseline for what the autoencoder clusters."
     )
-    listed = ", ".join(f"{label} {percent(share)}" for label, share in zip(data["label"], data["share"], strict=True))
-    alt = f"Centres of k-means of the {size} kernels, with their share of kernels: {listed}."
+    alt = f"Centres of k-means of the {size} kernels, with their names and shares of kernels."
     return Drawing(figure, data.join(taps_columns(taps)), "k-means", caption, alt)

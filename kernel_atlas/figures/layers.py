@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kernel_atlas.core.vocabulary import KINDS
-from kernel_atlas.core.words import interval, percent
-from kernel_atlas.figures.style import BLUE, INK, ORANGE, PERCENT, WIDTH, Drawing, draw_nothing
+from kernel_atlas.figures.style import BLUE, INK, ORANGE, PERCENT, WIDTH
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 MEASURES = {
     "noisy": "no more like a template than noise",
@@ -50,25 +50,12 @@ def draw(size: str, threshold: float, layer_depths: pd.DataFrame, banding: pd.Da
         axes.tick_params(length=2)
     figure.text(0.5, 0.42 / height, "depth, in fifths", ha="center", va="center")
     figure.legend(handles.values(), handles, loc="lower center", ncols=len(handles), handlelength=2.8)
-    means = layer_depths[(layer_depths["size"] == size) & (layer_depths["depth"] == "all")]
-    means = means[means["subject"] == "real"].set_index("measure")
-    told = [
-        f"{words} {(percent if measure in SHARES else interval)(*means.loc[measure, ['mean', 'low', 'high']])}"
-        for measure, words in MEASURES.items()
-        if measure in means.index
-    ]
-    listed = f" Over all depths, real kernels: {'; '.join(told)}." if told else ""
-    band = banding[(banding["size"] == size) & (banding["subject"] == "real")]
-    last = ""
-    if len(band):
-        change = interval(*band[["difference", "low", "high"]].iloc[0])
-        last = f" The log2 ratio of the last fifth less that of the layers before is {change}."
     caption = (
         f"Means over the layers with {size} kernels of independent networks, by fifth of the depth, with 95 % intervals"
         " over networks where there are five; lines without a band are of fewer. Dashed: Gaussian kernels. Variance "
         "entropy is that of the variances along a layer's principal axes, 1 as of Gaussian kernels; orthogonality is 1 "
         "less the mean |cosine| of two kernels; the logarithm is positive where more energy is constant along rows "
-        f"than along columns.{listed}{last}"
+        "than along columns."
     )
-    alt = f"Six measures of {size} layers along the depth.{listed}{last}"
+    alt = f"Curves of six measures of {size} layers along the depth."
     return Drawing(figure, data.drop(columns=["size", "middle"]), "Layers by depth", caption, alt)

@@ -5,21 +5,9 @@ import pandas as pd
 
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.words import percent
-from kernel_atlas.figures.style import (
-    INK,
-    SOFT,
-    WIDTH,
-    Drawing,
-    draw_kernel,
-    draw_scale,
-    groups_of,
-    members_of,
-    open_canvas,
-    sample_at,
-    short,
-    stack,
-    taps_columns,
-)
+from kernel_atlas.figures.kernels import draw_kernel, draw_scale, groups_of, members_of, sample_at, stack, taps_columns
+from kernel_atlas.figures.style import INK, SOFT, WIDTH, open_canvas, short
+from kernel_atlas.figures.write import Drawing
 from kernel_atlas.model.clusters import cluster_of
 
 MEMBERS = {"best": 5, "random": 6, "worst": 5}  # of a row of the contact sheet
@@ -40,7 +28,7 @@ def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataF
         words = {"best": "best fitted", "random": "at random", "worst": "worst fitted"}[chosen]
         canvas.text(starts[chosen], 0.2, words, va="center", size=7.5, color=SOFT)
         column += most
-    drawn, likeness = [], []
+    drawn = []
     for place, (cluster, label) in enumerate(groups):
         top, members = 0.36 + place * pitch, members_of(sample, cluster, label)
         kernels = centre_and_normalise(stack(members["weight"], decoded.shape[1]))
@@ -52,30 +40,18 @@ def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataF
             stretches = np.flatnonzero((clusters["cluster"] == cluster) & (clusters["label"] == label))
             prototype = sample_at(0.5, np.flatnonzero(np.isin(row, stretches)), counts, decoded)
             draw_kernel(canvas, prototype, begin - 0.5, top, side, frame=INK)
-            if len(members):
-                likeness.append((np.median(kernels @ prototype), cluster))
         for chosen, places in _contact_sheet(members["dissimilarity"].to_numpy()).items():
             for column, kernel in enumerate(kernels[places]):
                 draw_kernel(canvas, kernel, starts[chosen] + side / 2 + column * pitch, top, side)
             drawn.append(members.iloc[places].assign(chosen=chosen, position=np.arange(len(places))))
     data = pd.concat(drawn, ignore_index=True)
-    rest = percent((sample["label"] == "other").mean())
     caption = (
-        f"For each cluster its prototype and kernels of a random sample of {len(sample):,} {size} training kernels: "
-        "those least and most dissimilar to their reconstruction, and some of the others at random, in the order of "
-        "their dissimilarity, with the cluster's share of the sample. "
+        f"For each cluster its prototype and kernels of a random sample of {size} training kernels: those least and "
+        "most dissimilar to their reconstruction, and some of the others at random, in the order of their "
+        "dissimilarity, with the cluster's share of the sample. The last row shows kernels whose dissimilarity is "
+        f"{threshold:g} or more."
     )
-    if likeness:
-        (least, unlike), (most, alike) = min(likeness), max(likeness)
-        caption += (
-            "How alike a cluster is: the median cosine of its members to its prototype lies between "
-            f"{least:.2f} (cluster {unlike}) and {most:.2f} (cluster {alike}). "
-        )
-    caption += f"The last row shows the {rest} whose dissimilarity is {threshold:g} or more."
-    alt = (
-        f"Contact sheet of {size} kernels: a row for each of {len(groups) - 1} clusters with its prototype and up to "
-        f"{sum(MEMBERS.values())} members, and a row of kernels in no cluster, {rest} of the sample."
-    )
+    alt = f"Contact sheet of {size} kernels: a row for each cluster, and a row of kernels in no cluster."
     columns = [
         "cluster",
         "label",
@@ -97,7 +73,7 @@ def _contact_sheet(dissimilarity: np.ndarray) -> dict[str, np.ndarray]:
     order = np.argsort(dissimilarity, kind="stable")
     best, order = order[: MEMBERS["best"]], order[MEMBERS["best"] :]
     worst, order = order[-MEMBERS["worst"] :], np.sort(order[: -MEMBERS["worst"]])
-    # the sample is in the order of models and layers: even steps through it take from as many as they can
+    # the sample is in the order of models and layers: even steps through it cover most of them
     steps = np.linspace(0, len(order) - 1, min(MEMBERS["random"], len(order))).round().astype(int)
     drawn = order[steps]
     return {"best": best, "random": drawn[np.argsort(dissimilarity[drawn], kind="stable")], "worst": worst}

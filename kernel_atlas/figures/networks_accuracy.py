@@ -8,11 +8,12 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.core.words import interval
-from kernel_atlas.figures.style import PERCENT, SOFT, WIDTH, Drawing, cut, draw_nothing
+from kernel_atlas.figures.style import PERCENT, SOFT, WIDTH, cut
+from kernel_atlas.figures.write import Drawing, draw_nothing
 from kernel_atlas.io.sheet import images_of
+from kernel_atlas.stats.resampling import FEWEST
 from kernel_atlas.stats.shares import one_per_group
 
-FEWEST = 4  # points of a scatter
 MARKERS = "osD^vP*X"
 HUES = [colour for family, (colour, _) in FAMILIES.items() if family not in ("On-Second-Derivative", "other")][:7]
 TITLE_OF_ACCURACY = "Accuracy, images and size"
@@ -52,7 +53,6 @@ def draw(
     figure = Figure(figsize=(WIDTH, height))
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     figure.subplots_adjust(0.08, foot / height, 0.985, 1 - top / height, wspace=0.08)
-    told = []
     for axes, variable in zip(panels, shown, strict=True):
         part = points.dropna(subset=[variable])
         wide = part[variable].max() > 10 * part[variable].min()
@@ -83,7 +83,6 @@ def draw(
             f"r = {interval(row.pearson, row.pearson_low, row.pearson_high)}, {row.n} networks"
             for row in known[variable].itertuples()
         ]
-        told += [f"{VARIABLES[variable][0]}, {words}" for words in coefficients]
         axes.set_title("\n".join(coefficients) or "too few for a coefficient", size=7, loc="left", color=SOFT)
         axes.set_xlabel(VARIABLES[variable][0])
         axes.tick_params(length=2)
@@ -96,17 +95,14 @@ def draw(
     figure.legend(handles=handles, loc="lower center", ncols=columns, handletextpad=0.2, bbox_to_anchor=(0.5, 0.02))
     left_out = f"Known of fewer than {FEWEST} networks, and not drawn: {', '.join(absent)}." if absent else ""
     figure.text(0.5, (foot - 0.58) / height, left_out, ha="center", va="center", size=7, color=SOFT)
-    said = f" Pearson's r with its 95 % interval over networks: {'; '.join(told)}." if told else ""
-    if left_out:
-        said += f" {left_out}"
     drawn = ", ".join(VARIABLES[variable][0] for variable in shown)
     caption = (
-        f"Share of {size} kernels clustered in {len(points)} networks, one of each group that shares weights, with its "
-        f"95 % interval over layers, against: {drawn}. Markers tell data sets; of several the largest counts as the "
-        "training images; points at the same number are side by side. Accuracies, and numbers of parameters, compare "
-        f"within a data set only; r takes logarithms of numbers.{said}"
-    )
-    alt = f"Scatter of the share of {size} kernels clustered in {len(points)} networks.{said}"
+        f"Share of {size} kernels clustered in networks, one of each group that shares weights, with its 95 % interval "
+        f"over layers, against: {drawn}. Markers tell data sets; of several the largest counts as the training images; "
+        "points at the same number are side by side. Accuracies, and numbers of parameters, compare within a data set "
+        f"only; Pearson's r takes logarithms of numbers. {left_out}"
+    ).strip()
+    alt = f"Scatter of the share of {size} kernels clustered in each network against {drawn}."
     columns = ["model", "dataset", *VARIABLES, "clustered_share", "share_low", "share_high"]
     return Drawing(figure, points[columns], TITLE_OF_ACCURACY, caption, alt)
 

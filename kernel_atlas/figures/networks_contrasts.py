@@ -16,19 +16,18 @@ from kernel_atlas.figures.style import (
     PERCENT,
     SOFT,
     WIDTH,
-    Drawing,
     cut,
     draw_interval,
-    draw_nothing,
     open_canvas,
     place_axes,
 )
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 PAIRS = 60  # of the contrasts, about a page
 
 
 def draw(size: str, threshold: float, contrasts: pd.DataFrame, contrast_kinds: pd.DataFrame) -> Drawing:
-    """Pairs of networks that are listed for one difference: what it does to the share clustered and to the labels."""
+    """Pairs of networks listed for one difference, with its effect on the share clustered and on the labels."""
     there = contrasts[contrasts["size"] == size].sort_values(["contrast", "difference"], kind="stable")
     if there.empty:
         return draw_nothing(size, "Contrasts", "no pair of the table of contrasts is in the sheet")
@@ -42,7 +41,7 @@ def draw(size: str, threshold: float, contrasts: pd.DataFrame, contrast_kinds: p
     figure, canvas = open_canvas(foot + 0.72)
     axes, right = place_axes(figure, left, top, 6.25, foot), place_axes(figure, 6.5, top, WIDTH - 0.15, foot)
     axes.axvline(0, color=SOFT, lw=0.6, zorder=0)
-    row, told = 0, []
+    row = 0
     for contrast, pairs in data.groupby("contrast"):
         middle = top + (row + 0.5) * pitch
         canvas.text(0.1, middle, contrast, va="center", size=8, weight="bold")
@@ -51,7 +50,6 @@ def draw(size: str, threshold: float, contrasts: pd.DataFrame, contrast_kinds: p
             kind = kinds.loc[contrast]
             mean = points(kind["difference"], kind["low"], kind["high"])
             number = f"{kind['pairs']} pair{'s' if kind['pairs'] > 1 else ''}"
-            told.append(f"{contrast} {mean} ({number}, labels beyond chance in {kind['beyond']})")
             canvas.text(left - 0.1, middle, f"mean of {number}: {mean}", ha="right", va="center", size=7)
             draw_interval(axes, row, kind["low"], kind["high"], INK)
             axes.plot(kind["difference"], row, "D", color=INK, ms=5)
@@ -85,12 +83,13 @@ def draw(size: str, threshold: float, contrasts: pd.DataFrame, contrast_kinds: p
         shown = f", {len(data)} of {len(there)} pairs evenly over the order of their differences"
     caption = (
         f"Pairs of networks, listed in config/contrasts.tsv for one difference (which may not be the only one){shown}: "
-        f"difference of "
-        f"the share of {size} kernels clustered, with its 95 % interval over layers where there are five, and "
-        "Jensen-Shannon distance of the label shares; grey reaches to the 95 % quantile of what two random parts of "
-        f"the same kernels would show. Mean differences, with intervals over five pairs or more: {'; '.join(told)}."
+        f"difference of the share of {size} kernels clustered, with its 95 % interval over layers where there are "
+        "five, and Jensen-Shannon distance of the label shares; grey reaches to the 95 % quantile of what two random "
+        "parts of the same kernels would show. Means have intervals over five pairs or more."
     )
-    alt = f"Differences of the share of {size} kernels clustered in {len(data)} pairs. Means: {'; '.join(told)}."
+    alt = (
+        f"Dots of the difference of the share of {size} kernels clustered, and of the distance of labels, in each pair."
+    )
     return Drawing(figure, data.drop(columns="size"), "Contrasts", caption, alt)
 
 

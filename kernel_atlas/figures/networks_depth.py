@@ -7,7 +7,8 @@ from matplotlib.ticker import MaxNLocator
 
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.core.words import interval
-from kernel_atlas.figures.style import HALO, PERCENT, SOFT, WIDTH, Drawing, draw_nothing, short
+from kernel_atlas.figures.style import HALO, PERCENT, SOFT, WIDTH, short
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 
 def draw(size: str, threshold: float, depth: pd.DataFrame, trends: pd.DataFrame) -> Drawing:
@@ -24,7 +25,6 @@ def draw(size: str, threshold: float, depth: pd.DataFrame, trends: pd.DataFrame)
     figure = Figure(figsize=(WIDTH, height))
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     figure.subplots_adjust(0.06, 0.48 / height, 0.99, 1 - 0.27 / height, wspace=0.28, hspace=0.5)
-    told = []
     for axes, family in zip(panels, families, strict=False):
         part = data[data["family"] == family]
         colour = {"Cross": FAMILIES["On-Cross"][0], "other": SOFT}.get(family) or FAMILIES[family][0]
@@ -38,7 +38,6 @@ def draw(size: str, threshold: float, depth: pd.DataFrame, trends: pd.DataFrame)
         if family in trends.index and np.isfinite(trends.loc[family, "low"]):
             trend = interval(*trends.loc[family, ["spearman", "low", "high"]])
             name += f": trend {trend}"
-            told.append(f"{'crosses' if family == 'Cross' else short(family)} {trend}")
         axes.set_title(name, size=7, loc="left", pad=3, weight="bold" if family == "Cross" else "normal")
     for place, axes in enumerate(panels):
         axes.tick_params(labelbottom=place + columns >= len(families))  # the last of each column
@@ -46,16 +45,11 @@ def draw(size: str, threshold: float, depth: pd.DataFrame, trends: pd.DataFrame)
     figure.text(0.5, 0.14 / height, "depth: 0 at a network's first layer, 1 at its last", ha="center", va="center")
     if families[0] == "Cross":
         panels[0].set_facecolor("#f6f1f5")
-    spearman = (
-        f" Trends (mean rank correlations of share and depth within networks): {'; '.join(told)}." if told else ""
-    )
-    networks = data["models"].max()
     caption = (
-        f"Share of each family of labels among the live {size} kernels along the depth of up to {networks} independent "
-        "networks, smoothed with a Gaussian of standard deviation 0.1, where at least five networks have layers; bands "
-        f"are 95 % intervals over networks, scales differ between panels.{spearman}"
+        f"Share of each family of labels among the live {size} kernels along the depth of independent networks, "
+        "smoothed with a Gaussian of standard deviation 0.1, where at least five networks have layers. Bands are 95 % "
+        "intervals over networks, scales differ between panels. Trends are mean rank correlations of share and depth "
+        "within networks; curves pool kernels, so the two may disagree."
     )
-    if told:
-        caption += " The curve pools kernels and the correlation looks within networks: they may disagree."
-    alt = f"Curves of the share of {len(families)} families of {size} labels against depth.{spearman}"
+    alt = f"Curves of the share of {len(families)} families of {size} labels against depth."
     return Drawing(figure, data.drop(columns="size"), "Depth", caption, alt)

@@ -5,7 +5,8 @@ import pandas as pd
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from kernel_atlas.figures.style import INK, SOFT, Drawing, cut, draw_nothing, open_canvas, place_axes
+from kernel_atlas.figures.style import INK, SOFT, cut, open_canvas, place_axes
+from kernel_atlas.figures.write import Drawing, draw_nothing
 from kernel_atlas.stats.shares import one_per_group
 
 NETWORKS = 36  # of the heat map; with more the names cannot be read
@@ -62,20 +63,14 @@ def draw(size: str, threshold: float, models: pd.DataFrame, architectures: pd.Da
     canvas.text(
         left + side / 2, top + side + 0.18, "the same networks in the same order", ha="center", size=7, color=SOFT
     )
-    upper = matrix.to_numpy()[np.triu_indices(len(names), 1)]
-    nearest, farthest = pairs.loc[pairs["jensen_shannon"].idxmin()], pairs.loc[pairs["jensen_shannon"].idxmax()]
-    ends = (
-        f"{nearest['model_a']} and {nearest['model_b']} are the most alike ({nearest['jensen_shannon']:.2f}), "
-        f"{farthest['model_a']} and {farthest['model_b']} the least ({farthest['jensen_shannon']:.2f})"
-    )
     which = f"the {len(names)} with most kernels of {len(independent)}" if len(names) < len(independent) else "all"
     caption = (
         f"Jensen-Shannon distance (base 2; 0: equal, 1: nothing in common) between the shares of {size} labels of "
-        f"independent networks, {which}, in the order of average linkage, whose tree is at the right. The median "
-        f"distance is {np.nanmedian(upper):.2f}; {ends}. Networks with few kernels are apart by chance too."
+        f"independent networks, {which}, in the order of average linkage, whose tree is at the right. Networks with "
+        "few kernels are apart by chance too."
     )
     if missing:
         caption += f" Pairs whose distance is not known are crossed out: {missing}."
-    alt = f"Heat map of the distances between the {size} label shares of {len(names)} networks: {ends}."
+    alt = f"Heat map of the distances between the {size} label shares of {len(names)} networks."
     data = matrix.rename_axis("model").reset_index()
     return Drawing(figure, data, "Similarity", caption, alt)

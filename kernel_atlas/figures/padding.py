@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.patterns import COMPASS, family_of
-from kernel_atlas.core.vocabulary import FAMILIES
-from kernel_atlas.core.words import interval
-from kernel_atlas.figures.style import INK, SOFT, Drawing, draw_nothing, open_canvas, place_axes, short
+from kernel_atlas.core.vocabulary import AXES, FAMILIES
+from kernel_atlas.figures.style import INK, SOFT, open_canvas, place_axes, short
+from kernel_atlas.figures.write import Drawing, draw_nothing
 
 STYLES = {"symmetric": "o", "same": "s", "unknown": "^"}
 PUSHED = {"symmetric": (0.5, -0.5), "same": (-0.5, 0.5)}  # see evidence.offsets
 PADDED = ("On-Square", "Off-Square", "On-Centre", "Off-Centre")
-AXES = ("EW", "NE-SW", "NS", "NW-SE")  # each 45 degrees further, as in patterns.second_derivative
 
 
 def draw(size: str, threshold: float, offsets: pd.DataFrame, padding: pd.DataFrame) -> Drawing:
@@ -74,25 +73,14 @@ def draw(size: str, threshold: float, offsets: pd.DataFrame, padding: pd.DataFra
                 va="center",
                 color=SOFT,
             )
-    far = labels[labels["label"] != "all"].assign(length=np.hypot(labels["dx"], labels["dy"])).nlargest(3, "length")
-    told = [
-        f"{short(row.label)} ({interval(row.dx, row.dx_low, row.dx_high)}, {interval(row.dy, row.dy_low, row.dy_high)})"
-        for row in far.itertuples()
-    ]
-    tests = padding[(padding["size"] == size) & (padding["test"] == "square - centre")]
-    push = ""
-    if len(tests):
-        push = f" Squares lie {interval(*tests[['value', 'low', 'high']].iloc[0])} taps farther out than centres."
-    listed = f" Farthest out are (right, up): {'; '.join(told)}." if told else ""
     caption = (
         f"Mean place of the energy of {size} kernels, in taps from the middle, with 95 % intervals over networks where "
         "there are five; grey lines are the borders of taps. Triangles and bars point along the direction in the name "
         "of a derivative. Right: squares and centres by the padding that the sheet or the source tells (same: "
-        "TensorFlow's), of any stride, and where stride 2 would push what lies in the middle of its cell."
-        f"{listed}{push} A square's prototype may itself be off the middle, so that part of its offset is how it was "
-        "chosen."
+        "TensorFlow's), of any stride, and where stride 2 would push what lies in the middle of its cell. A square's "
+        "prototype may itself be off the middle, so that part of its offset is how it was chosen."
     )
-    alt = f"Mean offsets of {len(labels)} kinds of {size} kernels in taps.{listed}{push}"
+    alt = f"Mean offsets of the energy of {size} kernels in taps, by label and by padding."
     return Drawing(figure, data.drop(columns="size"), "Offsets", caption, alt)
 
 

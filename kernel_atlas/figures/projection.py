@@ -7,7 +7,9 @@ from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.core.words import percent
-from kernel_atlas.figures.style import BOX, SOFT, WIDTH, Drawing, draw_kernel, draw_legend, open_canvas, short, stack
+from kernel_atlas.figures.kernels import draw_kernel, stack
+from kernel_atlas.figures.style import BOX, SOFT, WIDTH, draw_legend, open_canvas, short
+from kernel_atlas.figures.write import Drawing
 
 POINTS = 4000  # of the scatter; more hide each other
 
@@ -52,13 +54,11 @@ def draw(size: str, threshold: float, sample: pd.DataFrame) -> Drawing:
     draw_legend(figure, [family for family in FAMILIES if (families == family).any()])
     caption = (
         f"{len(data):,} {size} training kernels, drawn at random, along their first four principal components, which "
-        f"hold {percent(explained.sum())} of the variance and are drawn as kernels at the ends of their axes. Colours "
-        "are families, and each label stands near the median of its kernels. The labels were made without this "
-        "projection: where colours lie apart, two ways of looking agree. Grey kernels are in no cluster."
+        "are drawn as kernels at the ends of their axes. Colours are families, and each label stands near the median "
+        "of its kernels. The labels were made without this projection: where colours lie apart, two ways of looking "
+        "agree. Grey kernels are in no cluster."
     )
-    medians = data[families != "other"].groupby("label")[axis_names[:2]].median()
-    listed = ", ".join(f"{label} ({x:z.2f}, {y:z.2f})" for label, x, y in medians.itertuples())
-    alt = f"Scatter of {size} kernels along principal components; medians along the first two: {listed or 'none'}."
+    alt = f"Scatters of {size} kernels along four principal components, coloured by family."
     return Drawing(figure, data, "Projection", caption, alt)
 
 

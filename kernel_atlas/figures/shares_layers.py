@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kernel_atlas.core.words import percent
-from kernel_atlas.figures.style import WIDTH, Drawing, cut, draw_legend, family_shares, largest_first, look_of, networks
+from kernel_atlas.figures.style import WIDTH, cut, draw_legend, family_shares, largest_first, look_of, networks
+from kernel_atlas.figures.write import Drawing
 
 PANELS = 12  # models whose layers are drawn
 
@@ -23,7 +23,6 @@ def draw(size: str, threshold: float, models: pd.DataFrame, layers: pd.DataFrame
     figure = Figure(figsize=(WIDTH, height))
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     figure.subplots_adjust(0.065, 0.78 / height, 0.99, 1 - 0.25 / height, wspace=0.1, hspace=0.62)
-    ends = []
     for axes, model in zip(panels, chosen, strict=False):
         part = shares.loc[model]
         edges, base = np.arange(len(part) + 1) + 0.5, np.zeros(len(part))
@@ -36,19 +35,14 @@ def draw(size: str, threshold: float, models: pd.DataFrame, layers: pd.DataFrame
         axes.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.tick_params(length=2)
-        first, last = 1 - part.get("other", 0 * part.iloc[:, 0]).iloc[[0, -1]]
-        ends.append(f"{model} {percent(first)} in the first and {percent(last)} in the last")
     for axes in panels[len(chosen) :]:
         axes.set_visible(False)
     words = f"layer with {size} depthwise kernels, from input to output"
     figure.text(0.5275, 0.5 / height, words, ha="center", va="center")
     draw_legend(figure, shares.columns)
-    clustered = 1 - shares.get("other", 0 * shares.iloc[:, 0])
     caption = (
         f"{networks(len(chosen), len(independent))}: shares of the families of patterns in each layer with {size} "
-        f"kernels; grey kernels have a dissimilarity of {threshold:g} or more. Over these {len(shares)} layers the "
-        f"share clustered runs from {percent(clustered.min())} to {percent(clustered.max())}, with a median of "
-        f"{percent(clustered.median())}."
+        f"kernels; grey kernels have a dissimilarity of {threshold:g} or more."
     )
-    alt = f"Shares of patterns along the {size} layers of {len(chosen)} models. Clustered: {'; '.join(ends)} layer."
+    alt = f"Stacked shares of the families of patterns along the {size} layers of {len(chosen)} models."
     return Drawing(figure, shares.loc[chosen].reset_index(), "Layers", caption, alt)

@@ -10,7 +10,6 @@ from kernel_atlas.figures.style import (
     PERCENT,
     SOFT,
     WIDTH,
-    Drawing,
     count_rows,
     cut,
     draw_legend,
@@ -20,6 +19,7 @@ from kernel_atlas.figures.style import (
     networks,
     open_rows,
 )
+from kernel_atlas.figures.write import Drawing
 
 MODELS = 30  # bars of models; with more they cannot be read on a page
 
@@ -63,18 +63,13 @@ def draw(size: str, threshold: float, models: pd.DataFrame, labels: pd.DataFrame
     axes.xaxis.set_major_formatter(PERCENT)
     draw_legend(figure, shares.columns)
 
-    trained = shown.loc[~control, "clustered_share"]
     caption = (
-        f"{networks(len(trained), len(independent))}{' and the controls' if control.any() else ''}"
+        f"{networks((~control).sum(), len(independent))}{' and the controls' if control.any() else ''}"
         f"{', by family of networks' if len(last) > 1 else ''}: the share of "
         f"{size} kernels with a dissimilarity below {threshold:g}, by family of patterns; lines are 95 % bootstrap "
-        f"intervals over the layers of a model, if it has five. Networks have {percent(trained.min())} to "
-        f"{percent(trained.max())}; Gaussian noise has {percent(by_noise)}"
+        "intervals over the layers of a model, if it has five. Dashed: Gaussian noise."
     )
-    if control.any():
-        caption += f", and control networks at most {percent(shown.loc[control, 'clustered_share'].max())}"
-    listed = [f"{row.model} {percent(row.clustered_share)}" for row in shown[::-1].itertuples()]
-    alt = f"Share of {size} kernels clustered per model: {', '.join(listed)}; Gaussian noise {percent(by_noise)}."
+    alt = f"Stacked bars of the share of {size} kernels clustered, a bar for each model."
     columns = ["model", "family", "use", "kernels", "dead", "clustered_share", "share_low", "share_high"]
     data = shown[columns].assign(noise_share=by_noise).join(shares.reset_index(drop=True))
-    return Drawing(figure, data, "Models", f"{caption}.", alt)
+    return Drawing(figure, data, "Models", caption, alt)

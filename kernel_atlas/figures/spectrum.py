@@ -7,20 +7,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.words import percent
-from kernel_atlas.figures.style import (
-    SOFT,
-    WIDTH,
-    Drawing,
-    draw_kernel,
-    draw_scale,
-    look_of,
-    open_canvas,
-    sample_at,
-    short,
-    stack,
-    taps_columns,
-    wrapped,
-)
+from kernel_atlas.figures.kernels import draw_kernel, draw_scale, sample_at, stack, taps_columns
+from kernel_atlas.figures.style import SOFT, WIDTH, look_of, open_canvas, short, wrapped
+from kernel_atlas.figures.write import Drawing
 from kernel_atlas.model.clusters import cluster_of
 
 STRIP = 42  # kernels drawn evenly along the code
@@ -88,18 +77,13 @@ def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataF
 
     data = pd.DataFrame({"code": codes, "kernels": counts, "share": density})
     data[["cluster", "label"]] = clusters[["cluster", "label"]].to_numpy()[row]
-    fullest = np.sort(density)[::-1][: len(codes) // 10].sum()
-    by_cluster = pd.Series(shares).groupby([clusters["cluster"], clusters["label"]]).sum()
-    number, label = by_cluster.idxmax()
     caption = (
         f"Top: density of the codes of {counts.sum():,} {size} training kernels, and what the decoder draws at even "
         f"steps of the code. Below: each of the {len(clusters)} stretches, with what the decoder draws at the 10 %, "
         "50 % and 90 % quantiles of the kernels in it, its name, and its share of kernels (clustered or not). "
-        "Neighbouring codes draw similar kernels, and kernels crowd: the fullest tenth of the code holds "
-        f"{percent(fullest)} of them, and cluster {number} ({label}) {percent(by_cluster.max())}."
+        "Neighbouring codes draw similar kernels, and kernels crowd."
     )
-    listed = ", ".join(f"{label} {percent(share)}" for label, share in zip(clusters["label"], shares, strict=True))
-    alt = f"Spectrum of the {size} kernels. Stretches along the code, with their share of kernels: {listed}."
+    alt = f"Spectrum of the {size} kernels, with the named stretches along the code."
     return Drawing(figure, data.join(taps_columns(decoded)), "Spectrum", caption, alt)
 
 

@@ -5,22 +5,12 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kernel_atlas.core.words import joined, number, percent
-from kernel_atlas.figures.style import (
-    INK,
-    PERCENT,
-    SOFT,
-    WIDTH,
-    Drawing,
-    draw_kernel,
-    draw_nothing,
-    open_canvas,
-    place_axes,
-    short,
-)
+from kernel_atlas.core.vocabulary import STABLE
+from kernel_atlas.core.words import number
+from kernel_atlas.figures.kernels import draw_kernel
+from kernel_atlas.figures.style import INK, PERCENT, SOFT, WIDTH, open_canvas, place_axes, short
+from kernel_atlas.figures.write import Drawing, draw_nothing
 from kernel_atlas.model.clusters import cluster_of
-
-RULE = {"recurs": 0.8, "jaccard": 0.6}  # RECURS and JACCARD of evidence/stability.py, whose import loads torch
 
 
 def draw(
@@ -49,8 +39,9 @@ def draw(
     for column, (axes, words) in panels.items():
         axes.set(xlim=(-0.02, 1.02), ylim=(len(every) - 0.5, -0.5), xlabel=words, yticks=[])
         axes.set_xticks(np.arange(5) / 4, ["0", "0.25", "0.5", "0.75", "1"])
-        axes.axvline(RULE[column], color=INK, lw=0.9, ls=(0, (4, 2)))
-        axes.text(RULE[column], 1, f"{RULE[column]:g}", transform=axes.get_xaxis_transform(), ha="center", va="bottom")
+        axes.axvline(STABLE[column], color=INK, lw=0.9, ls=(0, (4, 2)))
+        where = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        axes.text(STABLE[column], 1, f"{STABLE[column]:g}", **where)
         axes.hlines(np.arange(len(every)), 0, 1, color="#dddddd", lw=0.6, zorder=0)
         for kind, (off, marker, _) in kinds.items():
             part = rows[rows["kind"] == kind].set_index("cluster")[column].reindex(every["cluster"])
@@ -103,28 +94,13 @@ def draw(
         "least of a stable cluster": Line2D([], [], color=INK, lw=0.9, ls=(0, (4, 2))),
     }
     figure.legend(handles.values(), handles, loc="lower center", ncols=6, columnspacing=1.2, handletextpad=0.5)
-    others = runs.loc[runs["kind"] != "main", "clustered_share"]
-    steady = every[every["stable"] == "yes"]
     caption = (
-        f"Each {size} cluster of this run against {every['runs'].max():g} runs from another start or on models or "
-        "layers drawn with replacement: the share of runs where a prototype matched one to one has a cosine of at "
-        "least 0.9 to it, the same where random kernels stand for prototypes, and the mean Jaccard index of the "
-        "members. "
-        f"Both limits (dashed) were set beforehand; {len(steady)} of {len(every)} clusters pass"
+        f"Each {size} cluster of this run against runs from another start or on models or layers drawn with "
+        "replacement: the share of runs where a prototype matched one to one has a cosine of at least 0.9 to it, the "
+        "same where random kernels stand for prototypes, and the mean Jaccard index of the members. Both limits "
+        "(dashed) were set before results were seen."
     )
-    caption += f", {joined([f'{row.cluster} ({row.label})' for row in steady.itertuples()])}." if len(steady) else "."
-    main = runs.loc[runs["kind"] == "main", "clustered_share"]
-    if len(others) and len(main):
-        caption += (
-            f" This run clusters {percent(main.iloc[0])} of the kernels, the others {percent(others.min())} to "
-            f"{percent(others.max())}."
-        )
-    listed = [
-        f"{row.cluster} {row.label} back in {percent(row.recurs)}, Jaccard {row.jaccard:.2f}, "
-        f"{'stable' if row.stable == 'yes' else 'not stable'}"
-        for row in every.itertuples()
-    ]
-    alt = f"Recurrence of the {len(every)} {size} clusters: {'; '.join(listed)}."
+    alt = f"Dots of how often each of the {len(every)} {size} clusters comes back, and the clusters of every run."
     data = pd.concat([rows.assign(panel="clusters"), runs.assign(panel="runs")], ignore_index=True)
     return Drawing(figure, data, "Stability", caption, alt)
 

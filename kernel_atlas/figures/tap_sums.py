@@ -4,19 +4,9 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.patterns import family_of
-from kernel_atlas.figures.style import (
-    INK,
-    SOFT,
-    Drawing,
-    between,
-    count_rows,
-    groups_of,
-    look_of,
-    members_of,
-    open_rows,
-    short,
-    stack,
-)
+from kernel_atlas.figures.kernels import groups_of, members_of, stack
+from kernel_atlas.figures.style import INK, SOFT, count_rows, look_of, open_rows, short
+from kernel_atlas.figures.write import Drawing
 
 
 def draw(size: str, threshold: float, clusters: pd.DataFrame, sample: pd.DataFrame) -> Drawing:
@@ -55,16 +45,7 @@ def draw(size: str, threshold: float, clusters: pd.DataFrame, sample: pd.DataFra
     axes.set(xlim=(-1.02, 1.02), xlabel=words)
     caption = (
         f"Sum of the raw taps of {len(sample):,} {size} training kernels, divided by the largest sum that their L2 "
-        "norm allows, so that layers compare; boxes hold the middle half of a cluster, lines the middle 90 %. "
+        "norm allows, so that layers compare; boxes hold the middle half of a cluster, lines the middle 90 %."
     )
-    for family, words in (
-        ("First-Derivative", "First derivatives, which the paper found balanced"),
-        ("On-Centre", "On-Centre"),
-        ("Off-Centre", "Off-Centre"),
-    ):
-        medians = data.loc[data["label"].map(family_of) == family, "med"]
-        if len(medians):
-            caption += f"{words}: {between(medians)}. "
-    listed = ", ".join(f"{label} {median:z.2f}" for label, median in zip(data["label"], data["med"], strict=True))
-    alt = f"Box plots of the relative sum of taps of {size} kernels per cluster; medians: {listed}."
-    return Drawing(figure, data, "Sum of taps", caption.strip(), alt)
+    alt = f"Box plots of the relative sum of taps of {size} kernels, a box for each cluster."
+    return Drawing(figure, data, "Sum of taps", caption, alt)

@@ -1,11 +1,10 @@
 """The share clustered at each threshold."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kernel_atlas.core.words import percent
-from kernel_atlas.figures.style import HALO, INK, PERCENT, SOFT, WIDTH, Drawing, largest_first
+from kernel_atlas.figures.style import HALO, INK, PERCENT, SOFT, WIDTH, largest_first
+from kernel_atlas.figures.write import Drawing
 
 
 def draw(
@@ -40,20 +39,10 @@ def draw(
     axes.legend(
         [line[0] for line in lines.values()], lines, loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.6
     )
-    here, control = np.interp(threshold, x, median), np.interp(threshold, x, noise)
     caption = (
-        f"Share of the {size} kernels of each independent network that every threshold would count as clustered. At "
-        f"{threshold:g}, which is used here, the median network has {percent(here)} and Gaussian noise "
-        f"{percent(control)}; the two curves are furthest apart at {(median - noise).idxmax():g}."
+        f"Share of the {size} kernels of each independent network that every threshold would count as clustered, and "
+        f"of noise; {threshold:g} is used here. The knee is the point of the median curve farthest above its chord."
     )
-    if knee is not None and len(knee):
-        caption += (
-            f" The median curve bends at {knee['knee']:g} (the point farthest above its chord), where noise has "
-            f"{percent(knee['knee_noise'])}; up to {knee['noise_floor']:g} noise has at most 1 %."
-        )
-    alt = (
-        f"Curves of the share clustered against the threshold for {len(independent)} networks; at {threshold:g} their "
-        f"median is {percent(here)} and Gaussian noise has {percent(control)}."
-    )
+    alt = f"Curves of the share of {size} kernels clustered against the threshold, of networks and of noise."
     data = curves.assign(median=median).reset_index().melt("threshold", var_name="model", value_name="clustered_share")
     return Drawing(figure, data, "Thresholds", caption, alt)

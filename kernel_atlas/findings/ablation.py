@@ -1,4 +1,4 @@
-"""What the ablation says."""
+"""Findings of the ablation."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from kernel_atlas.training.summaries import LABELLED, LAYERS, NAMES
 
 
 def find_ablation(summary: pd.DataFrame) -> list[str]:
-    """Sentences of what the kernels are needed for; their numbers are cells of summary.csv.
+    """Sentences on the accuracy lost by each replacement of kernels; their numbers are cells of summary.csv.
 
     Parameters
     ----------

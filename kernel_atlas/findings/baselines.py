@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from kernel_atlas.core.vocabulary import METHODS
 from kernel_atlas.core.words import number, percent
-
-METHODS = {"kmeans": "k-means", "gaussian_mixture": "a Gaussian mixture", "hdbscan": "HDBSCAN"}
 
 
 def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str]:
@@ -44,8 +43,9 @@ def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str
     pairs = agreement[(agreement["method_a"] == "autoencoder") & agreement["low"].notna()]
     if len(pairs):
         best = pairs.loc[pairs["adjusted_rand"].idxmax()]
+        name = ("a " if best["method_b"] == "gaussian_mixture" else "") + METHODS[best["method_b"]][0]
         said.append(
-            f"The clusters of the code agree most with {METHODS[best['method_b']]}, k = {best['k_b']}: adjusted Rand "
+            f"The clusters of the code agree most with {name}, k = {best['k_b']}: adjusted Rand "
             f"index {best['adjusted_rand']:.2f} [{best['low']:.2f}, {best['high']:.2f}] over "
             f"{number(best['kernels'])} kernels, where chance has zero and equals have one."
         )

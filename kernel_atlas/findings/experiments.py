@@ -1,4 +1,4 @@
-"""What experiments say."""
+"""Findings of the experiments."""
 
 import pandas as pd
 
@@ -10,7 +10,7 @@ FROZEN = 0.9999  # cosine to its first taps of a kernel that only got a constant
 
 
 def find_shares(summary: pd.DataFrame) -> list[str]:
-    """What the kernels of each condition are, and where this differs from before training and from other conditions."""
+    """Kernels of each condition, against those before training and those of other conditions."""
     whole = summary[summary["layer"] == "all"]
     said = []
     for measure, words in MEASURES.items():
@@ -34,7 +34,7 @@ def find_shares(summary: pd.DataFrame) -> list[str]:
 
 
 def find_labels(summary: pd.DataFrame) -> list[str]:
-    """Which patterns are rarer or commoner than under the condition held against."""
+    """Patterns that are rarer or commoner than under the other condition."""
     patterns = [*FORMULAS, *(family for family in FAMILIES if family != "other")]
     part = _compared(summary[(summary["layer"] == "all") & summary["measure"].isin(patterns)])
     part = part.assign(pattern=part["measure"].map(_pattern))
@@ -94,7 +94,7 @@ def find_appearance(summary: pd.DataFrame) -> list[str]:
 
 
 def find_caveat(summary: pd.DataFrame) -> list[str]:
-    """What to keep in mind."""
+    """Limits of these findings."""
     whole = summary[summary["layer"] == "all"]
     listed = "; ".join(
         f"{row.title} {row.cosine_to_first:z.2f}" for row in whole.drop_duplicates("condition").itertuples()

@@ -1,26 +1,14 @@
-"""What formulas explain."""
+"""Kernels that formulas explain."""
 
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.core.vocabulary import KINDS
+from kernel_atlas.core.vocabulary import FITTED, KINDS, NAMED
 from kernel_atlas.core.words import interval, number, percent
 from kernel_atlas.findings.parts import MANY
 
 EXPLAINED = ["explained_share", "explained_low", "explained_high"]
 LOOSE = 0.95  # cosine that noise exceeds in one fit of a hundred, above which being explained says little
-PATTERNS = {
-    "centre": "difference of Gaussians",
-    "first_derivative": "first derivative",
-    "second_derivative": "second derivative",
-    "cross": "cross",
-}
-NAMED = {  # what labels of a pattern have in their names
-    "-Centre": "centre",
-    "-Cross": "cross",
-    "First-Derivative": "first_derivative",
-    "Second-Derivative": "second_derivative",
-}
 
 
 def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardinal: pd.DataFrame) -> list[str]:
@@ -36,12 +24,12 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
         f"{percent(*real[EXPLAINED])} of {number(real['kernels'])} kernels are explained by a difference of Gaussians, "
         f"a first or second derivative or a cross: their best cosine is above the {real['threshold']:.3f} that one in "
         f"a hundred Gaussian-noise kernels exceeds (the median of all is {real['cosine_median']:.3f}). Of controls: "
-        f"{listed}.",
+        f"{listed}."
     ]
     if real["explained_share"] > 0:
         most = families["explained_share"].idxmax()
         said.append(
-            f"The formula that explains most is the {PATTERNS[most]}, {percent(*families.loc[most, EXPLAINED])}."
+            f"The formula that explains most is the {FITTED[most][0]}, {percent(*families.loc[most, EXPLAINED])}."
         )
     if real["threshold"] > LOOSE:
         said.append(
@@ -79,7 +67,7 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
 
 
 def find_fit_labels(fit_labels: pd.DataFrame) -> list[str]:
-    """Whether the kernels of a label are those that the formula of its name fits better than others do."""
+    """Labels whose kernels another formula fits better than that of their name."""
     better = []
     for label, rows in fit_labels.groupby("assigned", sort=False):
         own = next((family for words, family in NAMED.items() if words in label), None)
@@ -87,9 +75,8 @@ def find_fit_labels(fit_labels: pd.DataFrame) -> list[str]:
         shares, kernels = of["share"].drop("all"), of.at["all", "kernels"]
         best = shares.idxmax()
         if own and kernels >= MANY and shares[best] > shares[own]:
-            better.append(
-                f"{label} ({percent(shares[best])} by a {PATTERNS[best]}, {percent(shares[own])} by a {PATTERNS[own]})"
-            )
+            best_share, own_share = percent(shares[best]), percent(shares[own])
+            better.append(f"{label} ({best_share} by a {FITTED[best][0]}, {own_share} by a {FITTED[own][0]})")
     if not better:
         return []
     return [

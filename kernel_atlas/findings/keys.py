@@ -1,4 +1,4 @@
-"""What small sets of keys leave."""
+"""Residuals of small sets of keys."""
 
 import pandas as pd
 
@@ -7,7 +7,7 @@ from kernel_atlas.findings.parts import SHARE
 
 
 def find_master_keys(key_sets: pd.DataFrame, greedy_sets: pd.DataFrame) -> list[str]:
-    """What the best of few keys leaves of each kernel, by sets of keys that were chosen on other networks."""
+    """Residuals after the best key, of sets of keys that were chosen on other networks."""
     found = []
     sets = key_sets.dropna(subset="mean_low").set_index(["set", "subject"])
     if ("published", "real") in sets.index:

@@ -1,4 +1,4 @@
-"""What layers are like."""
+"""Measures of layers."""
 
 import pandas as pd
 

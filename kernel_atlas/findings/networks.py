@@ -1,4 +1,4 @@
-"""What goes with the share clustered."""
+"""The share clustered across networks, depths and thresholds."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from kernel_atlas.findings.parts import MANY
 
 
 def find_comparisons(correlation: pd.DataFrame) -> list[str]:
-    """What goes with the share clustered; of fewer than ten networks nothing is said."""
+    """Correlations of the share clustered, over ten networks or more."""
     names = {
         "top1": "top-1 accuracy",
         "log10_params": "log10 of parameters",

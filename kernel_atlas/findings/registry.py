@@ -13,34 +13,8 @@ from kernel_atlas.findings.layers import find_layers
 from kernel_atlas.findings.networks import find_comparisons, find_contrasts, find_depth, find_distances, find_knee
 from kernel_atlas.findings.padding import find_offsets
 from kernel_atlas.findings.scale_space import find_scale_space
-from kernel_atlas.findings.shares import find_correlation, find_drift, find_fit, find_shares
+from kernel_atlas.findings.shares import find_drift, find_fit, find_shares
 from kernel_atlas.findings.stability import find_stability
-
-
-def state_findings(tables: Mapping[str, pd.DataFrame], sizes: Sequence[str]) -> pd.DataFrame:
-    """findings.csv: every sentence, with what it is about and the tables that its numbers are from.
-
-    Parameters
-    ----------
-    tables : mapping
-        Name (the file's, without its ending) -> table. A finding whose tables are not all there is not stated.
-    sizes : sequence of str
-        Those that have an autoencoder.
-
-    Returns
-    -------
-    DataFrame
-        size (empty for what is about all), finding, tables (names, with blanks), sentence.
-    """
-    rows = []
-    for size in [*sizes, ""]:
-        for title, find, names in PER_SIZE if size else OVERALL:
-            if all(name in tables for name in names):
-                given = [tables[name] for name in names]
-                if size:
-                    given = [table[table["size"] == size] for table in given]
-                rows += [(size, title, " ".join(names), sentence) for sentence in find(*given)]
-    return pd.DataFrame(rows, columns=["size", "finding", "tables", "sentence"])
 
 
 class Finding(NamedTuple):
@@ -51,8 +25,8 @@ class Finding(NamedTuple):
     tables: tuple[str, ...]
 
 
-# Of each size, in the order of the report: functions of the rows of that size.
-PER_SIZE = (
+# In the order of the report. Each function takes the rows of one size.
+FINDINGS = (
     Finding("Clustered", find_shares, ("totals", "chance")),
     Finding("Fit", find_fit, ("history",)),
     Finding("Drift", find_drift, ("drift",)),
@@ -72,4 +46,27 @@ PER_SIZE = (
     Finding("Layers", find_layers, ("layer_depths", "banding", "covariance_thirds")),
     Finding("Padding", find_offsets, ("padding",)),
 )
-OVERALL = (Finding("Accuracy and size", find_correlation, ("correlation",)),)
+
+
+def state_findings(tables: Mapping[str, pd.DataFrame], sizes: Sequence[str]) -> pd.DataFrame:
+    """findings.csv: every sentence, with its size and the tables that hold its numbers.
+
+    Parameters
+    ----------
+    tables : mapping
+        Name (the file's, without its ending) -> table. A finding whose tables are not all there is not stated.
+    sizes : sequence of str
+        Those that have an autoencoder.
+
+    Returns
+    -------
+    DataFrame
+        size, finding, tables (names, with blanks), sentence.
+    """
+    rows = []
+    for size in sizes:
+        for title, find, names in FINDINGS:
+            if all(name in tables for name in names):
+                given = [tables[name][tables[name]["size"] == size] for name in names]
+                rows += [(size, title, " ".join(names), sentence) for sentence in find(*given)]
+    return pd.DataFrame(rows, columns=["size", "finding", "tables", "sentence"])

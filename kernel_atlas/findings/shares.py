@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.words import number, percent
-from kernel_atlas.findings.parts import MANY, SHARE
+from kernel_atlas.findings.parts import SHARE
 from kernel_atlas.stats.resampling import FEWEST
 
 FEW = 4  # of a list that are named
@@ -68,29 +68,4 @@ def find_drift(drift: pd.DataFrame) -> list[str]:
         "Not covered by the autoencoder, as more than twice the usual tenth of their kernels lie beyond the "
         f"dissimilarity that a tenth of the training kernels exceed: {listed}{' and more' if len(rows) > FEW else ''}. "
         "They have other patterns or none; if their patterns matter, set use = train."
-    ]
-
-
-def find_correlation(correlation: pd.DataFrame) -> list[str]:
-    """Accuracy, size and the share clustered, or why nothing can be said."""
-    cannot = "Whether better or larger networks have a higher share cannot be said: no data set has"
-    correlation = correlation[correlation["variable"] != "log10_images"]
-    if correlation.empty:
-        return [f"{cannot} ten independent networks in the sheet whose top1 or params are given and differ."]
-    many = correlation[correlation["n"] >= MANY]
-    if many.empty:
-        return [f"{cannot} ten independent networks in the sheet; the coefficients of fewer are in the table below."]
-    clear = many[(many["pearson_low"] > 0) | (many["pearson_high"] < 0)]
-    if clear.empty:
-        return [
-            "No correlation of the share clustered with top-1 or the number of parameters has an interval without zero."
-        ]
-    listed = [
-        f"{row['size']} on {row['dataset']}, {row['variable']}: r = {row['pearson']:.2f} "
-        f"[{row['pearson_low']:.2f}, {row['pearson_high']:.2f}], n = {row['n']}"
-        for row in clear.nlargest(3, "n").to_dict("records")
-    ]
-    return [
-        "Correlations of the share clustered with top-1 or with the number of parameters that have an interval without "
-        f"zero: {'; '.join(listed)}."
     ]

@@ -22,7 +22,7 @@ from matplotlib.colors import to_hex
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.core.patterns import family_of, templates
 from kernel_atlas.core.vocabulary import FAMILIES
-from kernel_atlas.figures.style import TAPS
+from kernel_atlas.figures.kernels import TAPS
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table
 from kernel_atlas.model.assign import Labeller

@@ -1,4 +1,4 @@
-"""What the report says, with every number read from the tables."""
+"""The facts of the report, with every number read from the tables."""
 
 import base64
 import importlib.metadata
@@ -37,7 +37,7 @@ def describe_parameters(parameters: Mapping[str, Any], rules: Mapping[str, Any],
             rows += describe_parameters(value, rule, f"{before}{name}.")
         else:
             if isinstance(value, Mapping):
-                # text in a table of sizes is a file: its name, since where it lay on this machine says nothing
+                # text in a table of sizes is a file: only its name means something on other machines
                 value = ", ".join(f"{key}: {Path(x).name if isinstance(x, str) else x}" for key, x in value.items())
             elif isinstance(value, list):
                 value = ", ".join(str(each) for each in value)
@@ -46,7 +46,7 @@ def describe_parameters(parameters: Mapping[str, Any], rules: Mapping[str, Any],
 
 
 def describe_models(sheet: pd.DataFrame, models: pd.DataFrame, sizes: Sequence[str]) -> list[dict[str, Any]]:
-    """A row per model of the sheet: what the sheet says, and the share clustered of each size."""
+    """A row per model of the sheet, with the share clustered of each size."""
     cells = {
         (row.model, row.size): {
             "share": percent(row.clustered_share, row.share_low, row.share_high),
@@ -61,34 +61,26 @@ def describe_models(sheet: pd.DataFrame, models: pd.DataFrame, sizes: Sequence[s
 
 
 def describe_sources(sources: pd.DataFrame) -> list[dict[str, Any]]:
-    """What was read of each model; of a file its name, since where it lay on this machine says nothing."""
+    """The source of each model; of a file its name alone, which means something on other machines."""
     names = sources["source"].str.replace(r"^file:.*[/\\]", "file:", regex=True)
     rows = sources.assign(source=names).sort_values("model").astype(object)
     return rows.where(sources.notna(), "").to_dict("records")
 
 
-def describe_licences(sources: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """Licence -> models, as the sheet states them or, where it does not, the source."""
-    stated = sources["licence"].fillna("not stated")
-    return [(licence, sorted(part["model"])) for licence, part in sources.groupby(stated)]
-
-
 def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
-    """A drawn figure for a page: name, title, caption, and the SVG with its text for those who cannot see it."""
+    """A drawn figure for a page: name, title, caption, and the SVG with its alternative text as label."""
     text = json.loads(Path(words).read_text(encoding="utf-8"))
     drawing = Path(svg).read_text(encoding="utf-8")
     drawing = drawing[drawing.index("<svg") :]
-    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
-    # groups have the same ids in every figure, and nothing refers to them; a page may have an id only once
-    drawing = re.sub(r'<g id="[\w.]+_\d+"', "<g", drawing)
-    # the page sets the size: a figure is as wide as the text
-    drawing = re.sub(r'^(<svg[^>]*?) width="[^"]*"', r"\1", drawing)
-    drawing = re.sub(r'^(<svg[^>]*?) height="[^"]*"', r"\1", drawing)
-    # said once, in the page's own style
-    drawing = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", drawing, count=1, flags=re.DOTALL)
+    # the page sets size, fonts and line joins
+    head, _, drawing = drawing.partition(">")
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    drawing = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r" font-family: [^;]*sans-serif;", "", drawing)
+    # groups have equal ids in every figure, but a page may have an id only once; nothing refers to them
+    drawing = re.sub(r'<g id="[\w.]+_\d+"', "<g", drawing)
     label = jinja2.filters.escape(text["alt"])
-    drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    drawing = head.replace("<svg", f'<svg role="img" aria-label="{label}"') + ">" + drawing
     return text | {"name": Path(svg).stem.rpartition("_")[0], "svg": Markup(drawing)}
 
 
@@ -98,16 +90,16 @@ def describe_experiments(
     said: Sequence[Sequence[str]],
     animations: Mapping[str, str | Path],
 ) -> list[dict[str, Any]]:
-    """An entry for each row of resources/experiments/experiments.tsv: what made it, its figure, its sentences.
+    """An entry for each row of resources/experiments/experiments.tsv: its run, its figure, its sentences.
 
     Parameters
     ----------
     made : DataFrame
         Index experiment; command, date, device, seconds.
-    figures, said
-        Of each row the figure, from `read_figure`, and the sentences.
+    figures, said : sequence
+        The figure of each row, from `read_figure`, and its sentences.
     animations : mapping
-        Experiment -> GIF, for those that have one.
+        Experiment -> GIF, where there is one.
     """
     rows = made.reset_index().to_dict("records")
     for row, figure, sentences in zip(rows, figures, said, strict=True):
@@ -119,7 +111,7 @@ def describe_experiments(
 
 
 def versions() -> dict[str, str]:
-    """What computed the results: this project, Python and the packages that matter."""
+    """Versions of this project, of Python and of the packages that computed the results."""
     found = {"kernel-atlas": __version__, "Python": platform.python_version()}
     return found | {package: importlib.metadata.version(package) for package in PACKAGES}
 
@@ -141,7 +133,7 @@ def collect_facts(
     analysed: pd.DataFrame,
     scripts: Sequence[Markup],
 ) -> dict[str, Any]:
-    """Everything that the page says, for `write_page`.
+    """All facts of the page, for `write_page`.
 
     Parameters
     ----------
@@ -166,6 +158,7 @@ def collect_facts(
     read = sources[sources["failure"].isna()]
     failed = sources[sources["failure"].notna()]
     sheet = sheet[sheet["model"].isin(read["model"])]
+    stated = read["licence"].fillna("not stated")
     said = {
         size: [(title, rows["sentence"].tolist()) for title, rows in part.groupby("finding", sort=False)]
         for size, part in findings.fillna("").groupby("size")
@@ -192,7 +185,7 @@ def collect_facts(
         "correlation": correlation.to_dict("records"),
         "models": describe_models(sheet, models, list(clusters)),
         "parameters": describe_parameters(parameters, rules),
-        "licences": describe_licences(read),
+        "licences": [(licence, sorted(part["model"])) for licence, part in read.groupby(stated)],
         "sources": describe_sources(read),
         "dates": [*read["date"].dropna().agg(["min", "max"])] if read["date"].notna().any() else [],
         "scripts": scripts,

@@ -9,11 +9,12 @@ import pytest
 from conftest import snakemake
 
 from kernel_atlas.core.words import number, percent
+from kernel_atlas.findings.networks import find_comparisons
 from kernel_atlas.findings.registry import state_findings
-from kernel_atlas.findings.shares import find_correlation, find_drift, find_shares
+from kernel_atlas.findings.shares import find_drift, find_shares
 
-CORRELATION = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pearson_high"]
-CORRELATION += ["spearman", "spearman_low", "spearman_high"]
+CORRELATION = ["size", "variable", "dataset", "n", "families"]
+CORRELATION += [f"{name}{end}" for name in ("pearson", "spearman", "partial") for end in ("", "_low", "_high")]
 TOTALS = ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
 
 
@@ -65,11 +66,14 @@ def test_findings_say_what_the_data_cannot():
     assert found[0].startswith("100.0 % of the kernels") and "10 in 1 independent network; noise" in found[0]
     assert "The share is above" in found[0] and "Too few networks" in found[2]
     assert find_shares(one.iloc[:0], noise) == ["No independent network has live kernels of this size."]
-    assert "cannot be said" in find_correlation(pd.DataFrame(columns=CORRELATION))[0]
-    unclear = pd.DataFrame([("5x5", "x", "top1", 10, 0.1, -0.2, 0.4, 0.1, -0.2, 0.4)], columns=CORRELATION)
-    assert find_correlation(unclear)[0].startswith("No correlation")
-    assert "r = 0.10 [0.05, 0.40], n = 10" in find_correlation(unclear.assign(pearson_low=0.05))[0]
-    assert "cannot be said" in find_correlation(unclear.assign(n=9, pearson_low=0.05))[0]
+    assert find_comparisons(pd.DataFrame(columns=CORRELATION)) == []
+    row = ("5x5", "top1", "x", 10, 2, 0.1, 0.05, 0.4, 0.1, -0.2, 0.4, np.nan, np.nan, np.nan)
+    few = pd.DataFrame([row], columns=CORRELATION)
+    assert find_comparisons(few) == [
+        "Correlation of the share clustered with the top-1 accuracy, over 10 independent networks trained on x: "
+        "Pearson 0.10 [0.05, 0.40], Spearman 0.10 [-0.20, 0.40]."
+    ]
+    assert find_comparisons(few.assign(n=9)) == []
 
 
 def test_drift_names_the_networks_that_are_not_covered():

@@ -66,7 +66,7 @@ def page(tmp_path, models):
         ("lost", "file:lost.pth", None, None, None, 0, failure),
     ]
     told = ["model", "source", "date", "revision", "licence", "layers", "failure"]
-    vendor = ROOT / "kernel_atlas/pages/vendor"
+    vendor = ROOT / "kernel_atlas/publish/pages/vendor"
     scripts = [vendor / "dataTables.min.js", vendor / "dataTables.buttons.min.js"]
     sheet = pd.DataFrame(
         {
@@ -103,7 +103,7 @@ def page(tmp_path, models):
         analysed=count_analysed(sheet.iloc[:2], inventory, [5, 7]),
         scripts=[read_script(script, vendor / "dataTables.LICENSE.txt") for script in scripts],
     )
-    write_page(tmp_path / "report.html", ROOT / "kernel_atlas/pages/report.html", **facts)
+    write_page(tmp_path / "report.html", ROOT / "kernel_atlas/publish/pages/report.html", **facts)
     return (tmp_path / "report.html").read_text()
 
 

@@ -49,7 +49,7 @@ def test_additions_touch_the_places_that_are_named(project):
     append(
         project / registry,
         "from kernel_atlas.findings.shares import find_toys  # noqa: E402\n"
-        'OVERALL = (*OVERALL, Finding("Toys", find_toys, ("totals",)))\n',
+        'FINDINGS = (*FINDINGS, Finding("Toys", find_toys, ("totals",)))\n',
     )
     append(project / places("a template")[0], TEMPLATE)
     said = (
@@ -57,7 +57,7 @@ def test_additions_touch_the_places_that_are_named(project):
         "from kernel_atlas.core.patterns import templates\n"
         "from kernel_atlas.findings.registry import state_findings\n"
         "assert 'toy' in templates(5).parameters\n"
-        "found = state_findings({'totals': pd.DataFrame({'size': ['5x5']})}, [])\n"
+        "found = state_findings({'totals': pd.DataFrame({'size': ['5x5']})}, ['5x5'])\n"
         "assert found['sentence'].tolist() == ['1 rows.']\n"
     )
     environment = os.environ | {"PYTHONPATH": str(project)}

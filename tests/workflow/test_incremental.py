@@ -64,6 +64,14 @@ CHANGES = {
         lambda project: edit(project, "kernel_atlas/figures/atlas.mplstyle", "labelsize: 7.5", "labelsize: 7"),
         {"draw_figure": 17, **KEPT, "write_report": 1},
     ),
+    "one figure": (
+        lambda project: edit(project, "kernel_atlas/figures/members.py", '"best": 5', '"best": 4'),
+        {"draw_figure": 2, "write_report": 1},
+    ),
+    "one finding": (
+        lambda project: edit(project, "kernel_atlas/findings/shares.py", "Most common", "Commonest"),
+        {"state_findings": 1, "write_report": 1},
+    ),
     "the title": (lambda project: configure(project, "title: Another"), {"write_report": 1, "write_atlas": 1}),
     "the seed": (
         lambda project: configure(project, "seed: 1"),
