@@ -1,7 +1,6 @@
 """Measure accuracy with kernels replaced: `snakemake ablation --cores N --config images=FOLDER`, not part of the main job.
 
-Inputs: the shards and assignments of a model, the encoders, clusters and spectra, the published master keys, its
-checkpoint, and images: the zoo's in the folder that the configuration names, others as `ablation: images` says.
+Inputs: the shards and assignments of a model, results/encoder.safetensors, the published master keys, its checkpoint, and images: the zoo's in the folder that the configuration names, others as `ablation: images` says.
 Outputs: results/ablation/models/MODEL.csv, all of them as results/ablation/ablation.csv; summary.csv, means over models;
 drop.svg and .pdf, a figure of it, with its words as .json.
 """
@@ -11,9 +10,7 @@ rule ablate_model:
     input:
         shards="results/kernels/{model}",
         assignments="results/assignments/{model}.parquet",
-        encoders=atlas_files("encoder.safetensors"),
-        clusters=atlas_files("clusters.tsv"),
-        spectra=atlas_files("spectrum.parquet"),
+        encoder="results/encoder.safetensors",
         filters=beside("resources/master_key_filters.csv"),
         checkpoint=checkpoint_file,
         library=library("ablate_model.py"),
@@ -34,7 +31,6 @@ rule ablate_model:
         architecture=of_model("architecture"),
         folder=os.path.dirname(SHEET),
         images=config["images"],
-        thresholds=config["thresholds"],
         # Not which models: another one is no reason to measure this one again.
         options={
             name: value

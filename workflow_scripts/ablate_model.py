@@ -13,7 +13,7 @@ from kernel_atlas.training.networks import load_images, load_network
 with job_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     given, params, options = snakemake.input, snakemake.params, snakemake.params.options
-    tools = make_tools(given.encoders, given.clusters, given.spectra, given.filters, params.thresholds)
+    tools = make_tools(given.encoder, given.filters)
     network = load_network(params.source, Path(params.folder), params.architecture)
     convolutions, kernels, taps = find_kernels(given.shards, given.assignments, network.net)
     numbers = options["test_images"], options["train_images"]

@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from safetensors.numpy import load_file
 
-from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import open_table, read_table, write_table
-from kernel_atlas.model.clusters import cluster_of, read_clusters
+from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.model.coder import Coder
 from kernel_atlas.stats.resampling import draw_noise
 
@@ -71,17 +70,6 @@ class Labeller(NamedTuple):
             "label": np.where(dead, "dead", np.where(near, self.clusters["label"].to_numpy(str)[row], "other")),
             "tap_sum": kernels.sum(axis=1),
         }
-
-
-def load_labellers(
-    encoders: Sequence[str], clusters: Sequence[str], thresholds: Mapping[str, float]
-) -> dict[int, Labeller]:
-    """As `encoder.read_encoder`, from the parallel files of each size; goes when no script uses it any more."""
-    labellers = {}
-    for encoder, table in zip(encoders, clusters, strict=True):
-        coder = Coder(load_file(encoder))
-        labellers[coder.side] = Labeller(coder, read_clusters(table), thresholds[size_name(coder.side)])
-    return labellers
 
 
 def assign_model(model: str | Path, labellers: Mapping[int, Labeller], output: str | Path) -> None:

@@ -5,7 +5,6 @@ All kernels of a network are replaced, those of one size, one label or one layer
 other kernels, drawn at random. The same images answer before and after, so that differences are paired.
 """
 
-import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,8 +23,9 @@ from kernel_atlas.io.checkpoint import is_depthwise
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table
 from kernel_atlas.io.timm_layers import find_layers
-from kernel_atlas.model.assign import Labeller, load_labellers
-from kernel_atlas.model.clusters import cluster_of, find_prototypes
+from kernel_atlas.model.assign import Labeller
+from kernel_atlas.model.clusters import cluster_of
+from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.stats.resampling import RESAMPLES, TAILS
 from kernel_atlas.training.bench import Answers, Bench
 from kernel_atlas.training.networks import Images
@@ -39,26 +39,24 @@ KEY_SIDE = 7  # of the published master keys
 
 
 class Tools(NamedTuple):
-    """What replacements of one size are made with.
+    """What replacements of one size are made with: the labeller, with prototypes, and the master keys.
 
-    `prototypes` are the rows of `find_prototypes`; `keys` the master keys, centred unit kernels [k, taps], None for
-    sizes without.
+    `keys` are centred unit kernels [k, taps], None for sizes without.
     """
 
-    atlas: Labeller
-    prototypes: pd.DataFrame
+    labeller: Labeller
     keys: np.ndarray | None
 
 
 def _reconstruct(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
-    return tools.atlas.coder.decode(tools.atlas.coder.encode(units))
+    return tools.labeller.coder.decode(tools.labeller.coder.encode(units))
 
 
 def _to_prototype(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
     """The prototype of the cluster whose stretch holds the code, of kernels too that are `other`."""
-    clusters = tools.atlas.clusters
-    stretch = cluster_of(tools.atlas.coder.encode(units), clusters)
-    prototypes = tools.prototypes.set_index(["cluster", "label"])["kernel"]
+    clusters = tools.labeller.clusters
+    stretch = cluster_of(tools.labeller.coder.encode(units), clusters)
+    prototypes = tools.labeller.prototypes.set_index(["cluster", "label"])["kernel"]
     return np.stack([prototypes[tuple(row)] for row in clusters[["cluster", "label"]].to_numpy(object)])[stretch]
 
 
@@ -248,25 +246,15 @@ def ablate(
                 if others[0] is not None:
                     trials.append(Trial(row, "others", others))
 
-    place = {layer: number for number, layer in enumerate(bench.convolutions)}
-    first = kernels["layer"].map(place).to_numpy()
-    # whole networks and sizes first, on all images; then parts by where they begin
-    begins = [-1 if rows[t.row][1].is_whole else min(first[mask].min() for mask in t.masks) for t in trials]
-    order = sorted(range(len(trials)), key=lambda number: begins[number])
-    names, found = list(bench.convolutions), {}
+    found, start = {}, time.perf_counter()
     whole, parts = (bench.answer([{}], batches) for batches in (None, part_batches))
-    done, start = 0, time.perf_counter()
-    for begin, group in itertools.groupby(order, lambda number: begins[number]):
-        bench.start_at(names[begin] if begin >= 0 else None, part_batches)
-        for trial in (trials[number] for number in group):
-            name, part, _ = rows[trial.row]
-            versions = [made[name][draw % len(made[name])] for draw in range(len(trial.masks))]
-            changes = [_changes(bench, kernels, *pair) for pair in zip(trial.masks, versions, strict=True)]
-            found[trial.row, trial.role] = bench.answer(changes, None if part.is_whole else part_batches)
-            done += 1
-            if done % 50 == 0 or done == len(trials):
-                report(f"{done} of {len(trials)} trials, {time.perf_counter() - start:.0f} s")
-    bench.start_at(None, 0)
+    for done, trial in enumerate(trials, start=1):
+        name, part, _ = rows[trial.row]
+        versions = [made[name][draw % len(made[name])] for draw in range(len(trial.masks))]
+        changes = [_changes(bench, kernels, *pair) for pair in zip(trial.masks, versions, strict=True)]
+        found[trial.row, trial.role] = bench.answer(changes, None if part.is_whole else part_batches)
+        if done % 50 == 0 or done == len(trials):
+            report(f"{done} of {len(trials)} trials, {time.perf_counter() - start:.0f} s")
 
     table = []
     for row, (name, part, others) in enumerate(rows):
@@ -334,15 +322,15 @@ def find_kernels(
     return convolutions, live[["layer", "layer_index", "channel", "size", "label"]], taps
 
 
-def make_tools(
-    encoders: Sequence[str], clusters: Sequence[str], spectra: Sequence[str], filters: str | Path, thresholds: Mapping
-) -> dict[int, Tools]:
-    """Side of the kernels -> Tools, from the files of the main job, one of each per size, and the published filters."""
-    tools = {}
-    for (side, atlas), spectrum in zip(load_labellers(encoders, clusters, thresholds).items(), spectra, strict=True):
-        keys = centre_and_normalise(read_filters(filters).reshape(-1, side * side)) if side == KEY_SIDE else None
-        tools[side] = Tools(atlas, find_prototypes(read_table(spectrum), atlas.clusters), keys)
-    return tools
+def make_tools(encoder: str | Path, filters: str | Path) -> dict[int, Tools]:
+    """Side of the kernels -> Tools, from the labeller of a run and the published filters."""
+    return {
+        side: Tools(
+            labeller,
+            centre_and_normalise(read_filters(filters).reshape(-1, side * side)) if side == KEY_SIDE else None,
+        )
+        for side, labeller in read_encoder(encoder).items()
+    }
 
 
 def set_up(

@@ -26,18 +26,16 @@ from kernel_atlas.evidence.formulas import synthetic_kernels
 from kernel_atlas.evidence.kernels import read_filters
 from kernel_atlas.io.tables import write_csv, write_table
 from kernel_atlas.model.encoder import read_encoder
+from kernel_atlas.training.images import FLIPPED, ImageSet, read_images
 from kernel_atlas.training.zoo import (
     BATCH,
-    FLIPPED,
     KERNEL_DECAY,
     KERNEL_STD,
     SHIFT,
     Batches,
-    ImageSet,
     ZooNet,
     accuracy,
     new_net,
-    read_images,
     train,
     write_net,
 )
@@ -153,12 +151,11 @@ def _fixed() -> torch.Generator:
 
 
 def _prototypes(side: int, encoder: Path) -> np.ndarray:
-    """What the decoder draws in the middle of each cluster's stretch of the code."""
-    atlases = read_encoder(encoder)
-    if side not in atlases:
+    """The prototypes of a labeller, centred unit kernels [clusters, taps]."""
+    labeller = read_encoder(encoder).get(side)
+    if labeller is None or labeller.prototypes is None:
         raise AtlasError(f"experiments: {encoder} has no prototypes of {side}x{side} kernels; name another encoder")
-    clusters = atlases[side].clusters
-    return atlases[side].coder.decode(((clusters["code_low"] + clusters["code_high"]) / 2).to_numpy(np.float32))
+    return np.stack(labeller.prototypes["kernel"])
 
 
 def _scrambled(side: int, encoder: Path) -> np.ndarray:

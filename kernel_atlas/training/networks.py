@@ -4,24 +4,20 @@
 itself what it is; of any other the sheet names the architecture, which timm builds.
 """
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.formats import read_state
-from kernel_atlas.training.zoo import DATASETS, Batches, ZooNet, read_images
-
-SPLITS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
+from kernel_atlas.training.images import DATASETS, list_folder, list_parquet, read_images
+from kernel_atlas.training.zoo import Batches, ZooNet
 
 
 class Network(NamedTuple):
@@ -151,7 +147,7 @@ def load_images(network: Network, zoo: Path, own: str, test: int, train: int, se
             "configuration: ablation: images: name a folder of images or a Parquet file for networks not of the zoo"
         )
     where = Path(own)
-    rows = _list_folder(where) if where.is_dir() else _list_parquet(where)
+    rows = list_folder(where) if where.is_dir() else list_parquet(where)
     drawn = {}
     for split, wanted in (("test", test), ("train", train)):
         there = rows[split]
@@ -184,50 +180,3 @@ def _check_classes(truth: Tensor, classes: int, where: Path) -> None:
         raise AtlasError(
             f"{where}: class {int(truth.max())}, but the network knows {classes} from 0; take its own images"
         )
-
-
-Rows = dict[str, list[tuple[Callable[[], Image.Image], int]]]
-
-
-def _list_folder(folder: Path) -> Rows:
-    """How to read each image, and its class, of the splits test and train."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes
-
-    parts = {child: SPLITS[child.name] for child in sorted(folder.iterdir()) if child.is_dir() and child.name in SPLITS}
-    rows: Rows = {"test": [], "train": []}
-    for part, split in (parts or {folder: "test"}).items():
-        try:
-            names, numbers = find_classes(str(part))
-        except FileNotFoundError as error:
-            raise AtlasError(f"{part}: no folders of classes") from error
-        for name in names:
-            files = sorted(path for path in (part / name).rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
-            rows[split] += [(lambda path=path: _decode(path, str(path)), numbers[name]) for path in files]
-    return rows
-
-
-def _list_parquet(path: Path) -> Rows:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise AtlasError(f"{path}: not a readable Parquet file or folder ({str(error).splitlines()[0]})") from error
-    column = next((name for name in ("image", "img") if name in table.column_names), None)
-    if column is None or "label" not in table.column_names:
-        raise AtlasError(f"{path}: needs the columns image (or img) and label, has {', '.join(table.column_names)}")
-    splits = table["split"].to_pylist() if "split" in table.column_names else ["test"] * len(table)
-    rows: Rows = {"test": [], "train": []}
-    for row, (label, split) in enumerate(zip(table["label"].to_pylist(), splits, strict=True)):
-        if split in SPLITS:
-            rows[SPLITS[split]].append(
-                (lambda row=row: _decode(table[column][row].as_py(), f"{path}, row {row}"), label)
-            )
-    return rows
-
-
-def _decode(encoded: Path | bytes | dict, where: str) -> Image.Image:
-    if isinstance(encoded, dict):
-        encoded = encoded.get("bytes")
-    try:
-        return Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)).convert("RGB")
-    except (UnidentifiedImageError, OSError, TypeError) as error:
-        raise AtlasError(f"{where}: not an image that can be decoded") from error

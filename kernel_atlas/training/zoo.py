@@ -4,27 +4,25 @@ A net goes through it from top to bottom: the network, the images, the training,
 depthwise convolutions is the only thing in which the architecture varies.
 """
 
-import io
 import itertools
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.tables import whole
+from kernel_atlas.training.depthwise import Depthwise
+from kernel_atlas.training.images import FLIPPED, ImageSet, image_files, read_images
 
 # Each stage halves the map. Where a map is smaller than about two kernels most of a large kernel meets padding and
 # stays noise, so only the first stage (16 x 16 pixels for CIFAR-10) has the kernel size asked for; below it is 3 x 3.
@@ -41,86 +39,12 @@ WARM_UP = 0.15  # share of the steps
 SHIFT = 4  # pixels an image is moved at most
 KERNELS = ("depthwise.weight", "dense.weight")  # how the names of the weights with the kernels end
 
-# A mirrored photograph or garment keeps its class, a mirrored letter does not.
-FLIPPED = {"cifar10": True, "fashion_mnist": True, "chars74k": False}
-DATASETS = tuple(FLIPPED)
 
 SHEET_COLUMNS = ["model", "source", "use", "family", "architecture", "dataset", "top1", "params", "group", "licence"]
 SHEET_COLUMNS += ["seed", "epochs", "seconds", "device"]
 
 
 # --- The network ------------------------------------------------------------------------------------------------
-
-
-class _DepthwiseOnCPU(torch.autograd.Function):
-    """A depthwise convolution whose weight gradient is put together from 3 x 3 pieces.
-
-    On a CPU the weight gradient of a depthwise convolution larger than 3 x 3 takes most of a training step: PyTorch
-    has a fast kernel for 3 x 3 only. The gradient at the taps (i..i+2, j..j+2) of a k x k kernel equals that of a
-    3 x 3 kernel on the image shifted by (i, j), so nine fast calls replace a slow one for 7 x 7. It is the
-    same sum, and 3 to 5 times faster in bfloat16.
-    """
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=weight.shape[0])
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        channels, _, size, _ = weight.shape
-        half = size // 2
-        arguments = [0], [1, 1], [half, half], [1, 1], False, [0, 0], channels
-        grad_x = torch.ops.aten.convolution_backward(grad, x, weight, *arguments, [True, False, False])[0]
-        # Pieces of the batch that stay in the cache are twice as fast as the whole.
-        images = max(1, 2_500_000 // (channels * (x.shape[2] + 2 * half) * (x.shape[3] + 2 * half)))
-        pieces = zip(x.split(images), grad.split(images), strict=True)
-        grad_weight = sum(_tiled_weight_gradient(*piece, size).float() for piece in pieces)
-        return grad_x, grad_weight.to(weight.dtype)
-
-
-def _tiled_weight_gradient(x: Tensor, grad: Tensor, size: int) -> Tensor:
-    """Gradient [C, 1, size, size] of a depthwise kernel from its input and its output's gradient, both [N, C, H, W].
-
-    The shifted images are views of one padded buffer, at an offset, so nothing is copied. A row of a view runs on
-    into the next row of the buffer; what it meets there is multiplied by the zeros that pad the gradient.
-    """
-    number, channels, height, width = x.shape
-    half = size // 2
-    tall, wide = height + 2 * half, width + 2 * half
-    values = number * tall * wide * channels
-    buffer = x.new_zeros(values + (2 * half + 2) * (wide + 1) * channels)
-    padded = buffer[:values].view(number, tall, wide, channels)
-    padded[:, half : half + height, half : half + width] = x.permute(0, 2, 3, 1)
-    strides = (tall * wide * channels, 1, wide * channels, channels)
-    grad = F.pad(grad, (0, 2 * half - 2, 0, 2 * half - 2)).contiguous(memory_format=torch.channels_last)
-
-    tiles = math.ceil(size / 3)
-    gradient = x.new_empty(channels, 1, 3 * tiles, 3 * tiles)
-    tile = x.new_empty(channels, 1, 3, 3)
-    arguments = [0], [1, 1], [0, 0], [1, 1], False, [0, 0], channels, [False, True, False]
-    for i in range(0, size, 3):
-        for j in range(0, size, 3):
-            shifted = buffer.as_strided((number, channels, tall, wide), strides, (i * wide + j) * channels)
-            piece = torch.ops.aten.convolution_backward(grad, shifted, tile, *arguments)[1]
-            gradient[:, :, i : i + 3, j : j + 3] = piece
-    return gradient[:, :, :size, :size]
-
-
-class Depthwise(nn.Conv2d):
-    """A plain depthwise `Conv2d` (weight [C, 1, k, k]) that trains fast on a CPU as well."""
-
-    def __init__(self, channels: int, size: int):
-        super().__init__(channels, channels, size, padding=size // 2, groups=channels, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or self.kernel_size[0] <= 3:
-            return super().forward(x)
-        if torch.is_autocast_enabled("cpu"):  # autocast does not look into an autograd.Function
-            dtype = torch.get_autocast_dtype("cpu")
-            return _DepthwiseOnCPU.apply(x.to(dtype), self.weight.to(dtype))
-        return _DepthwiseOnCPU.apply(x, self.weight)
 
 
 class Block(nn.Module):
@@ -217,90 +141,6 @@ def new_net(kernel: int, classes: int, seed: int, convolution: str = "depthwise"
 
 
 # --- The images -------------------------------------------------------------------------------------------------
-
-
-class ImageSet(NamedTuple):
-    """One split each for training and test: pixels uint8 [N, H, W, 3], labels int64 [N]; `classes` is their number."""
-
-    train: Tensor
-    train_labels: Tensor
-    test: Tensor
-    test_labels: Tensor
-    classes: int
-
-
-def image_files(images: Path, dataset: str) -> list[Path]:
-    """The Parquet files of a data set: those whose name, or whose folder in `images`, begins with its name.
-
-    So `cifar10_a.parquet`, `cifar10/train.parquet` and `cifar10/plain_text/test-00000-of-00001.parquet` belong to
-    `cifar10`, and `cifar100.parquet` does not.
-    """
-    if dataset not in DATASETS:
-        raise AtlasError(f"zoo: unknown data set {dataset!r}; known are {', '.join(DATASETS)}")
-    images = Path(images)
-    if not images.is_dir():
-        raise AtlasError(
-            f"zoo: {images}: no such folder of image sets; name yours: --config images=FOLDER (resources/zoo/README.md)"
-        )
-    files = [
-        path
-        for path in sorted(images.rglob("*.parquet"))
-        if (first := path.relative_to(images).parts[0]).startswith(dataset) and not first[len(dataset) :][:1].isdigit()
-    ]
-    if not files:
-        raise AtlasError(f"zoo: {images}: no Parquet file of {dataset}; its name or folder must begin with {dataset}")
-    return files
-
-
-def read_images(images: Path, dataset: str, limit: int | None = None) -> ImageSet:
-    """Read and decode a data set, or no more than the first `limit` images of each split.
-
-    A row is an encoded image (`image` or `img`: bytes, or the hub's struct of `bytes` and `path`), a `label` and a
-    `split` (`train` or `test`); without a column `split` the file's name tells it.
-    """
-    pixels = {"train": [], "test": []}
-    labels = {"train": [], "test": []}
-    for path in image_files(images, dataset):
-        try:
-            table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            raise AtlasError(f"zoo: {path}: not a readable Parquet file ({error})") from error
-        columns = table.column_names
-        image = next((name for name in ("image", "img") if name in columns), None)
-        if image is None or "label" not in columns:
-            raise AtlasError(f"zoo: {path}: needs the columns image (or img) and label, has {', '.join(columns)}")
-        if "split" in columns:
-            splits = table["split"].to_pylist()
-        else:
-            named = [split for split in pixels if split in path.stem]
-            if len(named) != 1:
-                raise AtlasError(f"zoo: {path}: no column split, and the file's name says neither train nor test")
-            splits = named * len(table)
-        rows = zip(table[image].to_pylist(), table["label"].to_pylist(), splits, strict=True)
-        for row, (encoded, label, split) in enumerate(rows):
-            if split not in pixels or len(labels[split]) == limit:
-                continue
-            pixels[split].append(_decode(encoded, f"{path}, row {row}"))
-            labels[split].append(label)
-    for split, decoded in pixels.items():
-        if not decoded:
-            raise AtlasError(f"zoo: {images}: {dataset} has no {split} images")
-    shapes = {image.shape for decoded in pixels.values() for image in decoded}
-    if len(shapes) > 1:
-        raise AtlasError(f"zoo: {images}: the images of {dataset} differ in size: {sorted(shapes)[:3]}")
-    train, test = (torch.from_numpy(np.stack(decoded)) for decoded in pixels.values())
-    train_labels, test_labels = (torch.tensor(values, dtype=torch.int64) for values in labels.values())
-    return ImageSet(train, train_labels, test, test_labels, int(max(train_labels.max(), test_labels.max())) + 1)
-
-
-def _decode(encoded: bytes | dict, where: str) -> np.ndarray:
-    """Pixels uint8 [H, W, 3] of an encoded image."""
-    if isinstance(encoded, dict):
-        encoded = encoded.get("bytes")
-    try:
-        return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
-    except (UnidentifiedImageError, OSError, TypeError) as error:
-        raise AtlasError(f"zoo: {where}: not an image that can be decoded") from error
 
 
 class Batches:

@@ -27,8 +27,6 @@ from kernel_atlas.evidence.fit import draw_fits, fit_kernels
 from kernel_atlas.figures.ablation import draw_ablation
 from kernel_atlas.figures.style import STYLE
 from kernel_atlas.findings.ablation import find_ablation
-from kernel_atlas.io.checkpoint import is_depthwise
-from kernel_atlas.io.timm_layers import find_layers
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.training import ablation, networks, zoo
 from kernel_atlas.training.bench import Bench
@@ -57,7 +55,7 @@ def tools() -> ablation.Tools:
     edges = np.linspace(0, 1, len(PATTERNS) + 1)
     clusters = pd.DataFrame({"cluster": range(4), "code_low": edges[:-1], "code_high": edges[1:], "label": PATTERNS})
     prototypes = clusters[["cluster", "label"]].assign(kernel=list(Nearest.known))
-    return ablation.Tools(Labeller(Nearest(), clusters, 0.2), prototypes, templates(SIDE).taps[:8])
+    return ablation.Tools(Labeller(Nearest(), clusters, 0.2, prototypes), templates(SIDE).taps[:8])
 
 
 def kernels_of(*labels: str) -> np.ndarray:
@@ -193,53 +191,6 @@ def test_statistics_estimated_again_mend_a_change_of_scale():
         bench.net.depthwise.weight.mul_(0.2)
         logits = bench.net(torch.cat(bench.test))
     assert logits.abs().max() < 5 and (changed.kept == (logits.argmax(1) == torch.cat(bench.truth)).numpy()).all()
-
-
-def network_of(kind: str) -> tuple[nn.Module, int]:
-    if kind == "zoo":
-        return zoo.new_net(7, 10, 0), 32
-    torch.manual_seed(0)
-    if kind == "winding":
-        return Winding(), 16
-    import timm
-
-    return timm.create_model(kind, num_classes=10), 64
-
-
-class Winding(nn.Module):
-    """Runs its convolutions in another order than it defines them, and one of them again at the end."""
-
-    def __init__(self):
-        super().__init__()
-        self.last, self.again, self.first = (nn.Conv2d(6, 6, 5, padding=2, groups=6) for _ in range(3))
-        self.widen, self.middle, self.head = nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.Linear(6, 10)
-
-    def forward(self, x):
-        x = torch.tanh(self.middle(self.first(self.widen(x))))
-        return self.head(self.again(torch.tanh(self.last(self.again(x)))).mean((2, 3)))
-
-
-@pytest.mark.parametrize("kind", ["zoo", TIMM, "winding"])
-def test_starting_late_answers_the_same(kind):
-    net, side = network_of(kind)
-    torch.manual_seed(0)
-    images = Images(torch.randn(16, 3, side, side), torch.zeros(16, dtype=torch.int64), torch.randn(8, 3, side, side))
-    with torch.no_grad():
-        images = images._replace(truth=net.eval()(images.test).argmax(1))
-    convolutions = {layer.name: module for layer, module in find_layers(net, is_depthwise)}
-    bench = Bench(net, convolutions, images, 4)
-    random = np.random.default_rng(0)
-    if kind == "winding":
-        assert list(bench.convolutions) == ["first.weight", "again.weight", "last.weight"]
-    for name in list(bench.convolutions)[1::2]:
-        new = random.normal(size=bench.weights[name].flatten(1).shape).astype(np.float32)
-        expected = bench.answer([{name: new}, {}])
-        bench.start_at(name, 4)
-        assert bench.prefix
-        for _ in range(2):  # what is kept must not be worked on in place
-            for one, other in zip(bench.answer([{name: new}, {}]), expected, strict=True):
-                assert (one == other).all()
-        bench.start_at(None, 0)
 
 
 def test_without_batch_norm_or_training_images_nothing_is_estimated():

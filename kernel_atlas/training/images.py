@@ -1,0 +1,148 @@
+"""Read images: the data sets of the zoo, and folders or Parquet files of a user's own."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from kernel_atlas.core.errors import AtlasError
+
+# A mirrored photograph or garment keeps its class, a mirrored letter does not.
+FLIPPED = {"cifar10": True, "fashion_mnist": True, "chars74k": False}
+DATASETS = tuple(FLIPPED)
+
+
+class ImageSet(NamedTuple):
+    """One split each for training and test: pixels uint8 [N, H, W, 3], labels int64 [N]; `classes` is their number."""
+
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+    classes: int
+
+
+def image_files(images: Path, dataset: str) -> list[Path]:
+    """The Parquet files of a data set: those whose name, or whose folder in `images`, begins with its name.
+
+    So `cifar10_a.parquet`, `cifar10/train.parquet` and `cifar10/plain_text/test-00000-of-00001.parquet` belong to
+    `cifar10`, and `cifar100.parquet` does not.
+    """
+    if dataset not in DATASETS:
+        raise AtlasError(f"zoo: unknown data set {dataset!r}; known are {', '.join(DATASETS)}")
+    images = Path(images)
+    if not images.is_dir():
+        raise AtlasError(
+            f"zoo: {images}: no such folder of image sets; name yours: --config images=FOLDER (resources/zoo/README.md)"
+        )
+    files = [
+        path
+        for path in sorted(images.rglob("*.parquet"))
+        if (first := path.relative_to(images).parts[0]).startswith(dataset) and not first[len(dataset) :][:1].isdigit()
+    ]
+    if not files:
+        raise AtlasError(f"zoo: {images}: no Parquet file of {dataset}; its name or folder must begin with {dataset}")
+    return files
+
+
+def read_images(images: Path, dataset: str, limit: int | None = None) -> ImageSet:
+    """Read and decode a data set, or no more than the first `limit` images of each split.
+
+    A row is an encoded image (`image` or `img`: bytes, or the hub's struct of `bytes` and `path`), a `label` and a
+    `split` (`train` or `test`); without a column `split` the file's name tells it.
+    """
+    pixels = {"train": [], "test": []}
+    labels = {"train": [], "test": []}
+    for path in image_files(images, dataset):
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise AtlasError(f"zoo: {path}: not a readable Parquet file ({error})") from error
+        columns = table.column_names
+        image = next((name for name in ("image", "img") if name in columns), None)
+        if image is None or "label" not in columns:
+            raise AtlasError(f"zoo: {path}: needs the columns image (or img) and label, has {', '.join(columns)}")
+        if "split" in columns:
+            splits = table["split"].to_pylist()
+        else:
+            named = [split for split in pixels if split in path.stem]
+            if len(named) != 1:
+                raise AtlasError(f"zoo: {path}: no column split, and the file's name says neither train nor test")
+            splits = named * len(table)
+        rows = zip(table[image].to_pylist(), table["label"].to_pylist(), splits, strict=True)
+        for row, (encoded, label, split) in enumerate(rows):
+            if split not in pixels or len(labels[split]) == limit:
+                continue
+            pixels[split].append(np.asarray(decode_image(encoded, f"zoo: {path}, row {row}")))
+            labels[split].append(label)
+    for split, decoded in pixels.items():
+        if not decoded:
+            raise AtlasError(f"zoo: {images}: {dataset} has no {split} images")
+    shapes = {image.shape for decoded in pixels.values() for image in decoded}
+    if len(shapes) > 1:
+        raise AtlasError(f"zoo: {images}: the images of {dataset} differ in size: {sorted(shapes)[:3]}")
+    train, test = (torch.from_numpy(np.stack(decoded)) for decoded in pixels.values())
+    train_labels, test_labels = (torch.tensor(values, dtype=torch.int64) for values in labels.values())
+    return ImageSet(train, train_labels, test, test_labels, int(max(train_labels.max(), test_labels.max())) + 1)
+
+
+SPLITS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
+Rows = dict[str, list[tuple[Callable[[], Image.Image], int]]]
+
+
+def list_folder(folder: Path) -> Rows:
+    """How to read each image, and its class, of the splits test and train."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes
+
+    parts = {child: SPLITS[child.name] for child in sorted(folder.iterdir()) if child.is_dir() and child.name in SPLITS}
+    rows: Rows = {"test": [], "train": []}
+    for part, split in (parts or {folder: "test"}).items():
+        try:
+            names, numbers = find_classes(str(part))
+        except FileNotFoundError as error:
+            raise AtlasError(f"{part}: no folders of classes") from error
+        for name in names:
+            files = sorted(path for path in (part / name).rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
+            rows[split] += [(lambda path=path: decode_image(path, str(path)), numbers[name]) for path in files]
+    return rows
+
+
+def list_parquet(path: Path) -> Rows:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise AtlasError(f"{path}: not a readable Parquet file or folder ({str(error).splitlines()[0]})") from error
+    column = next((name for name in ("image", "img") if name in table.column_names), None)
+    if column is None or "label" not in table.column_names:
+        raise AtlasError(f"{path}: needs the columns image (or img) and label, has {', '.join(table.column_names)}")
+    splits = table["split"].to_pylist() if "split" in table.column_names else ["test"] * len(table)
+    rows: Rows = {"test": [], "train": []}
+    for row, (label, split) in enumerate(zip(table["label"].to_pylist(), splits, strict=True)):
+        if split in SPLITS:
+            rows[SPLITS[split]].append(
+                (lambda row=row: decode_image(table[column][row].as_py(), f"{path}, row {row}"), label)
+            )
+    return rows
+
+
+def decode_image(encoded: Path | bytes | dict, where: str) -> Image.Image:
+    """An RGB image of a file, of encoded bytes, or of the hub's struct of `bytes` and `path`.
+
+    Raises
+    ------
+    AtlasError
+        It is no image that can be decoded; `where` names it.
+    """
+    if isinstance(encoded, dict):
+        encoded = encoded.get("bytes")
+    try:
+        return Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)).convert("RGB")
+    except (UnidentifiedImageError, OSError, TypeError) as error:
+        raise AtlasError(f"{where}: not an image that can be decoded") from error
