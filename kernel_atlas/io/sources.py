@@ -10,7 +10,7 @@ from pathlib import Path
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import timm_layers as architectures
 from kernel_atlas.io.checkpoint import Checkpoint, Layer, Rule, by_rule, is_dense, is_depthwise
-from kernel_atlas.io.formats import file_reader
+from kernel_atlas.io.formats.signatures import file_reader
 
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
 _RULES: dict[str, Rule] = {"depthwise": is_depthwise, "dense": is_dense}
@@ -57,9 +57,7 @@ def _read_file(name: str, folder: Path, convolution: str) -> Checkpoint:
     """A checkpoint on disk."""
     path = folder / name
     try:
-        with path.open("rb") as file:
-            start = file.read(512)
-        checkpoint = file_reader(start)(path, by_rule(_RULES[convolution]))
+        checkpoint = file_reader(path)(path, by_rule(_RULES[convolution]))
         day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
         return Checkpoint(checkpoint.layers, checkpoint.metadata | {"date": day.isoformat()})
     except OSError as error:

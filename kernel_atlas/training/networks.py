@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.formats import read_state
+from kernel_atlas.io.formats.signatures import read_state
 from kernel_atlas.training.zoo import DATASETS, Batches, ZooNet, read_images
 
 SPLITS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
