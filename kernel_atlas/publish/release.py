@@ -19,9 +19,9 @@ import yaml
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.extract import shard_schema
-from kernel_atlas.io.licences import is_permissive
 from kernel_atlas.io.merge import ROWS
 from kernel_atlas.io.shards import shards_of
+from kernel_atlas.io.sheet import is_permissive
 from kernel_atlas.io.tables import read_table, stamped, whole_folder, write_csv
 from kernel_atlas.model.assign import SCHEMA as ASSIGNED
 from kernel_atlas.model.clusters import read_clusters
