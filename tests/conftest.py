@@ -207,3 +207,19 @@ def browser(tmp_path_factory):
 def project(finished, tmp_path) -> Path:
     """A copy of the finished project that a test may change."""
     return Path(shutil.copytree(finished, tmp_path / "project"))
+
+
+def numbers_missing(sentence: str, there: np.ndarray) -> list[str]:
+    """Numbers of a sentence that are none of those given, to the digits written."""
+    names = r"(?!\bpoints\b)\b\w*[A-Za-z]\w*(?:[-.]\w+)*"  # models, labels and words may have digits
+    words = re.sub(names, " ", sentence)
+    percents = re.findall(r"(-?[\d.,]+) (?:%|points)(?: \[(-?[\d.]+), (-?[\d.]+)\])?", words)
+    rest = re.sub(r"-?[\d.,]+ (?:%|points)(?: \[[^\]]*\])?", " ", words)
+    found = [(text, 100) for group in percents for text in group if text]
+    found += [(text, 1) for text in re.findall(r"-?\d[\d,]*(?:\.\d+)?", rest)]
+    missing = []
+    for text, scale in found:
+        value, digits = float(text.strip(",").replace(",", "")), len(text.partition(".")[2])
+        if not (np.abs(there * scale - value) < 0.5001 * 10**-digits).any():
+            missing.append(text)
+    return missing

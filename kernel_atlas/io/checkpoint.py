@@ -69,5 +69,11 @@ def by_rule(rule: Rule) -> Choice:
     return lambda forms: {name: name for name, form in forms.items() if rule(form)}
 
 
+def licence_of(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The licence that a file's own metadata name, under the key `licence`; empty where they name none."""
+    licence = metadata.get("license") or metadata.get("licence")
+    return {"licence": licence} if licence else {}
+
+
 def _is_convolution(shape: tuple[int, ...]) -> bool:
     return len(shape) == 4 and min(shape) > 0 and max(shape[2:]) > 1

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import is_dead
 from kernel_atlas.io.checkpoint import Layer
-from kernel_atlas.io.licences import is_permissive
 from kernel_atlas.io.shards import reason_of, shards_of, write_manifest
 from kernel_atlas.io.sources import read_layers
 from kernel_atlas.io.tables import stamped, whole_folder
@@ -105,9 +104,8 @@ def extract_model(
             provenance = stamped({"source": source, **checkpoint.metadata})
             if licence:
                 provenance["licence"] = licence
-            if permissive and not is_permissive(provenance.get("licence")):
-                told = provenance.get("licence", "not stated")
-                raise AtlasError(f"its licence is {told}, not permissive; state one in the sheet, or take the row out")
+            if permissive:
+                _refuse_unless_permissive(provenance.get("licence"))
             with contextlib.closing(checkpoint.layers) as layers:
                 for index, layer in enumerate(layers):
                     channels = np.arange(layer.weight.shape[0] * layer.weight.shape[1])
@@ -121,6 +119,14 @@ def extract_model(
     except AtlasError as error:
         raise AtlasError(f"model {model}: {source}: {error}") from error
     return count
+
+
+def _refuse_unless_permissive(licence: str | None) -> None:
+    from kernel_atlas.io.sheet import is_permissive  # imports pandas, which takes longer than reading a model
+
+    if not is_permissive(licence):
+        told = licence or "not stated"
+        raise AtlasError(f"its licence is {told}, not permissive; state one in the sheet, or take the row out")
 
 
 def _write_shard(

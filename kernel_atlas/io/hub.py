@@ -23,8 +23,8 @@ from kernel_atlas import __version__
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import safetensors as safetensors_header
 from kernel_atlas.io.checkpoint import Checkpoint, Choice
-from kernel_atlas.io.formats import choose_tensors, file_reader
-from kernel_atlas.io.safetensors import PREFIX_BYTES, Tensor
+from kernel_atlas.io.formats.signatures import file_reader
+from kernel_atlas.io.safetensors import PREFIX_BYTES, Tensor, choose_tensors
 
 HEADER_GUESS = 131_072  # bytes of the first request, which hold the header of most networks
 GAP = 131_072  # bytes between tensors that cost less than a request: those of 20 ms at 50 MB/s, shared by 8 at once
@@ -164,9 +164,8 @@ def _parts(repository: str, remote: _Remote, file: str) -> list[_Remote]:
 def _metadata_of(kept: Path) -> dict[str, str] | None:
     """The metadata of a kept file, None if there is no whole one or another version chose what is in it."""
     try:
-        content = kept.read_bytes()
-        length = safetensors_header.header_bytes(content, len(content))
-        metadata = safetensors_header.parse_header(content[PREFIX_BYTES : PREFIX_BYTES + length], len(content))[1]
+        with kept.open("rb") as file:
+            _, metadata = safetensors_header.read_header(file, kept.stat().st_size)
     except (OSError, AtlasError):
         return None
     return metadata if metadata.get("version") == __version__ else None
@@ -194,9 +193,7 @@ def _read_whole(repository: str, revision: str | None, file: str, choose: Choice
 
 def _open(path: Path, choose: Choice, told: dict[str, str]) -> Checkpoint:
     """A file on disk, with what the hub tells of it."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    checkpoint = file_reader(start)(path, choose)
+    checkpoint = file_reader(path)(path, choose)
     return Checkpoint(checkpoint.layers, checkpoint.metadata | told)
 
 

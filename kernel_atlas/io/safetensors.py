@@ -6,12 +6,15 @@ before it is acted on. Errors tell the reason only; the caller knows the file.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.io.checkpoint import Choice, Form
 
 PREFIX_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000  # the bound of the safetensors library itself
@@ -52,6 +55,11 @@ def header_bytes(prefix: bytes, file_bytes: int) -> int:
     if PREFIX_BYTES + length > file_bytes:
         raise AtlasError(f"truncated: a header of {length} bytes in a file of {file_bytes}; fetch the file again")
     return length
+
+
+def read_header(file: BinaryIO, file_bytes: int) -> tuple[list[Tensor], dict[str, str]]:
+    """As `parse_header`, from a file at its beginning."""
+    return parse_header(file.read(header_bytes(file.read(PREFIX_BYTES), file_bytes)), file_bytes)
 
 
 def parse_header(header: bytes, file_bytes: int) -> tuple[list[Tensor], dict[str, str]]:
@@ -107,6 +115,18 @@ def decode(tensor: Tensor, data: bytes) -> np.ndarray:
         values = np.frombuffer(data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[tensor.dtype])
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel counts as dead
         return values.astype(np.float32, copy=False).reshape(tensor.shape)
+
+
+def choose_tensors(tensors: list[Tensor], choose: Choice) -> dict[str, Tensor]:
+    """The tensors of a safetensors header that are asked for, in the order wanted, by the names to give them.
+
+    Writers of safetensors sort the names, "blocks.10" before "blocks.2"; the order that numbers give comes closest to
+    the network's.
+    """
+    known = {tensor.name: tensor for tensor in tensors}
+    names = sorted(known, key=lambda name: [int(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d{1,9})", name))])
+    chosen = choose({name: Form(known[name].shape) for name in names})
+    return {new: known[name] for name, new in chosen.items() if known[name].dtype in FLOATS}
 
 
 def encode(tensors: Mapping[str, tuple[Tensor, bytes]], metadata: Mapping[str, str]) -> bytes:

@@ -1,4 +1,4 @@
-"""What the user writes: the configuration and the model sheet, checked before any job runs."""
+"""The configuration and the model sheet, checked before any job runs."""
 
 import copy
 import difflib
@@ -12,33 +12,22 @@ import pandas as pd
 import yaml
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.licences import is_permissive
+from kernel_atlas.io.sources import SOURCES
 
-REQUIRED = ["model", "source"]
-USES = ("train", "assign", "control")
-CONVOLUTIONS = ("depthwise", "dense")
-PADDINGS = ("symmetric", "same")
-DEFAULTS = {"use": "train", "convolution": "depthwise"}  # of a dense one, use is control
-SOURCES = {  # pattern of a source: how it is written
-    r"file:\S.*": "file:PATH",
-    r"timm:\w+\.[\w.-]+": "timm:NAME.TAG",
-    r"hf:[\w.-]+/[\w.-]+(@[^:\s]+)?:\S+": "hf:OWNER/REPO[@REVISION]:FILE",
-    r"init:\S.*": "init:TIMM_NAME[:SEED]",
-}
-OPTIONAL = ["family", "architecture", "dataset", "top1", "params", "group", "licence", "padding"]
-# Sources that pad as TensorFlow does (more on the right and below with stride 2), and that pad alike on all sides. Of
-# timm's, those whose functions set pad_type or padding to "same"; other files may be of either kind.
+SCHEMA = Path(__file__).parents[2] / "schemas/models.schema.yaml"
+COLUMNS: dict[str, dict] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))["columns"]
+USES = tuple(COLUMNS["use"]["enum"])
+# Padding that a source tells: TensorFlow pads more on the right and below with stride 2, others alike on all sides.
+# "same" lists the networks whose functions in timm set pad_type or padding to "same". Other files may be either.
 PADS = {
     "same": r"(timm|init):(tf_|\w+_tf_|p?nasnet|mobilenetv5|efficientnet_b[123]_pruned).*|\S+\.(tflite|h5|keras|pb)",
     "symmetric": r"(timm|init):.*",
 }
-HIGHEST = {"top1": 100, "params": 1e15}  # the columns that are numbers
-MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# `noise` is the control of the threshold table; the rest are devices on Windows, where a folder cannot have their names
-RESERVED = re.compile(r"noise|(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+# As the hub names them: https://huggingface.co/docs/hub/repositories-licenses
+PERMISSIVE = {"apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "isc", "cc-by-4.0", "cc0-1.0", "unlicense"}
 
 
-# JSON has 3.0 for an integer, and YAML has .nan for a number, which no bound refuses.
+# JSON takes 3.0 for an integer, and no bound refuses the .nan of YAML.
 _Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
@@ -56,7 +45,7 @@ def check_config(config: dict, schema: str | Path) -> dict:
     Raises
     ------
     AtlasError
-        An unknown key, a value of the wrong type or out of range, named with its path.
+        A key is unknown, or a value has the wrong type or is out of range; the line names its path.
     """
     rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
     filled = _fill(copy.deepcopy(config), rules)
@@ -88,24 +77,8 @@ def _meaning(schema: dict) -> str:
     return f" ({schema['description']})" if "description" in schema else ""
 
 
-def _check_columns(path: str | Path, names: list[str]) -> None:
-    """Refuse a header that misses a column, has one twice, or has almost a known one, whose values would not count."""
-    for column in REQUIRED:
-        if column not in names:
-            raise AtlasError(
-                f"{path}: row 1: column {column} is missing; separate columns by tabs and name them in row 1"
-            )
-    known = [*REQUIRED, *DEFAULTS, *OPTIONAL]
-    for name in names:
-        near = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.8)
-        if name and names.count(name) > 1:
-            raise AtlasError(f"{path}: row 1: column {name} appears twice; keep one")
-        if near and name not in known:
-            raise AtlasError(f"{path}: row 1: column {name} is unknown; did you mean {near[0]}?")
-
-
 def read_sheet(path: str | Path) -> pd.DataFrame:
-    """Read and check a model sheet.
+    """Read a model sheet and check it by schemas/models.schema.yaml.
 
     Parameters
     ----------
@@ -115,15 +88,31 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        model, source, use, convolution (defaults filled in), family, architecture, dataset, group, licence (text or
-        None), padding (derived from the source where it is not given, None where unknown) and top1, params (numbers or
-        NaN). Other columns of the file are the user's own and are left out.
+        The columns of the schema: text or None, with defaults filled in; top1 and params are numbers or NaN. Padding
+        is derived from the source where the sheet gives none. Other columns of the file are left out.
 
     Raises
     ------
     AtlasError
         Naming file, row (the line of the file), column and the mend.
     """
+    table = _read_cells(path)
+    for column, rules in COLUMNS.items():
+        _check_column(path, table, column, rules)
+    numbers = [column for column, rules in COLUMNS.items() if "maximum" in rules]
+    table[numbers] = table[numbers].replace("", "nan").apply(pd.to_numeric, errors="coerce")
+    for style, pattern in PADS.items():
+        derived = (table["padding"] == "") & table["source"].str.fullmatch(pattern)
+        table["padding"] = table["padding"].mask(derived, style)
+    texts = [column for column in COLUMNS if column not in numbers]
+    table[texts] = table[texts].astype(object).where(table[texts] != "", None)
+    if not (table["use"] == "train").any():
+        raise AtlasError(f"{path}: no row has use = train; at least one model must train the autoencoders")
+    return table[list(COLUMNS)].reset_index(drop=True)
+
+
+def _read_cells(path: str | Path) -> pd.DataFrame:
+    """The cells of a sheet as text, by line of the file, with missing columns and defaults filled in."""
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError as error:
@@ -133,9 +122,9 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     except OSError as error:
         raise AtlasError(f"{path}: {error.strerror}; name a tab-separated file with --config models=SHEET") from error
     rows = {number: [cell.strip() for cell in line.split("\t")] for number, line in enumerate(lines, start=1)}
-    names = rows.pop(1, [""])
+    names = rows.pop(1)
+    _check_names(path, names)
     rows = {number: cells for number, cells in rows.items() if any(cells)}
-    _check_columns(path, names)
     for number, cells in rows.items():
         if any(cells[len(names) :]):
             raise AtlasError(
@@ -144,47 +133,57 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     cells = [(row + [""] * len(names))[: len(names)] for row in rows.values()]
     table = pd.DataFrame(cells, columns=names, index=list(rows), dtype=object)
     if table.empty:
-        raise AtlasError(f"{path}: no models; add a row with {' and '.join(REQUIRED)}")
-    for column in (*DEFAULTS, *OPTIONAL):
+        raise AtlasError(f"{path}: no models; add a row with model and source")
+    for column in COLUMNS:
         if column not in table:
             table[column] = ""
-    table["convolution"] = table["convolution"].replace("", "depthwise")
-    # a dense convolution never trains, nor counts, unless the sheet says so
-    table["use"] = table["use"].mask(table["use"] == "", np.where(table["convolution"] == "dense", "control", "train"))
+    # A dense convolution neither trains nor counts, unless the sheet says so.
+    dense = (table["convolution"] == "dense") & (table["use"] == "")
+    table["use"] = table["use"].mask(dense, "control")
+    return table.replace({column: {"": rules["default"]} for column, rules in COLUMNS.items() if "default" in rules})
 
-    def check(good: pd.Series, column: str, mend: str) -> None:
+
+def _check_names(path: str | Path, names: list[str]) -> None:
+    """Reject a header with a missing, duplicate or misspelt column."""
+    for column, rules in COLUMNS.items():
+        if rules.get("required") and column not in names:
+            raise AtlasError(
+                f"{path}: row 1: column {column} is missing; separate columns by tabs and name them in row 1"
+            )
+    for name in names:
+        near = difflib.get_close_matches(name.lower(), COLUMNS, 1, cutoff=0.8)
+        if name and names.count(name) > 1:
+            raise AtlasError(f"{path}: row 1: column {name} appears twice; keep one")
+        if near and name not in COLUMNS:
+            raise AtlasError(f"{path}: row 1: column {name} is unknown; did you mean {near[0]}?")
+
+
+def _check_column(path: str | Path, table: pd.DataFrame, column: str, rules: dict) -> None:
+    """Check the cells of a column by its rules in the schema; the first wrong one is named."""
+    cells = table[column]
+    checks = [(cells.str.fullmatch(pattern), mend) for pattern, mend in rules.get("patterns", {}).items()]
+    if column == "source":
+        known = "|".join(f"{scheme}:{source.pattern}" for scheme, source in SOURCES.items())
+        written = ", ".join(source.written for source in SOURCES.values())
+        checks.insert(0, (cells.str.fullmatch(known), f"is not a source; write {written}"))
+    if "unique" in rules:
+        checks.append((~cells.str.lower().duplicated(), rules["unique"]))
+    if "enum" in rules:
+        optional = "" if "default" in rules else ", or nothing"
+        checks.append((cells.isin(["", *rules["enum"]]), f"is not one of {', '.join(rules['enum'])}{optional}"))
+    if "maximum" in rules:
+        numbers, highest = pd.to_numeric(cells, errors="coerce"), rules["maximum"]
+        good = (numbers > 0) & (numbers <= highest) | (cells == "")
+        checks.append((good, f"is not a number above 0 and up to {highest:g}; write one, or nothing"))
+    for good, mend in checks:
         if not good.all():
             row = good.idxmin()
-            raise AtlasError(f"{path}: row {row}: column {column}: {table.at[row, column]!r} {mend}")
+            raise AtlasError(f"{path}: row {row}: column {column}: {cells[row]!r} {mend}")
 
-    model = table["model"]
-    check(
-        model.str.fullmatch(MODEL), "model", "is not an id; use letters, digits, '_', '.' and '-', not '.' or '-' first"
-    )
-    check(~model.str.fullmatch(RESERVED), "model", "is reserved; choose another id")
-    check(
-        ~model.str.lower().duplicated(), "model", "appears twice (case does not count); give each row an id of its own"
-    )
-    known = table["source"].str.fullmatch("|".join(SOURCES))
-    check(known, "source", f"is not a source; write {', '.join(SOURCES.values())}")
-    check(~table["source"].str.startswith("file:~"), "source", "has a ~, which is not read; write the folder")
-    check(table["use"].isin(USES), "use", f"is not one of {', '.join(USES)}")
-    check(table["convolution"].isin(CONVOLUTIONS), "convolution", f"is not one of {', '.join(CONVOLUTIONS)}")
-    check(table["padding"].isin(["", *PADDINGS]), "padding", f"is not one of {', '.join(PADDINGS)}, or nothing")
-    for style, pattern in PADS.items():
-        table["padding"] = table["padding"].mask(
-            (table["padding"] == "") & table["source"].str.fullmatch(pattern), style
-        )
-    for column in HIGHEST:
-        numbers = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
-        good = (numbers > 0) & (numbers <= HIGHEST[column]) | (table[column] == "")
-        check(good, column, f"is not a number above 0 and up to {HIGHEST[column]:g}; write one, or nothing")
-        table[column] = numbers
-    texts = [column for column in OPTIONAL if column not in HIGHEST]
-    table[texts] = table[texts].astype(object).where(table[texts] != "", None)
-    if not (table["use"] == "train").any():
-        raise AtlasError(f"{path}: no row has use = train; at least one model must train the autoencoders")
-    return table[REQUIRED + list(DEFAULTS) + OPTIONAL].reset_index(drop=True)
+
+def is_permissive(licence: str | None) -> bool:
+    """Whether a licence is one of `PERMISSIVE`, in any case of letters; False where it is not stated."""
+    return (licence or "").lower() in PERMISSIVE
 
 
 def permissive_only(sheet: pd.DataFrame) -> pd.DataFrame:
@@ -214,7 +213,7 @@ def images_of(dataset: str | None, datasets: pd.DataFrame) -> float:
     Returns
     -------
     float
-        Of several data sets, the largest: what is fine-tuned on is often part of what was trained on before.
+        Of several data sets, the largest: fine-tuning often reuses a part of the first data set.
     """
     if not isinstance(dataset, str):
         return np.nan

@@ -1,4 +1,4 @@
-"""From a source of the model sheet to its convolution layers; a new kind of source is one line in `SOURCES`."""
+"""From a source of the model sheet to its convolution layers. A new kind of source is a row of `SOURCES`."""
 
 import contextlib
 import re
@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import timm_layers as architectures
 from kernel_atlas.io.checkpoint import Checkpoint, Layer, Rule, by_rule, is_dense, is_depthwise
-from kernel_atlas.io.formats import file_reader
+from kernel_atlas.io.formats.signatures import file_reader
 
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
 _RULES: dict[str, Rule] = {"depthwise": is_depthwise, "dense": is_dense}
@@ -24,25 +25,29 @@ def read_layers(source: str, folder: Path, convolution: str) -> Checkpoint:
     source : str
         `file:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE` or `init:TIMM_NAME[:SEED]`.
     folder : Path
-        What a relative PATH is relative to: the folder of the model sheet.
+        Base of a relative PATH: the folder of the model sheet.
     convolution : str
         "depthwise" or "dense".
 
     Raises
     ------
     AtlasError
-        Where the source is missing, damaged, of an unknown format, would run code on loading, or has no layer of the
-        kind asked for; also while iterating.
+        The source is missing, damaged, of an unknown format, would run code on loading, or has no layer of the kind
+        asked for. Also raised while iterating.
     """
     scheme, _, rest = source.partition(":")
     if scheme not in SOURCES:
         raise AtlasError(f"unknown kind of source; use one of {', '.join(f'{known}:' for known in SOURCES)}")
-    checkpoint = SOURCES[scheme](rest, folder, convolution)
+    kind = SOURCES[scheme]
+    match = re.fullmatch(kind.pattern, rest)
+    if not match:
+        raise AtlasError(f"not of the form {kind.written}")
+    checkpoint = kind.read(folder, convolution, *match.groups())
     return replace(checkpoint, layers=_checked(checkpoint.layers, convolution))
 
 
 def _checked(layers: Iterator[Layer], convolution: str) -> Iterator[Layer]:
-    """The layers, if there are some and their names can be printed."""
+    """Pass the layers on; refuse a checkpoint without layers, and names that cannot be printed."""
     index = -1
     with contextlib.closing(layers):
         for index, layer in enumerate(layers):
@@ -53,31 +58,25 @@ def _checked(layers: Iterator[Layer], convolution: str) -> Iterator[Layer]:
         raise AtlasError(f"no {convolution} convolution in it; check that it holds the weights of a network")
 
 
-def _read_file(name: str, folder: Path, convolution: str) -> Checkpoint:
+def _read_file(folder: Path, convolution: str, name: str) -> Checkpoint:
     """A checkpoint on disk."""
     path = folder / name
     try:
-        with path.open("rb") as file:
-            start = file.read(512)
-        checkpoint = file_reader(start)(path, by_rule(_RULES[convolution]))
+        checkpoint = file_reader(path)(path, by_rule(_RULES[convolution]))
         day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
         return Checkpoint(checkpoint.layers, checkpoint.metadata | {"date": day.isoformat()})
     except OSError as error:
         raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path") from error
 
 
-def _read_hf(name: str, folder: Path, convolution: str) -> Checkpoint:
-    """A checkpoint on the hub, whose network is not known."""
+def _read_hf(_: Path, convolution: str, repository: str, revision: str | None, file: str) -> Checkpoint:
+    """A checkpoint on the hub, of an unknown network."""
     from kernel_atlas.io.hub import read_hub
 
-    match = re.fullmatch(r"([^@:]+)(?:@([^:]+))?:(.+)", name)
-    if not match:
-        raise AtlasError("not of the form hf:OWNER/REPO[@REVISION]:FILE")
-    repository, revision, file = match.groups()
     return read_hub(repository, revision, [file], by_rule(_RULES[convolution]), convolution)
 
 
-def _read_timm(tag: str, folder: Path, convolution: str) -> Checkpoint:
+def _read_timm(_: Path, convolution: str, tag: str) -> Checkpoint:
     """A pretrained network of timm, on the hub; timm tells which of its tensors are convolutions."""
     from kernel_atlas.io.hub import read_hub
 
@@ -101,17 +100,13 @@ def _read_timm(tag: str, folder: Path, convolution: str) -> Checkpoint:
     return Checkpoint(described(), checkpoint.metadata)
 
 
-def _read_init(name: str, folder: Path, convolution: str) -> Checkpoint:
-    """An untrained network of timm: the control for what initialisation alone looks like."""
-    match = re.fullmatch(r"([\w.-]+)(?::(\d+))?", name)
-    if not match:
-        raise AtlasError("not of the form init:TIMM_NAME[:SEED] with a whole number as seed")
-    architecture, seed = match[1], int(match[2] or 0)
+def _read_init(_: Path, convolution: str, architecture: str, seed: str | None) -> Checkpoint:
+    """An untrained network of timm: the control for patterns of the initialisation."""
     import timm  # here: 8 s that only this source pays for
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(int(seed or 0))
         try:
             network = timm.create_model(architecture, pretrained=False)
         except RuntimeError as error:
@@ -127,9 +122,18 @@ def _read_init(name: str, folder: Path, convolution: str) -> Checkpoint:
     return Checkpoint(layers(), {"revision": f"timm {timm.__version__}"})
 
 
-SOURCES: dict[str, Callable[[str, Path, str], Checkpoint]] = {
-    "file": _read_file,
-    "timm": _read_timm,
-    "hf": _read_hf,
-    "init": _read_init,
+class Source(NamedTuple):
+    """A kind of source: the pattern after its scheme, how the sheet writes it, and the reader, called with the folder,
+    the kind of convolution and the groups of the pattern."""
+
+    pattern: str
+    written: str
+    read: Callable[..., Checkpoint]
+
+
+SOURCES = {
+    "file": Source(r"(\S.*)", "file:PATH", _read_file),
+    "timm": Source(r"(\w+\.[\w.-]+)", "timm:NAME.TAG", _read_timm),
+    "hf": Source(r"([\w.-]+/[\w.-]+)(?:@([^:\s]+))?:(\S+)", "hf:OWNER/REPO[@REVISION]:FILE", _read_hf),
+    "init": Source(r"([\w.-]+)(?::(\d+))?", "init:TIMM_NAME[:SEED]", _read_init),
 }

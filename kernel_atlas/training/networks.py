@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.formats import read_state
+from kernel_atlas.io.formats.signatures import read_state
 from kernel_atlas.training.images import DATASETS, list_folder, list_parquet, read_images
 from kernel_atlas.training.zoo import Batches, ZooNet
 

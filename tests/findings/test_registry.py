@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import snakemake
+from conftest import numbers_missing, snakemake
 
 from kernel_atlas.core.words import number, percent
 from kernel_atlas.findings.networks import find_comparisons
@@ -109,22 +109,6 @@ def numbers_not_in_tables(project: Path) -> list[tuple[str, str]]:
     for row in pd.read_csv(project / "results/findings.csv").fillna("").itertuples():
         there = np.concatenate([cells(project, name, row.size) for name in row.tables.split()])
         missing += [(text, row.sentence) for text in numbers_missing(row.sentence, there)]
-    return missing
-
-
-def numbers_missing(sentence: str, there: np.ndarray) -> list[str]:
-    """Numbers of a sentence that are none of those given, to the digits written."""
-    names = r"(?!\bpoints\b)\b\w*[A-Za-z]\w*(?:[-.]\w+)*"  # models, labels and words may have digits
-    words = re.sub(names, " ", sentence)
-    percents = re.findall(r"(-?[\d.,]+) (?:%|points)(?: \[(-?[\d.]+), (-?[\d.]+)\])?", words)
-    rest = re.sub(r"-?[\d.,]+ (?:%|points)(?: \[[^\]]*\])?", " ", words)
-    found = [(text, 100) for group in percents for text in group if text]
-    found += [(text, 1) for text in re.findall(r"-?\d[\d,]*(?:\.\d+)?", rest)]
-    missing = []
-    for text, scale in found:
-        value, digits = float(text.strip(",").replace(",", "")), len(text.partition(".")[2])
-        if not (np.abs(there * scale - value) < 0.5001 * 10**-digits).any():
-            missing.append(text)
     return missing
 
 

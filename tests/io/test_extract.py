@@ -6,7 +6,6 @@ import subprocess
 import tracemalloc
 from pathlib import Path
 
-import kernel_atlas.shards
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +14,7 @@ import pytest
 import safetensors.numpy
 
 import kernel_atlas
+import kernel_atlas.io.extract
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.extract import INVENTORY, extract_model, read_inventory
 from kernel_atlas.io.shards import shards_of
@@ -51,7 +51,7 @@ def test_a_shard_per_layer_with_the_values_of_the_checkpoint(net):
         for path, weight in zip(sorted(net.glob("*.parquet")), values.values(), strict=True):
             table = pq.read_table(path)
             _, _, kh, kw = weight.shape
-            assert table.schema == kernel_atlas.shards.shard_schema(kh * kw)
+            assert table.schema == kernel_atlas.io.extract.shard_schema(kh * kw)
             stored = table["weight"].combine_chunks().flatten().to_numpy()
             np.testing.assert_array_equal(stored.view(np.uint32), weight.ravel().view(np.uint32))
 
@@ -152,7 +152,7 @@ def test_large_layers_are_written_in_blocks_of_bounded_memory(tmp_path):
     arrow_peak = pa.default_memory_pool().max_memory() - before
     assert numpy_peak + arrow_peak < 3 * kernels.nbytes
     file = pq.ParquetFile(shards / "000.parquet")
-    assert file.metadata.num_row_groups == -(-1_000_000 // (kernel_atlas.shards.BLOCK_TAPS // 9))
+    assert file.metadata.num_row_groups == -(-1_000_000 // (kernel_atlas.io.extract.BLOCK_TAPS // 9))
     table = file.read()
     np.testing.assert_array_equal(table["channel"], np.arange(1_000_000))
     np.testing.assert_array_equal(table["weight"].combine_chunks().flatten(), kernels.ravel())
@@ -197,14 +197,14 @@ def test_a_failure_between_layers_leaves_nothing(tmp_path, monkeypatch):
     source = save(
         tmp_path / "net.safetensors", a=np.ones((2, 1, 3, 3), np.float32), b=np.ones((2, 1, 3, 3), np.float32)
     )
-    write = kernel_atlas.shards._write_shard
+    write = kernel_atlas.io.extract._write_shard
 
     def stop_at_second(path, model, index, *rest):
         if index:
             raise KeyboardInterrupt
         write(path, model, index, *rest)
 
-    monkeypatch.setattr(kernel_atlas.shards, "_write_shard", stop_at_second)
+    monkeypatch.setattr(kernel_atlas.io.extract, "_write_shard", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, source)
     assert list((tmp_path / "results").iterdir()) == []

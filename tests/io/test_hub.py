@@ -24,8 +24,8 @@ from kernel_atlas.io.shards import shards_of
 READ = """
 import sys
 from pathlib import Path
-from kernel_atlas.errors import AtlasError
-from kernel_atlas.shards import extract_model
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.io.extract import extract_model
 try:
     extract_model("net", sys.argv[1], Path(), Path(sys.argv[2]), dense_per_layer=100, seed=0)
 except AtlasError as error:

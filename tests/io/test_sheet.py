@@ -152,17 +152,3 @@ def test_every_key_of_the_schema_is_described():
             walk(rule)
 
     walk(yaml.safe_load(SCHEMA.read_text()))
-
-
-def test_the_schema_names_the_columns_and_values():
-    import yaml
-
-    from kernel_atlas.io import sheet as module
-
-    columns = yaml.safe_load(SCHEMA.with_name("models.schema.yaml").read_text())["columns"]
-    assert list(columns) == module.REQUIRED + list(module.DEFAULTS) + module.OPTIONAL
-    assert [name for name, rules in columns.items() if rules.get("required")] == module.REQUIRED
-    assert {name: rules["default"] for name, rules in columns.items() if "default" in rules} == module.DEFAULTS
-    assert tuple(columns["use"]["enum"]) == module.USES
-    assert tuple(columns["convolution"]["enum"]) == module.CONVOLUTIONS
-    assert tuple(columns["padding"]["enum"]) == module.PADDINGS

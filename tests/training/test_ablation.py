@@ -14,10 +14,10 @@ import pytest
 import torch
 import yaml
 from conftest import PATTERNS, ROOT, SMALL, copy_project, snakemake
+from drawing import texts_of
 from matplotlib import style
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from test_draw import texts_of
 from torch import nn
 
 from kernel_atlas.core.errors import AtlasError

@@ -10,13 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from conftest import ROOT, ROWS, SMALL, copy_project, make_sheet, snakemake
+from conftest import ROOT, ROWS, SMALL, copy_project, make_sheet, numbers_missing, snakemake
+from drawing import texts_of
 from matplotlib import style
+from pictures import bright_and_dark
 from PIL import Image
 from safetensors.torch import load_file
-from test_draw import texts_of
-from test_findings import numbers_missing
-from test_zoo import bright_and_dark
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise

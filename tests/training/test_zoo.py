@@ -1,33 +1,17 @@
 """The embedded zoo's training code, on image sets made here."""
 
-import io
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from pictures import bright_and_dark, encode
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.training import zoo
-
-RANDOM = np.random.default_rng(0)
-
-
-def encode(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def bright_and_dark(number: int, shape: tuple[int, ...]) -> tuple[list[bytes], list[int]]:
-    """Images of two classes that a network tells apart within a few steps."""
-    labels = [i % 2 for i in range(number)]
-    return [encode(RANDOM.integers(128 * label, 128 * label + 100, shape, np.uint8)) for label in labels], labels
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,147 @@
+"""PyTorch state dicts, of the zip and of the older format, loaded without running code."""
+
+import argparse
+import hashlib
+import io
+import itertools
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_REPEATED = 2**26  # values of a tensor larger than its file: with strides of 0 a single value has any shape
+MAX_PICKLE_BYTES = 16_000_000  # of a refused pickle, searched for the reason; names and shapes take a tenth of it
+# Where training scripts keep the weights, best first: the averaged ones are those that were evaluated. Whatever is
+# beside them (optimizer, scheduler) holds tensors of the same shapes and is never looked at.
+_WRAPPERS = (
+    *("state_dict_ema", "model_ema", "params_ema", "ema_state_dict", "ema"),
+    *("state_dict", "model_state_dict", "model_state", "model", "params", "net", "network", "weights", "module"),
+)
+
+
+def load_torch(path: Path) -> "tuple[dict[str, torch.Tensor], int, str]":
+    """The tensors of a state dict from `torch.save`, the bytes of the file and its hash."""
+    import torch  # here: 3 s and 250 MB that only these files pay for
+
+    with path.open("rb") as file:
+        # Only the zip format can be mapped; and a path that ends in .safetensors torch.load takes at its word.
+        mapped = file.read(2) == b"PK" and path.suffix != ".safetensors"
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file_bytes = file.tell()
+        file.seek(0)
+        try:
+            # Namespace: the arguments that timm and others save beside the weights; a plain holder of values.
+            # The warnings are of torch about torch.
+            if mapped and _unpacked_bytes(file) > 2 * file_bytes + MAX_PICKLE_BYTES:
+                raise ValueError("compressed, to unpack to much more; torch.save compresses nothing")
+            with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
+                checkpoint = torch.load(
+                    str(path) if mapped else file, map_location="cpu", mmap=mapped, weights_only=True
+                )
+        except Exception as error:  # a damaged pickle can raise anything
+            raise AtlasError(_why_not_loaded(path, error)) from error
+    state = _state_dict(checkpoint)
+    if state is None:
+        keys = list(checkpoint)[:5] if isinstance(checkpoint, dict) else []
+        raise AtlasError(
+            f"holds no state dict (found: {type(checkpoint).__name__} {keys}); save the network's state_dict() alone"
+        )
+
+    tensors = {
+        str(name).removeprefix("module."): tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)
+    }
+    return tensors, file_bytes, sha256
+
+
+def read_torch(path: Path, choose: Choice) -> Checkpoint:
+    """A state dict from `torch.save`, of the zip or of the older format, loaded without running code."""
+    import torch
+
+    tensors, file_bytes, sha256 = load_torch(path)
+    chosen = choose({name: Form(tuple(tensor.shape)) for name, tensor in tensors.items()})
+
+    def layers() -> Iterator[Layer]:
+        for name, new in chosen.items():
+            tensor = tensors[name]
+            if tensor.numel() > max(file_bytes, MAX_REPEATED):
+                raise AtlasError(f"damaged: tensor {name[:100]!r} claims more values than the file has bytes")
+            if tensor.is_quantized or (tensor.is_floating_point() and tensor.layout == torch.strided):
+                dtype = str(tensor.dtype).removeprefix("torch.")
+                values = tensor.dequantize() if tensor.is_quantized else tensor.detach().to(torch.float32)
+                yield Layer(new, values.contiguous().numpy(), dtype)
+
+    return Checkpoint(layers(), {"sha256": sha256})
+
+
+def _unpacked_bytes(file: BinaryIO) -> int:
+    with zipfile.ZipFile(file) as archive:
+        return sum(member.file_size for member in archive.infolist())
+
+
+def _state_dict(checkpoint: object, depth: int = 3) -> dict | None:
+    """The names and tensors of the network in what `torch.load` returned, None where there are none."""
+    import torch
+
+    if not isinstance(checkpoint, dict) or depth == 0:
+        return None
+    for wrapper in _WRAPPERS:
+        found = _state_dict(checkpoint.get(wrapper), depth - 1)
+        if found is not None:
+            return found
+    return checkpoint if any(isinstance(value, torch.Tensor) for value in checkpoint.values()) else None
+
+
+def _why_not_loaded(path: Path, error: Exception) -> str:
+    """The reason of torch.load's refusal in a few words: code by its name, or damage."""
+    message = str(error)
+    if "TorchScript" in message:
+        return "would run code on loading: it is a TorchScript program; save the network's state_dict() instead"
+    refused = re.search(r"GLOBAL (\S+)", message)
+    name = refused[1] if refused else _foreign_global(path)
+    if name:
+        return f"would run code on loading: {name}; save the network's state_dict() alone, or as safetensors"
+    first_line = message.strip().splitlines()[0] if message.strip() else type(error).__name__
+    return f"PyTorch cannot load it, it is damaged or no state dict ({first_line[:120]}); fetch the file again"
+
+
+def _foreign_global(path: Path) -> str | None:
+    """The first name outside torch that the pickle of a checkpoint would import.
+
+    For those pickles that torch refuses without saying why: from protocol 4 on, names come from the stack.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                with archive.open(name) as member:
+                    pickled = member.read(MAX_PICKLE_BYTES)
+        else:
+            with path.open("rb") as file:
+                pickled = file.read(MAX_PICKLE_BYTES)
+        stream = io.BytesIO(pickled)
+        strings: list[str] = []
+        # the old format has three small pickles before that of the tensors
+        for opcode, argument, _ in itertools.chain.from_iterable(pickletools.genops(stream) for _ in range(4)):
+            if opcode.name in ("GLOBAL", "INST"):
+                name = argument.replace(" ", ".")
+            elif opcode.name == "STACK_GLOBAL":
+                name = ".".join(strings[-2:])
+            else:
+                if isinstance(argument, str):
+                    strings.append(argument)
+                continue
+            if name.split(".")[0] not in ("torch", "collections"):
+                return name
+    except Exception:  # a damaged file, which can raise anything; the caller says that it is
+        pass
+    return None
