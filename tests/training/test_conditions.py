@@ -17,14 +17,16 @@ from pictures import bright_and_dark
 from PIL import Image
 from safetensors.torch import load_file
 
+from kernel_atlas.core import vocabulary
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise
-from kernel_atlas.figures import experiments as draw_experiments
+from kernel_atlas.figures.experiments import FIGURES
 from kernel_atlas.figures.style import STYLE
+from kernel_atlas.findings.experiments import state
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.training import conditions as experiments
-from kernel_atlas.training import zoo
+from kernel_atlas.training import summaries, zoo
 from kernel_atlas.training.conditions import Condition
 from kernel_atlas.training.dynamics import measure_run, noise_level
 
@@ -239,8 +241,8 @@ def made_up() -> pd.DataFrame:
     for condition, (clustered, against) in MADE_UP.items():
         for seed, layer, step in itertools.product((0, 1), range(3), (0, 2, 4, 8)):
             there = clustered[seed] if step >= 4 else 0
-            names = [*draw_experiments.MEASURES, *draw_experiments.FORMULAS]
-            counts = dict.fromkeys(draw_experiments.FAMILIES, 0) | {"On-Cross": there, "other": 50 - there}
+            names = [*vocabulary.MEASURES, *vocabulary.FORMULAS]
+            counts = dict.fromkeys(vocabulary.FAMILIES, 0) | {"On-Cross": there, "other": 50 - there}
             about = {"condition": condition, "title": condition, "against": against, "seed": seed, "params": 100}
             about |= {"step": step, "layer_index": layer, "size": "7x7", "kernels": 50} | counts
             about |= dict.fromkeys(names, there) | {"top1": clustered[seed] + step, "train_top1": 60.0}
@@ -250,7 +252,7 @@ def made_up() -> pd.DataFrame:
 
 
 def test_the_summary_of_known_runs():
-    summary = draw_experiments.summarise_runs(made_up(), 0)
+    summary = summaries.summarise_runs(made_up(), 0)
     whole = summary[(summary["layer"] == "all") & (summary["measure"] == "clustered")].set_index("condition")
     interval = ["difference", "difference_low", "difference_high"]
     assert whole["share"].tolist() == [0.2, 0.6, 0.2] and whole["untrained"].eq(0).all()
@@ -260,7 +262,7 @@ def test_the_summary_of_known_runs():
     assert whole["half_after"].eq(2).all() and whole["half_until"].eq(4).all() and whole["units"].eq(6).all()
     top1 = whole[["top1_difference", "top1_lowest", "top1_highest"]]
     assert top1.loc["grey"].tolist() == [0, -5, 5] and top1.loc["permuted"].tolist() == [20, 20, 20]
-    said = " ".join(draw_experiments.state("data", summary))
+    said = " ".join(state("data", summary))
     assert "In all networks unlike natural: permuted 40.0 points [40.0, 40.0]. Not told from natural: grey." in said
     assert "Permuted, patterns in all networks unlike natural: " in said and "labelled On-Cross 40.0 points" in said
     assert "Grey, patterns" not in said
@@ -269,32 +271,32 @@ def test_the_summary_of_known_runs():
 def test_kernels_that_stayed_as_they_were_are_not_compared():
     table = made_up()
     table.loc[table["condition"] == "permuted", "cosine_to_first"] = 1.0
-    said = " ".join(draw_experiments.state("init", draw_experiments.summarise_runs(table, 0)))
+    said = " ".join(state("init", summaries.summarise_runs(table, 0)))
     assert "unlike" not in said and "permuted 20.0 (20.0 to 20.0)" in said  # but for their accuracy
 
 
 @pytest.mark.parametrize("name", ["data", "dense", "dynamics", "init", "pull"])
 def test_every_experiment_is_drawn_and_stated(name):
     table = made_up()
-    experiment = draw_experiments.EXPERIMENTS[name]
-    summary = experiment.summarise(table, 0)
+    title, draw = FIGURES[name]
+    summary = summaries.summarise(name, table, 0)
     with style.context(STYLE):
-        drawing = experiment.draw(table, summary, experiment.title)
+        drawing = draw(table, summary, title)
     page, boxes = drawing.figure.bbox, texts_of(drawing)
     for text, box in boxes.items():
         assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text
     for (a, box), (b, other) in itertools.combinations(boxes.items(), 2):
         assert not box.padded(-1).overlaps(other.padded(-1)), (a, b)
-    assert drawing.title == experiment.title and "permuted" in drawing.alt
-    assert draw_experiments.state(name, summary)
+    assert drawing.title == title and "permuted" in drawing.alt
+    assert state(name, summary)
 
 
-@pytest.mark.parametrize("name", list(draw_experiments.EXPERIMENTS))
+@pytest.mark.parametrize("name", list(FIGURES))
 def test_every_number_of_a_sentence_is_a_cell(tested, name):
     summary = pd.read_csv(tested / f"results/figures/experiment_{name}.csv")
     there = summary.apply(pd.to_numeric, errors="coerce").to_numpy(float).ravel()
     report = html.unescape((tested / "results/report.html").read_text())
-    for sentence in draw_experiments.state(name, summary):
+    for sentence in state(name, summary):
         assert sentence in report
         assert numbers_missing(sentence, there[np.isfinite(there)]) == [], sentence
 
