@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import numpy as np
-
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Choice, Form
 
@@ -94,27 +92,6 @@ def parse_header(header: bytes, file_bytes: int) -> tuple[list[Tensor], dict[str
             raise AtlasError(f"damaged header: tensors {previous.name[:100]!r} and {tensor.name[:100]!r} overlap")
         previous = tensor
     return tensors, {name: str(value) for name, value in metadata.items()}
-
-
-def decode(tensor: Tensor, data: bytes) -> np.ndarray:
-    """The values of a tensor as float32, from the bytes of its range.
-
-    float32 is bit-exact, float16 and bfloat16 are widened exactly; float64 is rounded, the one lossy case (it is
-    rare, the shards are float32, and they tell the stored dtype).
-
-    Raises
-    ------
-    AtlasError
-        Where the bytes are fewer than the range asks for.
-    """
-    if len(data) != tensor.stop - tensor.start:
-        raise AtlasError(f"truncated: tensor {tensor.name!r} ends early; fetch the file again")
-    if tensor.dtype == "BF16":  # the upper half of a float32; numpy has no such type
-        values = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
-    else:
-        values = np.frombuffer(data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[tensor.dtype])
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel counts as dead
-        return values.astype(np.float32, copy=False).reshape(tensor.shape)
 
 
 def choose_tensors(tensors: list[Tensor], choose: Choice) -> dict[str, Tensor]:
