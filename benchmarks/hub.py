@@ -59,7 +59,7 @@ save_file(timm.create_model("convnext_base.fb_in1k", pretrained=False).state_dic
 """
 OURS = """
 from pathlib import Path
-from kernel_atlas.shards import extract_model
+from kernel_atlas.io.extract import extract_model
 extract_model("network", "timm:convnext_base.fb_in1k", Path(), Path("shards"), dense_per_layer=1, seed=0)
 """
 THEIRS = """
@@ -80,7 +80,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text(
 MANY = """
 import sys, time
 from pathlib import Path
-from kernel_atlas.shards import extract_model
+from kernel_atlas.io.extract import extract_model
 start = time.perf_counter()
 for n in range(int(sys.argv[2])):
     source = sys.argv[1].format(n)
