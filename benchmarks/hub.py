@@ -11,8 +11,8 @@ many: each network is a repository of its own; all are read one after the other 
 
     models * (2 + ceil(ranges / 8)) * 20 ms + bytes / 50 MB/s + time to write the shards
 
-that is of each network a request for the file's state and one for its header, then the ranges, 8 at once; the licence
-can be asked for beside them. The bytes are those sent, so they hold what lies between tensors asked for together. The
+with, for each network, a request for the file's state, one for its header, then the ranges, 8 at once. The request for
+the licence is not in the bound. The bytes are those sent, gaps between tensors asked for together included. The
 time to write is that of the same layers from a local file. Must reach: 4 requests more than layers, 2 times the bound.
 """
 

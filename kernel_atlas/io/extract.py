@@ -19,7 +19,7 @@ from kernel_atlas.io.shards import reason_of, shards_of, write_manifest
 from kernel_atlas.io.sources import read_layers
 from kernel_atlas.io.tables import columns_of, schema_of, stamped, whole_folder
 
-BLOCK_TAPS = 2**20  # in one row group: 4 MB, which bounds the memory of writing and of reading, whatever the size
+BLOCK_TAPS = 2**20  # of a row group: 4 MB, which bounds the memory of writing and reading
 
 INVENTORY = schema_of(
     "inventory.parquet",
