@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 OURS = """
 from pathlib import Path
-from kernel_atlas.shards import extract_model
+from kernel_atlas.io.extract import extract_model
 extract_model("convnext_base", "file:model.safetensors", Path(), Path("shards"), dense_per_layer=1, seed=0)
 import pyarrow.parquet as pq
 kernels = sum(pq.read_metadata(shard).num_rows for shard in Path("shards").glob("*.parquet"))

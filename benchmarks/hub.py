@@ -11,8 +11,8 @@ many: each network is a repository of its own; all are read one after the other 
 
     models * (2 + ceil(ranges / 8)) * 20 ms + bytes / 50 MB/s + time to write the shards
 
-that is of each network a request for the file's state and one for its header, then the ranges, 8 at once; the licence
-can be asked for beside them. The bytes are those sent, so they hold what lies between tensors asked for together. The
+with, for each network, a request for the file's state, one for its header, then the ranges, 8 at once. The request for
+the licence is not in the bound. The bytes are those sent, gaps between tensors asked for together included. The
 time to write is that of the same layers from a local file. Must reach: 4 requests more than layers, 2 times the bound.
 """
 
@@ -59,7 +59,7 @@ save_file(timm.create_model("convnext_base.fb_in1k", pretrained=False).state_dic
 """
 OURS = """
 from pathlib import Path
-from kernel_atlas.shards import extract_model
+from kernel_atlas.io.extract import extract_model
 extract_model("network", "timm:convnext_base.fb_in1k", Path(), Path("shards"), dense_per_layer=1, seed=0)
 """
 THEIRS = """
@@ -80,7 +80,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text(
 MANY = """
 import sys, time
 from pathlib import Path
-from kernel_atlas.shards import extract_model
+from kernel_atlas.io.extract import extract_model
 start = time.perf_counter()
 for n in range(int(sys.argv[2])):
     source = sys.argv[1].format(n)

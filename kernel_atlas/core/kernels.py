@@ -1,4 +1,4 @@
-"""What a kernel is to every stage: an array of taps, centred, normalised, dead or alive, in a column of a table."""
+"""Kernels as arrays of taps: dead or alive, centred and normalised, in a column of a table."""
 
 import numpy as np
 import pyarrow as pa
@@ -38,10 +38,10 @@ def centre_and_normalise(kernels: np.ndarray) -> np.ndarray:
     """
     centred = kernels.astype(np.float64)
     size = np.abs(centred).max(axis=1, keepdims=True, initial=0)
-    centred /= np.where(size > 0, size, 1)  # so that squares of 1e30 do not overflow
+    centred /= np.where(size > 0, size, 1)  # squares of 1e30 would overflow
     centred -= centred.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
-    # Below rounding of the mean the "direction" of a constant kernel is noise of the arithmetic.
+    # A norm below the rounding of the mean is noise of the arithmetic: the kernel is constant.
     return np.where(norm > 1e-6, centred / np.maximum(norm, 1e-6), 0).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The patterns with a formula, and which of them a kernel resembles most.
+"""The patterns with a formula, and the resemblance of kernels to them.
 
 Coordinates are in taps from the middle of the kernel, x to the right and y up. Directions are points of the compass and
 name the bright side. Each formula is sampled at the taps, then centred and normalised like every kernel, so that the
@@ -31,8 +31,8 @@ class Templates(NamedTuple):
 def centre(x: np.ndarray, y: np.ndarray, sigmas: np.ndarray) -> Drawing:
     """On- and Off-Centre: the difference of Gaussians `G(sigma) - G(ratio sigma)` (Wilson & Cowan 1973).
 
-    The ratio 1.6 is nearest to the Laplacian of a Gaussian (Marr & Hildreth 1980); 4 leaves a flat surround, as of a
-    kernel whose surround is wider than its taps.
+    The ratio 1.6 is nearest to the Laplacian of a Gaussian (Marr & Hildreth 1980); With 4 the surround is
+    flat, like one that is wider than the taps.
     """
     square = x**2 + y**2
     for sigma in sigmas:
@@ -118,7 +118,7 @@ def templates(side: int) -> Templates:
 
 
 def family_of(label: str) -> str:
-    """`First-Derivative-NE` -> `First-Derivative`. What has no formula is in `Further patterns`."""
+    """`First-Derivative-NE` -> `First-Derivative`; labels without a formula -> `Further patterns`."""
     return next((name for name in FAMILIES if label == name or label.startswith(f"{name}-")), "Further patterns")
 
 

@@ -1,4 +1,4 @@
-"""What a checkpoint gives: named convolution layers; and how a source chooses them among its tensors."""
+"""Checkpoints: named convolution layers, and the choice of them among the tensors of a source."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Layers in the order of the network, read one by one while iterating, and what is known of the file.
+    """Layers in the order of the network, read one by one while iterating, and metadata of the file.
 
-    `metadata` has those of revision, date (of a file, or of the last commit on the hub: 2024-06-01), sha256 (only
-    of a file that was read whole) and licence that the source tells.
+    `metadata` may have revision, date (of a file, or of the last commit on the hub: 2024-06-01), sha256 (of a file
+    that was read whole) and licence, as far as the source tells them.
     """
 
     layers: Iterator[Layer]
@@ -37,14 +37,14 @@ class Checkpoint:
 
 
 class Form(NamedTuple):
-    """What decides whether a weight is asked for: its shape and, where the network is known, its groups."""
+    """The shape of a weight and, where the network is known, its groups; a choice depends on nothing else."""
 
     shape: tuple[int, ...]
     groups: int | None = None
 
 
 Rule = Callable[[Form], bool]
-# All weights of a checkpoint -> those asked for, in the order wanted, each with the name to give it.
+# All weights of a checkpoint -> the chosen ones in order, each with its new name.
 Choice = Callable[[Mapping[str, Form]], dict[str, str]]
 
 

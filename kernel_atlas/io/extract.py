@@ -1,7 +1,7 @@
-"""From a model's checkpoint to its shards: one Parquet file per convolution layer, with everything later stages need.
+"""From a model's checkpoint to its shards: one Parquet file per convolution layer, which all later stages read.
 
-A shard carries its row of the inventory and its provenance in the metadata of its schema, so that the inventory is
-read from the footers alone.
+The metadata of a shard's schema hold its row of the inventory and its provenance. The inventory is read from the
+footers alone.
 """
 
 import contextlib
@@ -17,44 +17,32 @@ from kernel_atlas.core.kernels import is_dead
 from kernel_atlas.io.checkpoint import Layer
 from kernel_atlas.io.shards import reason_of, shards_of, write_manifest
 from kernel_atlas.io.sources import read_layers
-from kernel_atlas.io.tables import stamped, whole_folder
+from kernel_atlas.io.tables import columns_of, schema_of, stamped, whole_folder
 
-BLOCK_TAPS = 2**20  # in one row group: 4 MB, which bounds the memory of writing and of reading, whatever the size
+BLOCK_TAPS = 2**20  # of a row group: 4 MB, which bounds the memory of writing and reading
 
-INVENTORY = pa.schema(
-    [
-        pa.field("model", pa.string(), metadata={"description": "id of the model in the sheet"}),
-        pa.field("layer_index", pa.int32(), metadata={"description": "position among the model's layers, from 0"}),
-        pa.field("layer", pa.string(), metadata={"description": "name of the weight in the checkpoint"}),
-        pa.field("channels", pa.int32(), metadata={"description": "kernels in the layer"}),
-        pa.field("kh", pa.int32(), metadata={"description": "height of a kernel in taps"}),
-        pa.field("kw", pa.int32(), metadata={"description": "width of a kernel in taps"}),
-        pa.field("stride", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
-        pa.field("dilation", pa.int64(), metadata={"description": "the larger of both axes; null: unknown"}),
-        pa.field("stage", pa.int64(), metadata={"description": "level of resolution in the network; null: unknown"}),
-        pa.field("branch", pa.string(), metadata={"description": "path in a re-parameterisable block; null: in none"}),
-        pa.field("dtype", pa.string(), metadata={"description": "data type the checkpoint stores"}),
-        pa.field("convolution", pa.string(), metadata={"description": "depthwise or dense"}),
-    ]
+INVENTORY = schema_of(
+    "inventory.parquet",
+    {
+        **dict.fromkeys(["model", "layer", "branch", "dtype", "convolution"], pa.string()),
+        **dict.fromkeys(["layer_index", "channels", "kh", "kw"], pa.int32()),
+        **dict.fromkeys(["stride", "dilation", "stage"], pa.int64()),
+    },
 )
 
 
 def shard_schema(taps: int) -> pa.Schema:
-    """Columns of a shard whose kernels have so many taps."""
-    kernel = [
-        pa.field("channel", pa.int32(), metadata={"description": "output channel; dense: o * inputs + i"}),
-        INVENTORY.field("kh"),
-        INVENTORY.field("kw"),
-        pa.field(
-            "weight",
-            pa.list_(pa.float32(), taps),
-            metadata={"description": "the checkpoint's values, row by row; float16 and bfloat16 widened exactly"},
-        ),
-        pa.field("mean", pa.float32(), metadata={"description": "mean of the taps"}),
-        pa.field("norm", pa.float32(), metadata={"description": "L2 norm of the taps less their mean"}),
-        pa.field("dead", pa.bool_(), metadata={"description": "a tap is NaN or Inf, or none exceeds 1e-4 in size"}),
-    ]
-    return pa.schema([INVENTORY.field(name) for name in ("model", "layer_index", "layer")] + kernel)
+    """The columns of a shard of kernels with `taps` taps."""
+    return schema_of(
+        "kernels/*/*.parquet",
+        {
+            **dict.fromkeys(["model", "layer"], pa.string()),
+            **dict.fromkeys(["layer_index", "channel", "kh", "kw"], pa.int32()),
+            **dict.fromkeys(["mean", "norm"], pa.float32()),
+            "weight": pa.list_(pa.float32(), taps),
+            "dead": pa.bool_(),
+        },
+    )
 
 
 def extract_model(
@@ -76,14 +64,14 @@ def extract_model(
     model, source : str
         As in the model sheet.
     folder : Path
-        Folder of the sheet, which a `file:` source is relative to.
+        Folder of the sheet, the base of relative `file:` sources.
     shards : Path
         Folder that gets one `LLL.parquet` per layer (LLL: layer_index), whole or not at all; an old one is replaced.
     convolution : str
         "depthwise", or "dense": every [kh, kw] slice of regular convolutions, at most `dense_per_layer` a layer,
         drawn with `seed`.
     licence : str, optional
-        From the sheet; without it, what the source tells.
+        From the sheet. It overrides the licence that the source states.
     permissive : bool
         Refuse weights whose licence is not permissive.
 
@@ -95,7 +83,7 @@ def extract_model(
     Raises
     ------
     AtlasError
-        Where the source cannot be read, or has no layer of the kind asked for.
+        The source cannot be read, or has no layer of the kind asked for.
     """
     count = 0
     try:
@@ -132,14 +120,14 @@ def _refuse_unless_permissive(licence: str | None) -> None:
 def _write_shard(
     path: Path, model: str, index: int, layer: Layer, channels: np.ndarray, convolution: str, provenance: dict[str, str]
 ) -> None:
-    """One layer's shard: the kernels of `channels`, in blocks that bound the memory."""
+    """Write one layer's shard: the kernels of `channels`, in blocks that bound the memory."""
     *_, kh, kw = layer.weight.shape
     kernels = layer.weight.reshape(-1, kh * kw)
     row = {"model": model, "layer_index": index, "layer": layer.name, "channels": len(kernels), "kh": kh, "kw": kw}
     row |= {name: getattr(layer, name) for name in ("stride", "dilation", "stage", "branch", "dtype")}
     known = {name: str(value) for name, value in row.items() if value is not None} | {"convolution": convolution}
     schema = shard_schema(kh * kw).with_metadata(known | provenance)
-    # Dictionaries pay for names, which repeat; taps do not.
+    # Names repeat, so that dictionaries save space; taps do not.
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["model", "layer"]) as writer:
         step = max(1, BLOCK_TAPS // (kh * kw))
         for start in range(0, len(channels), step):
@@ -165,13 +153,13 @@ def _write_shard(
 
 
 def _column(values: np.ndarray, type: pa.DataType) -> pa.Array:
-    """Numbers as a column; by way of buffers, as `pa.array` imports pandas, which takes longer than a whole model."""
+    """Numbers as a column, from buffers: `pa.array` imports pandas, which takes longer than reading a model."""
     values = np.ascontiguousarray(values, type.to_pandas_dtype())
     return pa.Array.from_buffers(type, len(values), [None, pa.py_buffer(values)])
 
 
 def _repeated(text: str, rows: int) -> pa.Array:
-    """A column that says the same in every row."""
+    """A column with the same text in every row."""
     data = text.encode()
     offsets = np.arange(rows + 1, dtype=np.int32) * len(data)
     return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(data * rows)])
@@ -183,7 +171,7 @@ def read_inventory(directories: Iterable[Path]) -> pa.Table:
     Parameters
     ----------
     directories : iterable of Path
-        What `extract_model` wrote, in the order of the models wanted. Those that could not be read have no rows.
+        Folders of shards, in the order wanted. Models that could not be read have no rows.
 
     Returns
     -------
@@ -198,17 +186,8 @@ def read_inventory(directories: Iterable[Path]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=INVENTORY)
 
 
-SOURCES = [
-    "source",
-    "revision",
-    "date",
-    "sha256",
-    "licence",
-]  # what a shard's metadata tell of where its values come from
-
-
 def read_sources(directories: Iterable[Path]) -> pa.Table:
-    """What became of each model: where its kernels come from, how many layers they are, or why there are none.
+    """The origin of each model's kernels, the number of its layers, or why it could not be read.
 
     Parameters
     ----------
@@ -218,21 +197,19 @@ def read_sources(directories: Iterable[Path]) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        model, source, revision, date, sha256, licence (null where the source does not tell), layers, failure (null
-        where the model could be read); one row each.
+        sources.csv, one row a model, in the order of the folders.
     """
-    rows = []
+    rows, names = [], columns_of("sources.csv")
     for directory in map(Path, directories):
         footers = _footers(directory)
         told = {name.decode(): value.decode() for name, value in footers[0].items()} if footers else {}
-        known = {name: told.get(name) for name in SOURCES}
-        rows.append({"model": directory.name, **known, "layers": len(footers), "failure": reason_of(directory)})
-    texts = {name: pa.string() for name in ["model", *SOURCES]}
-    return pa.Table.from_pylist(rows, pa.schema({**texts, "layers": pa.int32(), "failure": pa.string()}))
+        row = {name: told.get(name) for name in names}
+        rows.append(row | {"model": directory.name, "layers": len(footers), "failure": reason_of(directory)})
+    return pa.Table.from_pylist(rows, pa.schema(dict.fromkeys(names, pa.string()) | {"layers": pa.int32()}))
 
 
 def _footers(directory: Path) -> list[dict[bytes, bytes]]:
-    """The metadata of a model's shards, in the order of its layers; none if it could not be read."""
+    """The metadata of a model's shards, in the order of its layers; empty if the model could not be read."""
     footers = []
     for shard in shards_of(directory) if reason_of(directory) is None else []:
         with shard.open() as file:

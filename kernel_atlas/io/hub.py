@@ -1,9 +1,10 @@
-"""Read checkpoints of the Hugging Face hub: of a safetensors file only the header and the tensors that are asked for.
+"""Checkpoints of the Hugging Face hub: of a safetensors file only the header and the chosen tensors are read.
 
-Addresses, tokens, time limits and the offline flag are those of huggingface_hub. What was read is kept as a small
-safetensors file in the hub's cache of assets, so that a later run asks the hub at most whether the file has changed.
+Addresses, tokens, time limits and the offline flag are those of huggingface_hub. The tensors are kept as a small
+safetensors file in the hub's cache of assets. A later run asks the hub only whether the file has changed.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 import huggingface_hub
+import numpy as np
+import safetensors.numpy
 from huggingface_hub import constants, errors
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff, parse_ratelimit_headers
 
@@ -31,12 +34,8 @@ GAP = 131_072  # bytes between tensors that cost less than a request: those of 2
 LONGEST = 8_388_608  # bytes of a request for several tensors, which bounds the memory
 AT_ONCE = 8  # requests in flight
 RETRIED = (408, 429, 500, 502, 503, 504)  # statuses that may pass
-TRIES = 4  # of a body that breaks off, or of a file that changes while it is read
+TRIES = 4  # of a body that breaks off, or of an address that has expired
 INDEX = ".safetensors.index.json"
-
-
-class _Changed(Exception):
-    """The file is not the one that was asked about first, or its address has expired."""
 
 
 class _NoRanges(Exception):
@@ -44,14 +43,15 @@ class _NoRanges(Exception):
 
 
 class _Remote(NamedTuple):
-    """A file as the hub describes it."""
+    """A file at one commit, and where its bytes are."""
 
+    repository: str
+    file: str
+    commit: str
     url: str
-    headers: dict[str, str]
+    headers: dict[str, str]  # empty on a content store: the token is for the hub alone
     size: int
     etag: str
-    commit: str
-    seen: set[str]  # ETags of the answers at `url`: more than one, and the file has changed
 
 
 def read_hub(repository: str, revision: str | None, files: Sequence[str], choose: Choice, kind: str) -> Checkpoint:
@@ -73,7 +73,7 @@ def read_hub(repository: str, revision: str | None, files: Sequence[str], choose
     Raises
     ------
     AtlasError
-        There is none of the files, no access, no network, or a file that is damaged or would run code.
+        The repository has none of the files, access or network fails, or the file is damaged or would run code.
     """
     try:
         for file in files:
@@ -103,7 +103,7 @@ def read_hub(repository: str, revision: str | None, files: Sequence[str], choose
 
 
 def _brief(error: Exception) -> str:
-    """A network error in a few words, without addresses, which carry signatures."""
+    """A network error in a few words. Addresses are cut, as they carry signatures."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     text = re.sub(r"https?://\S+", "...", " ".join(str(error).split()))
     return f"status {status}" if status else text[:160] or type(error).__name__
@@ -117,35 +117,24 @@ def _read(repository: str, revision: str | None, file: str, choose: Choice, kind
     if constants.HF_HUB_OFFLINE and not known:
         return _read_whole(repository, revision, file, choose, {})
     fixed = re.fullmatch("[0-9a-f]{40}", revision or "")
-    for _ in range(TRIES):
-        remote = None if known and (fixed or constants.HF_HUB_OFFLINE) else _describe(repository, revision, file, known)
-        fresh = remote is not None and not (known and known["etag"] == remote.etag)
-        if fresh:
-            known = {"etag": remote.etag, "revision": remote.commit}
-        if remote and "layers" not in known:
-            parts = {}
-            with ThreadPoolExecutor(1) as aside:
-                about = aside.submit(_about, repository, remote.commit) if fresh else None
-                try:
-                    parts = _fetch(_parts(repository, remote, file), choose)
-                    known["layers"] = json.dumps(list(parts))
-                except _Changed:
-                    known = None
-                    continue
-                except _NoRanges:
-                    pass
-            if fresh:
-                known |= about.result()
-            _keep(kept, parts, known)
-        told = {name: known[name] for name in ("revision", "licence", "date") if name in known}
-        if "layers" not in known:
-            return _read_whole(repository, known["revision"], file, choose, told)
-        names = {name: name for name in json.loads(known["layers"])}  # in the order in which they were chosen
-        return _open(kept, lambda forms, names=names: names, told)
-    raise AtlasError(f"it changed on the hub while it was read, {TRIES} times; try again")
+    # One request resolves the revision. Everything after it is read at its commit, which cannot change.
+    remote = None if known and (fixed or constants.HF_HUB_OFFLINE) else _describe(repository, revision, file, known)
+    if remote and not (known and known["etag"] == remote.etag):
+        known = {"etag": remote.etag, "revision": remote.commit} | _about(repository, remote.commit)
+    if remote and "layers" not in known:
+        parts = {}
+        with contextlib.suppress(_NoRanges):
+            parts = _fetch(_parts(remote), choose)
+            known["layers"] = json.dumps(list(parts))
+        _keep(kept, parts, known)
+    told = {name: known[name] for name in ("revision", "licence", "date") if name in known}
+    if "layers" not in known:
+        return _read_whole(repository, known["revision"], file, choose, told)
+    names = {name: name for name in json.loads(known["layers"])}  # in the order in which they were chosen
+    return _open(kept, lambda _: names, told)
 
 
-def _parts(repository: str, remote: _Remote, file: str) -> list[_Remote]:
+def _parts(remote: _Remote) -> list[_Remote]:
     """The files to read ranges of: the file itself, or the shards that it names.
 
     Raises
@@ -153,16 +142,16 @@ def _parts(repository: str, remote: _Remote, file: str) -> list[_Remote]:
     _NoRanges
         It is no safetensors file, or it lies in the hub's cache already.
     """
-    if file.endswith(INDEX):
-        return _shards(repository, remote.commit, file)
-    cached = huggingface_hub.try_to_load_from_cache(repository, file, revision=remote.commit)
-    if isinstance(cached, str) or not file.endswith(".safetensors"):
+    if remote.file.endswith(INDEX):
+        return _shards(remote)
+    cached = huggingface_hub.try_to_load_from_cache(remote.repository, remote.file, revision=remote.commit)
+    if isinstance(cached, str) or not remote.file.endswith(".safetensors"):
         raise _NoRanges
     return [remote]
 
 
 def _metadata_of(kept: Path) -> dict[str, str] | None:
-    """The metadata of a kept file, None if there is no whole one or another version chose what is in it."""
+    """The metadata of a kept file; None if it is missing, damaged or of another version, which chose otherwise."""
     try:
         with kept.open("rb") as file:
             _, metadata = safetensors_header.read_header(file, kept.stat().st_size)
@@ -172,9 +161,13 @@ def _metadata_of(kept: Path) -> dict[str, str] | None:
 
 
 def _keep(kept: Path, parts: dict[str, tuple[Tensor, bytes]], metadata: dict[str, str]) -> None:
-    """Write a kept file so that its name never holds a part of it, whoever else writes it."""
+    """Write a kept file whole, even if several processes write it at once."""
     partial = kept.with_name(f".{os.getpid()}.{kept.name}")
-    partial.write_bytes(safetensors_header.encode(parts, metadata | {"version": __version__}))
+    tensors = {
+        name: np.frombuffer(data, safetensors_header.FLOATS[tensor.dtype]).reshape(tensor.shape)
+        for name, (tensor, data) in parts.items()
+    }
+    safetensors.numpy.save_file(tensors, partial, metadata | {"version": __version__})
     os.replace(partial, kept)
 
 
@@ -182,7 +175,7 @@ def _read_whole(repository: str, revision: str | None, file: str, choose: Choice
     """The whole file, by way of the hub's own cache."""
     path = Path(huggingface_hub.hf_hub_download(repository, file, revision=revision))
     checkpoint = _open(path, choose, {})
-    # the ETag of a large file is its hash, and huggingface_hub checks no more than the size
+    # The ETag of a large file is its hash. huggingface_hub checks the size alone.
     etag, sha256 = path.resolve().name, checkpoint.metadata.get("sha256")
     if sha256 and re.fullmatch("[0-9a-f]{64}", etag) and etag != sha256:
         path.resolve().unlink()
@@ -192,13 +185,13 @@ def _read_whole(repository: str, revision: str | None, file: str, choose: Choice
 
 
 def _open(path: Path, choose: Choice, told: dict[str, str]) -> Checkpoint:
-    """A file on disk, with what the hub tells of it."""
+    """A file on disk; `told` is what the hub says about it."""
     checkpoint = file_reader(path)(path, choose)
     return Checkpoint(checkpoint.layers, checkpoint.metadata | told)
 
 
 def _describe(repository: str, revision: str | None, file: str, known: dict[str, str] | None = None) -> _Remote | None:
-    """Where a file is, in which state; None if the hub is out of reach and the file `known`."""
+    """The commit of a revision and where a file is; None if the hub is out of reach and the file `known`."""
     url = huggingface_hub.hf_hub_url(repository, file, revision=revision)
     try:
         found = _retried(lambda: huggingface_hub.get_hf_file_metadata(url))
@@ -209,24 +202,25 @@ def _describe(repository: str, revision: str | None, file: str, known: dict[str,
         raise
     if not (found.size and found.etag and found.commit_hash):
         raise AtlasError("the hub does not tell its size, ETag and commit; is HF_ENDPOINT a hub?")
-    etag = found.commit_hash if file.endswith(INDEX) else found.etag  # an index stays the same when a shard changes
-    if urlsplit(found.location).netloc == urlsplit(url).netloc:
-        return _Remote(found.location, build_hf_headers(), found.size, etag, found.commit_hash, {found.etag})
-    # on a content store: the token is not for it, and its ETags are its own
-    return _Remote(found.location, {}, found.size, etag, found.commit_hash, set())
+    commit = found.commit_hash
+    etag = commit if file.endswith(INDEX) else found.etag  # an index stays the same when a shard changes
+    address, headers = found.location, {}
+    if urlsplit(address).netloc == urlsplit(url).netloc:  # no content store: the hub serves the file itself
+        address, headers = huggingface_hub.hf_hub_url(repository, file, revision=commit), build_hf_headers()
+    return _Remote(repository, file, commit, address, headers, found.size, etag)
 
 
-def _shards(repository: str, commit: str, index: str) -> list[_Remote]:
+def _shards(index: _Remote) -> list[_Remote]:
     """The files that an index of shards names."""
-    content = Path(huggingface_hub.hf_hub_download(repository, index, revision=commit)).read_bytes()
+    path = huggingface_hub.hf_hub_download(index.repository, index.file, revision=index.commit)
     try:
-        names = sorted(set(json.loads(content)["weight_map"].values()))
-        paths = [PurePosixPath(index).parent / name for name in names]
+        names = sorted(set(json.loads(Path(path).read_bytes())["weight_map"].values()))
+        paths = [PurePosixPath(index.file).parent / name for name in names]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AtlasError("damaged: no index of shards with a weight_map") from error
     if any(path.is_absolute() or ".." in path.parts or path.suffix != ".safetensors" for path in paths):
         raise AtlasError("damaged: its index names shards outside the repository, or of another format")
-    return [_describe(repository, commit, str(path)) for path in paths]
+    return [_describe(index.repository, index.commit, str(path)) for path in paths]
 
 
 def _about(repository: str, commit: str) -> dict[str, str]:
@@ -239,7 +233,7 @@ def _about(repository: str, commit: str) -> dict[str, str]:
 
 
 def _retried(ask: Callable[[], Any]) -> Any:
-    """The answer of a call of huggingface_hub that does not try again by itself."""
+    """The answer of a call that huggingface_hub does not retry itself."""
     for wait in (1, 2, 4, None):
         try:
             return ask()
@@ -253,12 +247,12 @@ def _retried(ask: Callable[[], Any]) -> Any:
 
 
 def _fetch(remotes: list[_Remote], choose: Choice) -> dict[str, tuple[Tensor, bytes]]:
-    """The tensors chosen among all of some files, by their new names, with their bytes.
+    """New name -> tensor and its bytes, of the tensors chosen among those of all files.
 
     Raises
     ------
-    _Changed, _NoRanges
-        The bytes cannot be had in this way.
+    _NoRanges
+        The server sends whole files only.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         headers = list(pool.map(_header, remotes))
@@ -302,20 +296,19 @@ def _merged(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
 def _get(remote: _Remote, start: int, stop: int) -> bytes:
     """Bytes `start` to `stop` of a file."""
     asked = f"bytes {start}-{stop - 1}/{remote.size}"
-    headers = remote.headers | {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+    ranged = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
     reason = ""
     for _ in range(TRIES):
         with http_stream_backoff(
-            "GET", remote.url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+            "GET", remote.url, headers=remote.headers | ranged, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
         ) as response:
             if response.status_code == 200:
                 raise _NoRanges
-            if response.status_code == 416 or (not remote.headers and response.status_code in (403, 404, 410)):
-                raise _Changed  # the addresses of content stores expire
+            if not remote.headers and response.status_code in (403, 404, 410):
+                reason = "its address expires at once"
+                remote = _describe(remote.repository, remote.commit, remote.file)
+                continue
             hf_raise_for_status(response)
-            remote.seen.add(response.headers.get("ETag", "").removeprefix("W/").strip('"'))
-            if len(remote.seen) > 1:
-                raise _Changed
             if response.headers.get("Content-Range") == asked:
                 body = bytearray()
                 try:

@@ -1,4 +1,4 @@
-"""How a job runs: what it prints goes to its log, a fault ends it with one line, success ends its process at once."""
+"""Jobs: output goes to a log, a fault ends the job with one line, success ends the process at once."""
 
 import contextlib
 import errno
@@ -22,15 +22,15 @@ _MENDS = {
 def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[None]:
     """Send what a job prints to its log; an `AtlasError` ends the job with one line, there and on the terminal.
 
-    So does a disk that is full or read-only. Any other exception is a bug and keeps its traceback, in the log.
+    A full or read-only disk does the same. Any other exception is a bug; its traceback is in the log.
 
     Parameters
     ----------
     path : path
         The log.
     model : path, optional
-        The folder of shards that the job was to write. An `AtlasError` then does not fail the job, as the other models
-        shall go on: the folder holds its line and no shard.
+        The folder of shards that the job writes. An `AtlasError` then does not fail the job, so that the other models
+        go on: the folder holds the line of the error and no shard.
     """
     terminal = sys.stderr
     try:

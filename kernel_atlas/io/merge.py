@@ -1,4 +1,4 @@
-"""Put the kernels that train an autoencoder together, one Parquet file per size."""
+"""Merge the kernels that train an autoencoder, one Parquet file per size."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,11 @@ from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_arra
 from kernel_atlas.io.shards import reason_of, shards_of
 from kernel_atlas.io.tables import open_table, stamped, whole
 
-ROWS = 65_536  # kernels a row group holds: 13 MB of 7x7 taps, so that memory does not grow with the number of models
+ROWS = 65_536  # kernels of a row group: 13 MB of 7x7 taps, which bounds the memory for any number of models
 
 
 def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) -> pd.DataFrame:
-    """Count the kernels of each size, to know which sizes have enough of them for an autoencoder.
+    """Count the kernels of each size; a size needs enough of them for an autoencoder.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
     sides : list of int
         The sizes asked for.
     minimum : int
-        Kernels that are not dead which a size needs.
+        Live kernels that a size needs.
 
     Returns
     -------
@@ -58,9 +58,14 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
 
 
 def merge_kernels(models: Iterable[str | Path], side: int, output: str | Path) -> int:
-    """Write every kernel of one size, dead ones too, with the columns of the shards; return how many.
+    """Write every kernel of one size, dead kernels included, with the columns of the shards; return their number.
 
-    Models come in the order of their names, so that the order of the sheet does not matter.
+    Models are sorted by name, so that the order of the sheet does not matter.
+
+    Raises
+    ------
+    AtlasError
+        No model has a kernel of the size.
     """
     groups = _row_groups(models, side)
     first = next(groups, None)
@@ -113,7 +118,7 @@ def _columns(file: pq.ParquetFile, name: str) -> Iterator[pa.ChunkedArray]:
 
 
 def _side(file: pq.ParquetFile) -> int | None:
-    """The side of a shard's square kernels; None where they are not square. Every row of a shard has the same."""
+    """The side of a shard's square kernels; None where they are not square. All rows of a shard agree."""
     statistics = [
         file.metadata.row_group(0).column(file.schema_arrow.get_field_index(n)).statistics for n in ("kh", "kw")
     ]

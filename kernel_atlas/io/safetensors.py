@@ -1,17 +1,13 @@
-"""The safetensors format, as far as a reader of single tensors needs it: header and byte ranges; and a small writer.
+"""The header of safetensors files, of a local file or of one on the hub, and the choice among its tensors.
 
-A file is an 8-byte little-endian header length, a JSON header, and the tensors' bytes. Header and ranges are all
-that is read, from a local file or, by the same functions, over a network; so every claim of the header is checked
-before it is acted on. Errors tell the reason only; the caller knows the file.
+A file is an 8-byte little-endian header length, a JSON header, and the tensors' bytes. Every claim of the header is
+checked before anything is read by it. Errors tell the reason only; the caller knows the file.
 """
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
-
-import numpy as np
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Choice, Form
@@ -26,13 +22,13 @@ _BITS = {
     **dict.fromkeys(["I32", "U32", "F32"], 32),
     **dict.fromkeys(["I64", "U64", "F64", "C64"], 64),
 }
-# Kernels are read from these only: integers and 8-bit floats mean nothing without a scale, which no header tells.
+# Types read as kernels. Integers and 8-bit floats need a scale, which no header tells.
 FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One entry of a header: where in the file (bytes `start` to `stop`) which tensor lies."""
+    """One entry of a header: a tensor and its place in the file, bytes `start` to `stop`."""
 
     name: str
     dtype: str
@@ -47,7 +43,7 @@ def header_bytes(prefix: bytes, file_bytes: int) -> int:
     Raises
     ------
     AtlasError
-        Where the file cannot hold it or it is beyond reason; nothing has been allocated by then.
+        The file is shorter, or the header above 100 MB. Nothing has been allocated by then.
     """
     length = int.from_bytes(prefix[:PREFIX_BYTES], "little")
     if length > MAX_HEADER_BYTES:
@@ -75,8 +71,8 @@ def parse_header(header: bytes, file_bytes: int) -> tuple[list[Tensor], dict[str
     Raises
     ------
     AtlasError
-        Where the header is no JSON, repeats a key, or a range is not that of its dtype and shape, lies outside the
-        file or overlaps another.
+        The header is no JSON or repeats a key; or a range does not fit its dtype and shape, lies outside the file or
+        overlaps another.
     """
     try:
         entries = json.loads(header, object_pairs_hook=_unique)
@@ -96,32 +92,11 @@ def parse_header(header: bytes, file_bytes: int) -> tuple[list[Tensor], dict[str
     return tensors, {name: str(value) for name, value in metadata.items()}
 
 
-def decode(tensor: Tensor, data: bytes) -> np.ndarray:
-    """The values of a tensor as float32, from the bytes of its range.
-
-    float32 is bit-exact, float16 and bfloat16 are widened exactly; float64 is rounded, the one lossy case (it is
-    rare, the shards are float32, and they tell the stored dtype).
-
-    Raises
-    ------
-    AtlasError
-        Where the bytes are fewer than the range asks for.
-    """
-    if len(data) != tensor.stop - tensor.start:
-        raise AtlasError(f"truncated: tensor {tensor.name!r} ends early; fetch the file again")
-    if tensor.dtype == "BF16":  # the upper half of a float32; numpy has no such type
-        values = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
-    else:
-        values = np.frombuffer(data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[tensor.dtype])
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel counts as dead
-        return values.astype(np.float32, copy=False).reshape(tensor.shape)
-
-
 def choose_tensors(tensors: list[Tensor], choose: Choice) -> dict[str, Tensor]:
-    """The tensors of a safetensors header that are asked for, in the order wanted, by the names to give them.
+    """New name -> tensor, of the tensors chosen that are floats, in the order of the choice.
 
-    Writers of safetensors sort the names, "blocks.10" before "blocks.2"; the order that numbers give comes closest to
-    the network's.
+    Writers of safetensors sort the names, "blocks.10" before "blocks.2". Sorting by numbers restores the order of the
+    network in most files.
     """
     known = {tensor.name: tensor for tensor in tensors}
     names = sorted(known, key=lambda name: [int(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d{1,9})", name))])
@@ -129,22 +104,8 @@ def choose_tensors(tensors: list[Tensor], choose: Choice) -> dict[str, Tensor]:
     return {new: known[name] for name, new in chosen.items() if known[name].dtype in FLOATS}
 
 
-def encode(tensors: Mapping[str, tuple[Tensor, bytes]], metadata: Mapping[str, str]) -> bytes:
-    """A file of tensors as they were stored: name -> (the tensor's entry elsewhere, its bytes).
-
-    The safetensors library writes arrays only, and numpy has none of bfloat16.
-    """
-    entries, start = {"__metadata__": dict(metadata)}, 0
-    for name, (tensor, data) in tensors.items():
-        entries[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, start + len(data)]}
-        start += len(data)
-    header = json.dumps(entries).encode()
-    header += b" " * (-len(header) % 8)  # values begin at a multiple of 8, as the format asks
-    return b"".join([len(header).to_bytes(8, "little"), header, *(data for _, data in tensors.values())])
-
-
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """JSON object without repeated keys, where readers would disagree which one holds."""
+    """A JSON object; repeated keys are refused, because readers disagree which one holds."""
     entries = dict(pairs)
     if len(entries) < len(pairs):
         names = [name for name, _ in pairs]

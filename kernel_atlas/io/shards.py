@@ -1,4 +1,4 @@
-"""A model's folder of shards: what is in it, checked when read; or the reason why the model could not be read."""
+"""A model's folder: its shards, checked when read, or the reason why the model could not be read."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ _MANIFEST = "_SHA256SUMS"  # of a model's shards, as sha256sum writes and checks
 
 
 class Shard(NamedTuple):
-    """The Parquet file of one layer, and what its bytes must hash to."""
+    """The Parquet file of one layer, and the hash of its bytes."""
 
     path: Path
     sha256: str
@@ -29,7 +29,7 @@ class Shard(NamedTuple):
         Raises
         ------
         AtlasError
-            It is not as it was written.
+            The bytes are not those that were written.
         """
         content = self.path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.sha256:
@@ -40,7 +40,7 @@ class Shard(NamedTuple):
 
 
 def write_manifest(folder: Path) -> None:
-    """Write down which shards a folder has, and the hash of each."""
+    """Write the manifest of a folder: its shards and the hash of each."""
     shards = sorted(folder.glob("*.parquet"), key=lambda shard: int(shard.stem))
     lines = [f"{hashlib.sha256(shard.read_bytes()).hexdigest()}  {shard.name}\n" for shard in shards]
     (folder / _MANIFEST).write_text("".join(lines), encoding="ascii")

@@ -1,4 +1,4 @@
-"""How results lie on disk: whole under their final name or not there, stamped with versions, checked when read."""
+"""Results on disk: whole under their final name or absent, stamped with versions, checked when read."""
 
 import contextlib
 import functools
@@ -24,9 +24,9 @@ DESCRIPTIONS = Path(__file__).parents[2] / "schemas/tables.yaml"
 
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """Give another name to write to, which becomes `path` at the end; nothing stays of a write that fails.
+    """Give another name to write to, which becomes `path` at the end; a failed write leaves nothing.
 
-    The name is new each time: a job that outlived its killed Snakemake may still be writing the same file.
+    The name is random: a job that outlived its killed Snakemake may still write the same file.
     """
     path = Path(path)
     for left_over in path.parent.glob(f"{path.name}.*.partial"):
@@ -72,28 +72,45 @@ def write_table(table: pa.Table, path: str | Path) -> None:
 
 
 @functools.cache
+def _described(table: str) -> dict[str, str]:
+    """Column -> description of a table; see `columns_of`."""
+    described = yaml.load(DESCRIPTIONS.read_bytes(), yaml.CSafeLoader)
+    named = [name for name in described if f"/{name}".endswith(f"/{table}")]
+    if len(named) != 1:
+        raise KeyError(f"schemas/tables.yaml describes {len(named)} tables {table}")
+    return described[named[0]]["columns"]
+
+
 def columns_of(table: str) -> list[str]:
     """The columns of a table of results, in order, as schemas/tables.yaml describes them.
 
     Parameters
     ----------
     table : str
-        The end of its name there: `models.csv`; `ablation/summary.csv`, as another one has that name.
+        The end of its name there: `models.csv`. `ablation/summary.csv` needs its folder, as another table has its name.
 
     Raises
     ------
     KeyError
         No table, or more than one, is described by that name.
     """
-    described = yaml.load(DESCRIPTIONS.read_bytes(), yaml.CSafeLoader)
-    named = [name for name in described if f"/{name}".endswith(f"/{table}")]
-    if len(named) != 1:
-        raise KeyError(f"schemas/tables.yaml describes {len(named)} tables {table}")
-    return list(described[named[0]]["columns"])
+    return list(_described(table))
+
+
+def schema_of(table: str, types: Mapping[str, pa.DataType]) -> pa.Schema:
+    """The schema of a table: columns, order and descriptions from schemas/tables.yaml, with the types given.
+
+    Raises
+    ------
+    KeyError
+        As `columns_of`, or a column has no type.
+    """
+    described = _described(table).items()
+    return pa.schema([pa.field(name, types[name], metadata={"description": text}) for name, text in described])
 
 
 def in_order(frame: "pd.DataFrame", table: str) -> "pd.DataFrame":
-    """A table with its columns as `columns_of` orders them; one without rows gets them here.
+    """A table with its columns as `columns_of` orders them; a table without rows gets them here.
 
     Raises
     ------
@@ -117,7 +134,7 @@ def write_csv(frame: "pd.DataFrame", path: str | Path, float_format: str | None 
 
 
 def read_csv(path: str | Path) -> "pd.DataFrame":
-    """Read a CSV file of `write_csv`: only what is empty is missing, and models are named by text, be it `007`."""
+    """Read a CSV file of `write_csv`: only empty cells are missing, and names of models stay text, even `007`."""
     import pandas as pd
 
     texts = dict.fromkeys(["model", "model_a", "model_b", "against", "revision", "date", "licence", "failure"], str)
@@ -132,14 +149,14 @@ def open_table(path: str | Path) -> Iterator[pq.ParquetFile]:
     Raises
     ------
     AtlasError
-        It is damaged, which may turn out while it is read, or of another version of the schema.
+        The file is damaged (also raised while reading), or of another version of the schema.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             _check_version(path, file.schema_arrow)
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if getattr(error, "errno", None):  # of the disk, not of what is on it
+        if getattr(error, "errno", None):  # a fault of the disk, not of the file
             raise
         why = str(error).splitlines()[0][:120]
         raise AtlasError(f"{path}: damaged ({why}); remove it and run again") from error
@@ -158,11 +175,12 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def check_schema(path: str | Path) -> None:
-    """Refuse a table that is damaged or of another version of the schema; one that is not there is no matter.
+    """Refuse a table that is damaged or of another version of the schema; a missing file passes.
 
     Raises
     ------
     AtlasError
+        As `open_table`.
     """
     if os.path.exists(path):
         with open_table(path):

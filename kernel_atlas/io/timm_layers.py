@@ -1,7 +1,7 @@
-"""What timm knows of a network: which of its weights are depthwise, with stride, dilation, stage and branch.
+"""The depthwise weights of timm's networks, with stride, dilation, stage and branch.
 
-Importing timm takes 8 s, so what it knows of every pretrained tag lies in resources/timm_layers.parquet (written by
-`snakemake timm_layers`); timm itself is asked for tags that are not there and for untrained networks.
+Importing timm takes 8 s. The layers of every pretrained tag are therefore in resources/timm_layers.parquet (written by
+`snakemake timm_layers`). timm itself is asked for other tags and for untrained networks.
 """
 
 import difflib
@@ -39,7 +39,7 @@ SCHEMA = pa.schema(
 
 
 class KnownLayer(NamedTuple):
-    """A convolution of an architecture; the fields of `layers.Layer` that a checkpoint alone does not tell."""
+    """A convolution of an architecture; the fields of `Layer` that a checkpoint alone does not tell."""
 
     name: str
     shape: tuple[int, ...]
@@ -89,7 +89,7 @@ def known_layers(tag: str, rule: Rule) -> tuple[str, list[KnownLayer]]:
 
 def _rows(tag: str) -> list[dict]:
     """The rows of the table for one network, which lie together."""
-    # in plain Python, as the filters of pyarrow import pandas, which takes longer than reading a model
+    # Plain Python: the filters of pyarrow import pandas, which takes longer than reading a model.
     table = pq.ParquetFile(TABLE).read()
     models = table["model"].to_pylist()
     return table.slice(models.index(tag), models.count(tag)).to_pylist() if tag in models else []
@@ -115,7 +115,7 @@ def build_on_meta(name: str) -> "torch.nn.Module":
 def find_layers(network: "torch.nn.Module", rule: Rule) -> Iterator[tuple[KnownLayer, "torch.nn.Conv2d"]]:
     """The convolutions of a network that a rule accepts, in the order of its modules.
 
-    Transposed convolutions are none: theirs is the kernel of the way back.
+    Transposed convolutions are left out: their kernel draws the output instead of reading the input.
     """
     import torch
 
@@ -152,7 +152,7 @@ def _stages(network: "torch.nn.Module") -> Callable[[str], int | None]:
 def _branch(network: "torch.nn.Module", path: str) -> str | None:
     """The path of a convolution inside the nearest block that timm can re-parameterise, None if there is none.
 
-    Folding one normalisation into one convolution is no re-parameterisation in this sense: nothing is in parallel.
+    A block that folds one normalisation into one convolution does not count: it has no parallel branches.
     """
     import torch
 
@@ -169,8 +169,7 @@ def _branch(network: "torch.nn.Module", path: str) -> str | None:
 def names_in_checkpoint(tag: str, layers: list[KnownLayer], forms: Mapping[str, Form]) -> dict[str, str]:
     """Name in a checkpoint -> name in timm, of the layers of a network, in their order.
 
-    Where the checkpoint has names of its own, they go through the filter by which timm loads that family: all on the
-    meta device, without values.
+    Foreign names go through the filter by which timm loads that family, on the meta device, without values.
 
     Parameters
     ----------
@@ -208,7 +207,7 @@ def _loaded_from(tag: str, forms: Mapping[str, Form]) -> dict[str, str]:
     copied = {}  # parameter -> tensor
 
     class Watch(torch.overrides.TorchFunctionMode):
-        """Notes which tensor is copied into which, which is what loading a state dict comes to."""
+        """Notes which tensor is copied into which: loading a state dict copies."""
 
         def __torch_function__(self, function, types, args=(), kwargs=None):
             if function is torch.Tensor.__deepcopy__ and id(args[0]) in names:
@@ -227,7 +226,7 @@ def _loaded_from(tag: str, forms: Mapping[str, Form]) -> dict[str, str]:
 
 
 def list_layers(tags: Iterable[str]) -> tuple[pa.Table, pa.Table]:
-    """Every depthwise layer of pretrained networks of the installed timm, and what only looks depthwise.
+    """Every depthwise layer of pretrained networks of the installed timm, and layers that only look depthwise.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import ml_dtypes  # noqa: F401  (gives numpy the type bfloat16)
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -169,6 +170,17 @@ def test_without_that_cache_ranges_are_read_again(reader, hub):
     shutil.rmtree(reader.folder / "home/hub")
     assert reader.read() == "" and all(request.range for request in hub.requests if request.server == "cdn")
     assert equal(reader.kernels(), depthwise(network(0)))
+
+
+def test_kept_tensors_have_the_type_of_the_file(reader, hub, tmp_path):
+    halves = np.arange(1, 2**15, dtype=np.uint16)[: 2**14].reshape(-1, 1, 2, 2)
+    tensors = {"brain": halves.view("bfloat16"), "half": halves.view(np.float16), "long": halves.astype(np.float64)}
+    hub.update(REPO, FILE, saved(tmp_path, tensors))
+    assert reader.read() == ""
+    types = [pq.read_schema(shard.path).metadata[b"dtype"].decode() for shard in shards_of(reader.shards)]
+    assert types == ["bfloat16", "float16", "float64"]
+    for name, kernels in reader.kernels().items():
+        np.testing.assert_array_equal(kernels, tensors[name][:, 0].astype(np.float32))
 
 
 def test_an_address_that_expired_is_asked_for_again(reader, hub):

@@ -74,7 +74,7 @@ def _is_inside(folder: Path, location: str) -> bool:
 def _constant_behind(name: str, constants: dict, producers: dict) -> tuple:
     """Name of the constant that a weight comes from, and the DequantizeLinear node between, if any."""
     scaling = None
-    for _ in range(4):  # exporters put no more than a cast and a dequantization between; and a graph may lie in cycles
+    for _ in range(4):  # a cast and a dequantization at most; a damaged graph may have cycles
         if name in constants:
             return name, scaling
         node = producers.get(name)

@@ -18,10 +18,10 @@ from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer
 if TYPE_CHECKING:
     import torch
 
-MAX_REPEATED = 2**26  # values of a tensor larger than its file: with strides of 0 a single value has any shape
+MAX_REPEATED = 2**26  # values of a tensor larger than its file: strides of 0 repeat one value to any shape
 MAX_PICKLE_BYTES = 16_000_000  # of a refused pickle, searched for the reason; names and shapes take a tenth of it
-# Where training scripts keep the weights, best first: the averaged ones are those that were evaluated. Whatever is
-# beside them (optimizer, scheduler) holds tensors of the same shapes and is never looked at.
+# Keys under which training scripts keep the weights, best first: averaged weights are those that were evaluated.
+# Optimizers and schedulers beside them hold tensors of the same shapes and are never opened.
 _WRAPPERS = (
     *("state_dict_ema", "model_ema", "params_ema", "ema_state_dict", "ema"),
     *("state_dict", "model_state_dict", "model_state", "model", "params", "net", "network", "weights", "module"),
@@ -29,19 +29,25 @@ _WRAPPERS = (
 
 
 def load_torch(path: Path) -> "tuple[dict[str, torch.Tensor], int, str]":
-    """The tensors of a state dict from `torch.save`, the bytes of the file and its hash."""
+    """The tensors of a state dict from `torch.save`, the size of the file in bytes and its hash.
+
+    Raises
+    ------
+    AtlasError
+        The file is damaged, holds no state dict or would run code.
+    """
     import torch  # here: 3 s and 250 MB that only these files pay for
 
     with path.open("rb") as file:
-        # Only the zip format can be mapped; and a path that ends in .safetensors torch.load takes at its word.
+        # Only the zip format can be mapped, and torch.load trusts a name that ends in .safetensors.
         mapped = file.read(2) == b"PK" and path.suffix != ".safetensors"
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file_bytes = file.tell()
         file.seek(0)
         try:
-            # Namespace: the arguments that timm and others save beside the weights; a plain holder of values.
-            # The warnings are of torch about torch.
+            # Namespace holds the arguments that timm and others save beside the weights.
+            # The warnings ignored are torch's about itself.
             if mapped and _unpacked_bytes(file) > 2 * file_bytes + MAX_PICKLE_BYTES:
                 raise ValueError("compressed, to unpack to much more; torch.save compresses nothing")
             with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
@@ -64,7 +70,7 @@ def load_torch(path: Path) -> "tuple[dict[str, torch.Tensor], int, str]":
 
 
 def read_torch(path: Path, choose: Choice) -> Checkpoint:
-    """A state dict from `torch.save`, of the zip or of the older format, loaded without running code."""
+    """The layers chosen from a state dict of `torch.save`; quantized weights are dequantized."""
     import torch
 
     tensors, file_bytes, sha256 = load_torch(path)
@@ -89,7 +95,7 @@ def _unpacked_bytes(file: BinaryIO) -> int:
 
 
 def _state_dict(checkpoint: object, depth: int = 3) -> dict | None:
-    """The names and tensors of the network in what `torch.load` returned, None where there are none."""
+    """The state dict inside an object of `torch.load`, None if there is none."""
     import torch
 
     if not isinstance(checkpoint, dict) or depth == 0:
@@ -117,7 +123,7 @@ def _why_not_loaded(path: Path, error: Exception) -> str:
 def _foreign_global(path: Path) -> str | None:
     """The first name outside torch that the pickle of a checkpoint would import.
 
-    For those pickles that torch refuses without saying why: from protocol 4 on, names come from the stack.
+    torch does not name it from protocol 4 on, where names come from the stack.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -130,7 +136,7 @@ def _foreign_global(path: Path) -> str | None:
                 pickled = file.read(MAX_PICKLE_BYTES)
         stream = io.BytesIO(pickled)
         strings: list[str] = []
-        # the old format has three small pickles before that of the tensors
+        # the old format has three small pickles before the tensors
         for opcode, argument, _ in itertools.chain.from_iterable(pickletools.genops(stream) for _ in range(4)):
             if opcode.name in ("GLOBAL", "INST"):
                 name = argument.replace(" ", ".")
@@ -142,6 +148,6 @@ def _foreign_global(path: Path) -> str | None:
                 continue
             if name.split(".")[0] not in ("torch", "collections"):
                 return name
-    except Exception:  # a damaged file, which can raise anything; the caller says that it is
+    except Exception:  # a damaged file can raise anything; the caller reports the damage
         pass
     return None
