@@ -7,23 +7,25 @@ import sys
 import pytest
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.job import job_log
+from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
 from kernel_atlas.io.tables import whole
 
 
 @pytest.fixture(autouse=True)
 def ended(monkeypatch):
-    """A job that ends well ends its process at once; here only the test of it."""
+    """`end_job` ends the process; here it ends the test of it."""
     monkeypatch.setattr(os, "_exit", sys.exit)
 
 
 def fail(log, error, capsys, model=None) -> str:
     """What a job that raises an error says on the terminal."""
-    with pytest.raises(SystemExit) as end, job_log(log, model):
-        print("so far")
-        print("aside", file=sys.stderr)
-        raise error
+    with pytest.raises(SystemExit) as end:
+        with job_log(log, model):
+            print("so far")
+            print("aside", file=sys.stderr)
+            raise error
+        end_job()
     assert end.value.code == (1 if model is None else 0)
     out, terminal = capsys.readouterr()
     assert out == ""
@@ -31,8 +33,10 @@ def fail(log, error, capsys, model=None) -> str:
 
 
 def test_what_a_job_prints_is_in_its_log(tmp_path, capsys):
-    with pytest.raises(SystemExit) as end, job_log(tmp_path / "log"):
-        print("so far")
+    with pytest.raises(SystemExit) as end:
+        with job_log(tmp_path / "log"):
+            print("so far")
+        end_job()
     assert end.value.code == 0
     assert (tmp_path / "log").read_text() == "so far\n" and capsys.readouterr() == ("", "")
 

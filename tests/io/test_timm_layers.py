@@ -47,7 +47,7 @@ def test_a_sample_rebuilt_is_the_committed_table(table):
 def test_the_table_answers_as_timm_does(table, monkeypatch):
     tag = "fastvit_t8.apple_in1k"
     told = known_layers(tag, is_depthwise)
-    monkeypatch.setattr("kernel_atlas.architectures.TABLE", TABLE.with_name("none.parquet"))
+    monkeypatch.setattr("kernel_atlas.io.timm_layers.TABLE", TABLE.with_name("none.parquet"))
     assert known_layers(tag, is_depthwise) == told
     branches = [layer.branch for layer in told[1]]
     assert {"conv_kxk.0.conv", "large_conv.conv", "small_conv.conv", None} == set(branches)
