@@ -1,7 +1,6 @@
 """Kernels of a layer while a network is trained, as an animation."""
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,10 @@ import pandas as pd
 from matplotlib import style
 from PIL import Image
 
-from kernel_atlas.core.kernels import is_dead
-from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.kernels import draw_kernel
 from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, draw_legend, open_canvas, place_axes, step_axis
-from kernel_atlas.io.tables import read_table, whole
-from kernel_atlas.model.assign import Labeller
-from kernel_atlas.model.encoder import labeller_of
+from kernel_atlas.io.tables import whole
 
 COLUMNS = 8  # of kernels
 PITCH = 0.46  # inches from a kernel to the next
@@ -24,24 +19,16 @@ DOTS = 90  # per inch
 SHOWN, LAST = 400, 3000  # milliseconds of a step, and of the last
 
 
-def animate_kernels(kernels: str | Path, atlases: Mapping[int, Labeller], layer: int, output: str | Path) -> None:
-    """Write a GIF that is shown once more and again: the kernels beside their ways along the code, step after step.
+def animate_kernels(table: pd.DataFrame, output: str | Path) -> None:
+    """Write a GIF that repeats: kernels beside their ways along the code, step after step.
 
     Parameters
     ----------
-    kernels : path
-        What `train_run` wrote.
-    atlases : mapping
-        Side of the kernels -> Labeller, from `read_encoder`.
-    layer : int
-        Its layer_index; the first 64 kernels are shown, in the order of their codes at the end.
+    table : DataFrame
+        From `dynamics.label_layer`; its first 64 channels are shown, in the order of their codes at the end.
     output : path
     """
-    table = read_table(kernels).to_pandas()
-    table = table[(table["layer_index"] == layer) & (table["channel"] < 8 * COLUMNS)]
-    taps = np.stack(table["weight"]).astype(np.float32)
-    found = labeller_of(atlases, int(table["kh"].iloc[0]), kernels).assign(taps, is_dead(taps))
-    table = table.assign(code=found["code"], family=[family_of(label) for label in found["label"]])
+    table = table[table["channel"] < 8 * COLUMNS]
     steps = np.sort(table["step"].unique())
     order = table[table["step"] == steps[-1]].sort_values("code")["channel"].to_numpy()
     at = [table[table["step"] == step].set_index("channel").loc[order] for step in steps]

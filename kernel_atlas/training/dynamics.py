@@ -95,3 +95,27 @@ def measure_run(
             about["code_to_last"] = np.nanmedian(np.abs(codes[place] - codes[end])[there]) if there.any() else np.nan
             rows.append(about)
     return pd.DataFrame(rows).merge(pd.read_csv(curve), on="step")
+
+
+def label_layer(kernels: str | Path, labellers: Mapping[int, Labeller], layer: int) -> pd.DataFrame:
+    """The kernels of one layer at every step: those of `train_run`, with code and family.
+
+    Parameters
+    ----------
+    kernels : path
+        What `train_run` wrote.
+    labellers : mapping
+        Side of the kernels -> Labeller.
+    layer : int
+        Its layer_index.
+
+    Raises
+    ------
+    AtlasError
+        No labeller knows the size.
+    """
+    table = read_table(kernels).to_pandas()
+    table = table[table["layer_index"] == layer]
+    taps = np.stack(table["weight"]).astype(np.float32)
+    found = labeller_of(labellers, int(table["kh"].iloc[0]), kernels).assign(taps, is_dead(taps))
+    return table.assign(code=found["code"], family=[family_of(label) for label in found["label"]])
