@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import numbers_missing, snakemake
+from conftest import numbers_missing, snakemake, table
 
 from kernel_atlas.core.words import number, percent
 from kernel_atlas.findings.networks import find_comparisons
 from kernel_atlas.findings.registry import state_findings
 from kernel_atlas.findings.shares import find_drift, find_shares
-
-CORRELATION = ["size", "variable", "dataset", "n", "families"]
-CORRELATION += [f"{name}{end}" for name in ("pearson", "spearman", "partial") for end in ("", "_low", "_high")]
-TOTALS = ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
+from kernel_atlas.io.tables import columns_of
 
 
 def chance(shares: dict[str, float]) -> pd.DataFrame:
@@ -31,7 +28,7 @@ def totals():
         ("5x5", "dead", 5, 25, 0.0244, 0.01, 0.04),
         ("5x5", "clustered", 5, 627, 0.627, 0.581, 0.669),
     ]
-    return pd.DataFrame(rows, columns=TOTALS)
+    return pd.DataFrame(rows, columns=columns_of("totals.csv"))
 
 
 def test_shares_come_with_intervals_and_controls(totals):
@@ -61,14 +58,16 @@ def test_the_verdict_compares_the_lower_end_with_the_highest_control(totals, con
 
 def test_findings_say_what_the_data_cannot():
     rows = [("5x5", label, 1, 10, 1.0, np.nan, np.nan) for label in ("On-Centre", "clustered")]
-    one, noise = pd.DataFrame(rows, columns=TOTALS), chance({"noise": 0.0})
+    one, noise = pd.DataFrame(rows, columns=columns_of("totals.csv")), chance({"noise": 0.0})
     found = find_shares(one, noise)
     assert found[0].startswith("100.0 % of the kernels") and "10 in 1 independent network; noise" in found[0]
     assert "The share is above" in found[0] and "Too few networks" in found[2]
     assert find_shares(one.iloc[:0], noise) == ["No independent network has live kernels of this size."]
-    assert find_comparisons(pd.DataFrame(columns=CORRELATION)) == []
-    row = ("5x5", "top1", "x", 10, 2, 0.1, 0.05, 0.4, 0.1, -0.2, 0.4, np.nan, np.nan, np.nan)
-    few = pd.DataFrame([row], columns=CORRELATION)
+    assert find_comparisons(table("correlation.csv")) == []
+    row = {"size": ["5x5"], "variable": ["top1"], "dataset": ["x"], "n": [10], "families": [2]}
+    row |= {"pearson": [0.1], "pearson_low": [0.05], "pearson_high": [0.4]}
+    row |= {"spearman": [0.1], "spearman_low": [-0.2], "spearman_high": [0.4]}
+    few = table("correlation.csv", **row)
     assert find_comparisons(few) == [
         "Correlation of the share clustered with the top-1 accuracy, over 10 independent networks trained on x: "
         "Pearson 0.10 [0.05, 0.40], Spearman 0.10 [-0.20, 0.40]."
@@ -77,8 +76,8 @@ def test_findings_say_what_the_data_cannot():
 
 
 def test_drift_names_the_networks_that_are_not_covered():
-    names = ["model", "beyond", "beyond_low", "beyond_high", "advice"]
-    drift = pd.DataFrame([("far", 0.5, 0.4, 0.6, "retrain"), ("near", 0.1, 0.05, 0.15, "covered")], columns=names)
+    beyond = {"beyond": [0.5, 0.1], "beyond_low": [0.4, 0.05], "beyond_high": [0.6, 0.15]}
+    drift = table("drift.csv", model=["far", "near"], advice=["retrain", "covered"], **beyond)
     assert "exceed: far 50.0 % [40.0, 60.0]. They have other patterns or none" in find_drift(drift)[0]
     assert find_drift(drift.iloc[1:]) == []
 
