@@ -99,7 +99,7 @@ def page(tmp_path, models):
         models=models,
         correlation=pd.DataFrame([("5x5", NASTY, "top1", 12, 0.61, 0.2, 0.85, 0.55, 0.1, 0.8)], columns=CORRELATION),
         findings=pd.DataFrame(FINDINGS, columns=["size", "finding", "sentence"]),
-        experiments=[],  # tests/test_experiments.py looks at theirs
+        experiments=[],  # tests/training/test_conditions.py looks at theirs
         analysed=count_analysed(sheet.iloc[:2], inventory, [5, 7]),
         scripts=[read_script(script, vendor / "dataTables.LICENSE.txt") for script in scripts],
     )
