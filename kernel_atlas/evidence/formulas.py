@@ -1,7 +1,7 @@
 """Shares of kernels that the families of `families` explain.
 
-A kernel is explained if its cosine exceeds the 99 % quantile of Gaussian-noise kernels under the same fit. The threshold
-corrects for the number of parameters.
+A kernel is explained if its cosine exceeds the 99 % quantile of Gaussian-noise kernels under the same fit. More
+parameters always fit better, and raise this threshold too.
 """
 
 import numpy as np
@@ -57,7 +57,7 @@ def answer(
     about = picked.drop_columns(["weight"]).to_pandas()
     real = np.flatnonzero(about["subject"] == "real")
     drawn = np.sort(np.random.default_rng([seed, side]).choice(real, min(controls, len(real)), replace=False))
-    noise = draw_noise(2 * controls, side, seed)[controls:]  # the first half is the gaussian control, which must not set its own threshold
+    noise = draw_noise(2 * controls, side, seed)[controls:]  # the first half is the control `gaussian`
 
     everything = [about, *(about.iloc[drawn].assign(subject=name) for name in MADE)]
     taps = [raw, *(make_control(name, raw[drawn], seed) for name in MADE), noise]
