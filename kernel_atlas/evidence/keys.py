@@ -87,8 +87,7 @@ def line_centres(kernels: np.ndarray, count: int, seed: int) -> np.ndarray:
 def choose_greedily(kernels: np.ndarray, candidates: np.ndarray, count: int) -> list[int]:
     """Greedy selection: add the candidate that lowers the mean residual most.
 
-    The gain is submodular, hence at least 1 - 1/e of that of the best set of the size (Nemhauser, Wolsey & Fisher
-    1978).
+    The gain is submodular: the greedy set reaches at least 1 - 1/e of the optimum (Nemhauser, Wolsey & Fisher 1978).
 
     Parameters
     ----------

@@ -1,12 +1,9 @@
 """Offsets of kernels, and the hypothesis that padding displaces them (Square as a displaced Centre).
 
-A kernel 2k + 1 wide with stride 2 covers a cell of 2 x 2 inputs. Its middle tap lies
-
-- with k zeros on every side (PyTorch): on the upper left input of the cell;
-- with TensorFlow's SAME on an even input (odd zero right and below): on the lower right input.
-
-A pattern centred on the cell is then off the middle of the kernel by half a tap along either axis: right and down with
-symmetric padding, left and up with SAME. With stride 1 both paddings are symmetric: no offset.
+With stride 2 a kernel stands for a cell of 2 x 2 inputs. Its middle tap lies on the upper left input with symmetric
+padding (PyTorch), on the lower right with TensorFlow's SAME on even inputs (odd zero right and below). A pattern
+centred on the cell is half a tap off along either axis: right and down with symmetric padding, left and up with SAME.
+With stride 1 both paddings are symmetric: no offset.
 """
 
 from collections.abc import Iterator, Mapping
@@ -86,8 +83,7 @@ def tabulate_offsets(picked: pa.Table, padding: Mapping[str, str | None]) -> pd.
 def summarise_offsets(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
     """offsets.csv: mean offsets by label, and by family, stride and padding.
 
-    Rows of a label that is not a family cover all strides and paddings. `chance` shuffles labels within models, stride
-    and padding.
+    Rows of a single label cover all strides and paddings. `chance` shuffles labels within models, stride and padding.
 
     Parameters
     ----------
@@ -163,8 +159,7 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
         - `square - centre`: difference of the mean offset lengths, mean over networks with both: > 0;
         - `square`, `centre`: mean offset lengths;
         - `push KIND, stride S, PADDING`: mean offset along `PUSH` of Square, Centre, either, or all kernels: > 0 for
-          stride 2, 0 for stride 1, > 0 for unknown strides that include 2. Square is biased to the one side of its
-          prototype; `either` and `all` have no such selection;
+          stride 2, 0 for stride 1. Square is biased to the side of its prototype; `either` and `all` are not;
         - `square share, stride S`: share of Square among Square and Centre kernels: higher for stride 2.
     """
     real = kernels[kernels["subject"] == "real"].copy()
