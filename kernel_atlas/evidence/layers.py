@@ -351,6 +351,7 @@ def compare_covariances(
     """covariance.csv: similarity of covariances across networks (Trockman, Willmott & Kolter 2023).
 
     A layer is compared with the mean covariance of the same third of other independent networks, equally weighted.
+    Layers without such networks have no row.
 
     Parameters
     ----------
@@ -359,11 +360,6 @@ def compare_covariances(
         Size -> models that count as independent networks.
     groups : mapping
         Model -> group.
-
-    Returns
-    -------
-    DataFrame
-        Rows of layers with other independent networks in their third of the depth.
     """
     table = covariances.layers
     third = np.minimum((table["depth"] * len(THIRDS)).astype(int), len(THIRDS) - 1)

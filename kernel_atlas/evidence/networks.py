@@ -224,8 +224,7 @@ def _families(layers: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
 def smooth_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
     """depth.csv: the share of each family of labels against relative depth.
 
-    Local means (Nadaraya 1964; Watson 1964) over the kernels of independent networks, with Gaussian weights.
-    `models` counts networks with a layer within twice the `BANDWIDTH`.
+    Local means (Nadaraya 1964; Watson 1964) over independent networks. `models` counts those within two `BANDWIDTH`s.
 
     Parameters
     ----------
