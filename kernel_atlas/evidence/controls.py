@@ -61,7 +61,6 @@ def answer(
                 encoders["own"] = _train(kernels[half], steps, seed), ~half
             except AtlasError as error:
                 print(f"{kind}: {error}")
-        # evaluate both
         for encoder, (reconstruct, used) in encoders.items():
             decoded = reconstruct(kernels[used])
             dissimilarity = 1 - (decoded * kernels[used]).sum(axis=1)
@@ -120,8 +119,7 @@ def make_control(name: str, kernels: np.ndarray, seed: int) -> np.ndarray:
     name : str
         - `gaussian`: independent normal taps, as in controls/noise.parquet;
         - `shuffled`: taps in random order, with the same distribution;
-        - `phase`: the same power spectrum with the phases of white noise (Theiler et al., Physica D 58, 1992). It keeps
-          scale and orientation.
+        - `phase`: the power spectrum with phases of white noise (Theiler et al., Physica D 58, 1992).
     kernels : float array [n, side * side]
         Centred unit kernels.
     seed : int

@@ -14,8 +14,8 @@ from kernel_atlas.io.tables import in_order, read_table
 from kernel_atlas.stats.resampling import FEWEST
 from kernel_atlas.stats.shares import largest_of_group, layer_depths
 
-# `real`: independent networks that train the autoencoder or are depthwise; `untrained`: depthwise models with
-# use = control; `dense`: slices of regular convolutions outside the training set.
+# `real`: independent networks that train the autoencoder, or depthwise ones that are assigned; `untrained`: depthwise
+# models with use = control; `dense`: slices of regular convolutions outside the training set.
 SUBJECTS = ("real", "untrained", "dense")
 ASSIGNED = ["code", "dissimilarity", "cluster", "label"]
 
@@ -98,10 +98,7 @@ def pick_kernels(
 
 
 def training_units(merged: str | Path) -> np.ndarray:
-    """Independent unit of each kernel of `merge.training_kernels`, int [n].
-
-    Units are models; with fewer than ten, layers, since half of the models would be too few for an interval.
-    """
+    """Unit of each kernel of `merge.training_kernels`, int [n]: model; layer if half of the models give no interval."""
     table = read_table(merged, ["model", "layer_index", "dead"]).to_pandas()
     live = table[~table["dead"]]
     names = ["model"] if live["model"].nunique() >= 2 * FEWEST else ["model", "layer_index"]

@@ -1,12 +1,8 @@
 """Stability of clusters under other random starts and other training models.
 
-A run trains one start of the autoencoder on
-
-- `restart`: the same kernels;
-- `bootstrap`: kernels of models or layers drawn with replacement, duplicates dropped (as clusterboot in R's fpc).
-  Kernels of one layer are alike, so that a bootstrap of kernels would differ too little.
-
-Its clusters are matched one to one with those of the main run by the cosine of prototypes.
+A run trains one start of the autoencoder on the same kernels (`restart`), or on those of models or layers drawn with
+replacement, duplicates dropped (`bootstrap`, as clusterboot in R's fpc). A bootstrap of kernels would vary too little,
+as kernels of one layer are alike. Clusters are matched one to one with the main run's by the cosine of prototypes.
 
 A cluster is stable, by a rule set before any result was seen, if its prototype recurs (cosine of at least 0.9) in at
 least 80 % of runs and the mean Jaccard index with its match (0 without match) is at least 0.6, the limit for a pattern
