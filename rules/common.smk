@@ -121,7 +121,7 @@ def on_hub(model):
 
 
 def known_to_timm(wildcards):
-    """The table of timm's depthwise layers, for models that need it."""
+    """The table of timm's depthwise layers, an input for `timm:` sources only."""
     source = MODELS.at[wildcards.model, "source"]
     return (
         [beside("resources/timm_layers.parquet")] if source.startswith("timm:") else []
@@ -129,14 +129,14 @@ def known_to_timm(wildcards):
 
 
 def only_dense(key):
-    """A value of the configuration, for the affected models only."""
+    """A value of the configuration for regular convolutions, 0 for other models."""
     return lambda wildcards: (
         config[key] if MODELS.at[wildcards.model, "convolution"] == "dense" else 0
     )
 
 
 def must_be_permissive(wildcards):
-    """Whether a model needs a permissive licence that the sheet does not state."""
+    """Whether extraction must check a licence: a permissive one is required and the sheet states none."""
     source, licence = MODELS.loc[wildcards.model, ["source", "licence"]]
     return (
         config["licences"] == "permissive"
@@ -217,7 +217,7 @@ def experiment_figure(path, experiment="{experiment}"):
 
 
 def figure_category(wildcards):
-    """A figure in Snakemake's own report."""
+    """Category of a figure in Snakemake's own report."""
     return "Evidence" if wildcards.figure in registry.EVIDENCE else "Figures"
 
 
