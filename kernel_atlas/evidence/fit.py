@@ -29,7 +29,7 @@ from kernel_atlas.evidence.families import (
 
 STARTS = 3  # templates that start each fit
 ROUND = 6  # steps between compactions, which drop finished kernels and refill the chunks
-STEPS = 48  # limit; 1.3 % of centres and 0.2 to 0.4 % of the other fits to real 7x7 kernels reach it
+STEPS = 48  # limit; 1.3 % of centres and 0.2 to 0.4 % of other fits to real 7x7 kernels would go on
 GAIN = 3e-6  # of cos^2; a smaller gain ends the fit
 TWINS = 0.03  # starts of a kernel with parameters closer than this share an optimum: one goes on
 DAMPING = 3e-2, 1e-3, 1e4  # initial, minimum, and the limit at which a fit stops
@@ -147,6 +147,7 @@ def fit_family(
     low, high = (torch.tensor(bound, dtype=kernels.dtype, device=kernels.device) for bound in bounds(family, side))
     starts = best_templates(kernels, family) if starts is None else starts
     tries = starts.shape[1]
+    # a row per start; rounds of steps for the rows that are neither done nor twins
     kernels = kernels.repeat_interleave(tries, 0)
     parameters = starts.flatten(0, 1).clone()
     cosine, damping = torch.zeros_like(kernels[:, 0]), torch.full_like(kernels[:, 0], DAMPING[0])
@@ -160,6 +161,7 @@ def fit_family(
         todo = torch.nonzero(going).flatten()
         if len(todo) == 0:
             break
+    # the best start of each kernel
     best = cosine.abs().view(-1, tries).argmax(1) + torch.arange(0, len(kernels), tries, device=kernels.device)
     return parameters[best], cosine[best]
 

@@ -334,6 +334,7 @@ def tabulate_greedy(
         With `real`, the held-out kernels, and `gaussian`.
     tolerance, seed : float, int
     """
+    # residuals of held-out kernels and noise from each prefix of the keys
     left = {name: _falling(subject.kernels, keys) for name, subject in subjects.items() if name in ("real", "gaussian")}
     means = left["real"].mean(axis=0, dtype=np.float64)
     over, units = subjects["real"].units()
@@ -347,6 +348,7 @@ def tabulate_greedy(
         "over": over,
         "residual_gaussian": left["gaussian"].mean(axis=0, dtype=np.float64),
     }
+    # origin of each key
     where = chosen[["source", "code", "model", "layer_index", "channel"]].astype(
         {"layer_index": "Int64", "channel": "Int64"}
     )

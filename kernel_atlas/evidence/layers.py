@@ -69,12 +69,14 @@ def answer(
     dict of DataFrame
         layer_measures, layer_depths, banding, covariance, covariance_thirds.
     """
+    # measure all layers
     independent = {size: set(one_per_group(part)["model"]) for size, part in models.groupby("size")}
     square = set(inventory.loc[inventory["kh"] == inventory["kw"], "kh"])
     references = {side: refer(side, seed) for side in sorted(square.intersection(sides))}
     measures, covariances = measure_layers(shards, inventory, references, seed)
     covariance = compare_covariances(covariances, independent, groups)
 
+    # summarise those of independent networks and controls
     def counted(table: pd.DataFrame) -> pd.DataFrame:
         """Rows of independent networks and controls, with subject."""
         table = table.assign(subject=table["model"].map(subjects))
