@@ -1,8 +1,9 @@
 """Measure accuracy with kernels replaced: `snakemake ablation --cores N --config images=FOLDER`, not part of the main job.
 
-Inputs: the shards and assignments of a model, results/encoder.safetensors, the published master keys, its checkpoint, and images: the zoo's in the folder that the configuration names, others as `ablation: images` says.
-Outputs: results/ablation/models/MODEL.csv, all of them as results/ablation/ablation.csv; summary.csv, means over models;
-drop.svg and .pdf, a figure of it, with its words as .json.
+Inputs: shards, assignments and checkpoint of a model, results/encoder.safetensors, the published master keys, images
+(for the zoo from the configured folder, else from `ablation: images`).
+Outputs: results/ablation/models/MODEL.csv; in results/ablation/ ablation.csv of all models, summary.csv of means over
+models, and the figure drop.svg and .pdf with its texts in .json.
 """
 
 
@@ -31,7 +32,7 @@ rule ablate_model:
         architecture=of_model("architecture"),
         folder=os.path.dirname(SHEET),
         images=config["images"],
-        # Not which models: another one is no reason to measure this one again.
+        # without the list of models, so that a new model reruns no other
         options={
             name: value
             for name, value in config["ablation"].items()

@@ -1,8 +1,8 @@
-"""Give every kernel its code, dissimilarity, cluster and label.
+"""Assign code, dissimilarity, cluster and label to every kernel.
 
-Inputs: the shards of a model, results/encoder.safetensors.
-Outputs: results/assignments/MODEL.parquet; results/controls/noise.parquet for Gaussian noise; results/samples/KxK.parquet,
-kernels drawn for the figures, taps beside labels.
+Inputs: shards of a model, results/encoder.safetensors.
+Outputs: results/assignments/MODEL.parquet; results/controls/noise.parquet of Gaussian noise; results/samples/KxK.parquet,
+a sample with taps and labels for the figures.
 """
 
 

@@ -1,7 +1,7 @@
 """Write the atlas, a page to explore every kernel.
 
-Inputs: the shards and assignments of every model, the labeller, the spectra, the model sheet; the fits, with evidence.
-Outputs: results/atlas.html, one page that needs nothing beside it.
+Inputs: shards and assignments of every model, the labeller, spectra, the model sheet; with evidence, the fits.
+Outputs: results/atlas.html, a self-contained page.
 """
 
 

@@ -1,4 +1,4 @@
-"""What all stages share: the checked configuration and sheet, and the functions that name inputs."""
+"""Shared by all stages: the checked configuration and sheet, and input functions."""
 
 import ast
 import os
@@ -9,10 +9,10 @@ from itertools import chain
 import pandas as pd
 import yaml
 
-# of this project, also where another workflow imports it as a module
+# this project's folder, also if another workflow imports it as a module
 BASE = os.path.dirname(workflow.current_basedir.get_path_or_uri(False))
 sys.path.insert(0, BASE)
-# Scripts import kernel_atlas from here, installed or not.
+# scripts import kernel_atlas from here, installed or not
 os.environ.update(PYTHONPATH=BASE)
 
 from kernel_atlas.core.errors import AtlasError
@@ -35,17 +35,17 @@ wildcard_constraints:
 
 
 def memory(megabytes):
-    """So much memory, and as much more with each attempt: what was too little is not tried again."""
+    """Memory in proportion to the attempt, so that a retry gets more."""
     return lambda wildcards, attempt: megabytes * attempt
 
 
 def beside(path):
-    """A file of this project as seen from the working directory, so that moving both reruns nothing."""
+    """Path of a project file relative to the working directory, so that moving both reruns nothing."""
     return os.path.relpath(os.path.join(BASE, path))
 
 
 def find_file(path):
-    """A file that the configuration names: in the working directory if it is there, else beside the Snakefile."""
+    """Path of a configured file: in the working directory if it exists there, else beside the Snakefile."""
     return (
         path
         if os.path.exists(path) or not os.path.exists(beside(path))
@@ -54,9 +54,9 @@ def find_file(path):
 
 
 def library(script, *modules):
-    """The modules of kernel_atlas that a script imports, directly or not, and these beside what they import.
+    """The given modules and the transitive imports, in kernel_atlas, of these and of a script.
 
-    As named inputs they make an edited module rerun the rules that use it, which Snakemake does not see by itself.
+    As inputs they rerun the rules that use an edited module; Snakemake itself tracks scripts only.
     """
     found = {os.path.join(BASE, "kernel_atlas", module) for module in modules}
     waiting = [os.path.join(BASE, "workflow_scripts", script), *found]
@@ -79,49 +79,49 @@ def library(script, *modules):
 
 
 def figure_library(wildcards):
-    """The modules that draw one figure: an edit of one figure's module draws no other again."""
+    """Modules of one figure, so that an edit redraws no other figure."""
     return library("draw_figure.py", f"figures/{wildcards.figure}.py")
 
 
 def models_read(*uses):
-    """Those of `models_of` whose kernels could be read; known once every model was tried."""
+    """Readable models of `models_of`; known after extraction."""
     sources = read_csv(checkpoints.collect_inventory.get().output.sources)
     read = set(sources.loc[sources["failure"].isna(), "model"])
     return [model for model in models_of(*uses) if model in read]
 
 
 def files_of(pattern, *uses):
-    """One file of each model that has one of these uses and could be read."""
+    """One file of each readable model with one of these uses."""
     return lambda wildcards: expand(
         pattern, model=models_read(*uses), allow_missing=True
     )
 
 
 def trained_sizes():
-    """The sizes with enough kernels for an autoencoder; known once the kernels are counted."""
+    """Sizes with enough kernels for an autoencoder; known after extraction."""
     counts = read_csv(checkpoints.collect_inventory.get().output.sizes)
     return counts.loc[counts["trained"], "size"].tolist()
 
 
 def models_of(*uses):
-    """The models of the sheet with one of these uses, sorted: the order of the sheet changes nothing."""
+    """Models of the sheet with one of these uses, sorted so that the order of the sheet has no effect."""
     return sorted(MODELS.index[MODELS["use"].isin(uses)])
 
 
 def checkpoint_file(wildcards):
-    """The local file of a model. One that is missing is not an input: it must fail its own model, not the whole run."""
+    """Local file of a model; no input if it is missing, so that it fails its own model only."""
     scheme, _, path = MODELS.at[wildcards.model, "source"].partition(":")
     path = os.path.join(os.path.dirname(SHEET), path)
     return [path] if scheme == "file" and os.path.exists(path) else []
 
 
 def on_hub(model):
-    """Whether the kernels of a model come over the network."""
+    """Whether a model's source needs the network."""
     return MODELS.at[model, "source"].startswith(("timm:", "hf:"))
 
 
 def known_to_timm(wildcards):
-    """The table that tells a network of timm from what its checkpoint holds besides."""
+    """The table of timm's depthwise layers, an input for `timm:` sources only."""
     source = MODELS.at[wildcards.model, "source"]
     return (
         [beside("resources/timm_layers.parquet")] if source.startswith("timm:") else []
@@ -129,14 +129,14 @@ def known_to_timm(wildcards):
 
 
 def only_dense(key):
-    """A value of the configuration, for the models it matters to."""
+    """A value of the configuration for regular convolutions, 0 for other models."""
     return lambda wildcards: (
         config[key] if MODELS.at[wildcards.model, "convolution"] == "dense" else 0
     )
 
 
 def must_be_permissive(wildcards):
-    """Whether the licence of a model, which the sheet does not state, decides if it may take part."""
+    """Whether extraction must check a licence: a permissive one is required and the sheet states none."""
     source, licence = MODELS.loc[wildcards.model, ["source", "licence"]]
     return (
         config["licences"] == "permissive"
@@ -146,7 +146,7 @@ def must_be_permissive(wildcards):
 
 
 def clusters_by_hand(wildcards):
-    """The file that replaces the clusters found, if the configuration names one."""
+    """The configured file that replaces the found clusters, if any."""
     path = config["clusters"].get(wildcards.size)
     return [find_file(path)] if path else []
 
@@ -162,7 +162,7 @@ def atlas_files(name):
 
 
 def answers(question):
-    """The tables that answer a question of the evidence, by name; where they are made of each size, with `{size}`."""
+    """Tables of a question of the evidence, by name; paths of tables per size have `{size}`."""
     paths = [
         name for name, table in TABLES.items() if table.get("question") == question
     ]
@@ -183,7 +183,7 @@ def whole(*tables):
 
 
 def subjects():
-    """What each model is to the evidence: real, untrained or dense."""
+    """Model -> real, untrained or dense, for the evidence."""
     return {
         model: subject_of(*MODELS.loc[model, ["use", "convolution"]])
         for model in sorted(MODELS.index)
@@ -191,12 +191,12 @@ def subjects():
 
 
 def stated(column):
-    """Model -> what the sheet states in a column, of the models for which it does."""
+    """Model -> value of a column of the sheet, without empty cells."""
     return MODELS[column].dropna().sort_index().to_dict()
 
 
 def shown(path, category="Tables"):
-    """A table about all models that Snakemake's own report shows."""
+    """A table about all models in Snakemake's own report."""
     name = os.path.splitext(os.path.basename(path))[0]
     return report(
         path,
@@ -207,7 +207,7 @@ def shown(path, category="Tables"):
 
 
 def experiment_figure(path, experiment="{experiment}"):
-    """The figure of an experiment that Snakemake's own report shows."""
+    """The figure of an experiment in Snakemake's own report."""
     return report(
         path,
         caption="captions/experiment.rst",
@@ -217,12 +217,12 @@ def experiment_figure(path, experiment="{experiment}"):
 
 
 def figure_category(wildcards):
-    """Where Snakemake's own report shows a figure."""
+    """Category of a figure in Snakemake's own report."""
     return "Evidence" if wildcards.figure in registry.EVIDENCE else "Figures"
 
 
 def tables_drawn(wildcards):
-    """The tables of one figure, by the names its function gives them."""
+    """Tables of one figure, by the parameter names of its function."""
     return {
         name: (
             beside(path)
@@ -234,7 +234,7 @@ def tables_drawn(wildcards):
 
 
 def figures_of(size):
-    """The figures that a size has: k-means only where the configuration asks for it."""
+    """Figures of a size; k-means only if configured."""
     asked = int(size.split("x")[0]) in config["kmeans_sizes"]
     return [figure for figure in FIGURES if figure != "kmeans" or asked]
 
@@ -249,12 +249,12 @@ def figure_files(extension):
 
 
 def of_model(column):
-    """A cell of the sheet for the model of a job, None where it is empty."""
+    """Cell of the sheet for the model of a job, None if empty."""
     return lambda wildcards: MODELS.at[wildcards.model, column]
 
 
 def ablated(pattern):
-    """A file of each model whose kernels are to be replaced: by default those of the zoo that train."""
+    """A file of each model of the ablation: by default the training models of the zoo."""
     zoo = MODELS["architecture"].fillna("").str.startswith("zoonet_")
     chosen = config["ablation"]["models"] or models_of("train")
     return expand(
@@ -264,12 +264,12 @@ def ablated(pattern):
 
 
 def kept(ending):
-    """A file of the figure of each experiment whose results are kept."""
+    """A file of the figure of each experiment with kept results."""
     return [f"results/figures/experiment_{each}.{ending}" for each in KEPT.index]
 
 
 def runs_of(experiment):
-    """The runs of an experiment, each with its seed: rows of the table of conditions."""
+    """Runs of an experiment with their seeds, from the table of conditions."""
     chosen = [
         row for row in CONDITIONS.itertuples() if experiment in row.experiments.split()
     ]
@@ -295,7 +295,7 @@ def run_files(name):
 
 
 def unit_file(wildcards):
-    """The file with the kernels that a condition starts from or is pulled towards, if these are in a file."""
+    """The file of the kernels that initialise a condition or pull its kernels, if any."""
     files = {
         "prototypes": ENCODER,
         "scrambled_prototypes": ENCODER,
@@ -311,7 +311,7 @@ def of_net(column):
 
 
 def forget_failures(say=False):
-    """Leave nothing of the models that could not be read, so that the next run tries them again; and name them."""
+    """Name the unreadable models and delete their results, so that the next run tries them again."""
     failed = [
         model
         for model in sorted(MODELS.index)
@@ -357,10 +357,10 @@ try:
                 f"configuration: ablation: models: {model} is not in {SHEET}; add it there"
             )
     check_schema("results/inventory.parquet")
-    # Snakemake does not look into folders. Its jobs on a cluster need not look again.
+    # Snakemake does not check the content of folders; the main process does, once for all jobs
     for model in MODELS.index if workflow.is_main_process else []:
         folder = f"results/kernels/{model}"
         if os.path.exists(folder) and reason_of(folder) is None:
             shards_of(folder)
 except AtlasError as error:
-    raise SystemExit(f"error: {error}")  # the one line that says what to mend
+    raise SystemExit(f"error: {error}")  # one line with the remedy, no traceback

@@ -1,8 +1,8 @@
 """Draw the figures of each size, each with its data beside it.
 
-Inputs: the tables that kernel_atlas/figures/registry.py names for each figure.
-Outputs: results/figures/FIGURE_KxK.svg for pages and .pdf for print, with its fonts; the data drawn as .csv, and
-title, caption and alternative text as .json. How all look is in kernel_atlas/figures/atlas.mplstyle.
+Inputs: tables of each figure as listed in kernel_atlas/figures/registry.py.
+Outputs: results/figures/FIGURE_KxK.svg for pages and .pdf for print, with fonts; its data as .csv; title, caption and
+alternative text as .json. The style is kernel_atlas/figures/atlas.mplstyle.
 """
 
 FIGURES = {name: dict(tables) for name, tables in registry.FIGURES.items()}
@@ -11,7 +11,7 @@ if config["evidence"]["wanted"]:
     FIGURES["thresholds"] |= whole("knees")
 
 
-# Seconds each, and many: not worth a job of a cluster.
+# local: many jobs of seconds, below the overhead of a cluster
 localrules:
     draw_figure,
 

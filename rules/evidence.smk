@@ -1,10 +1,10 @@
-"""Ask how sure the clusters are, and against what.
+"""Test the clusters: controls, baselines, stability and further questions.
 
-Inputs: the shards, the assignments, the encoder, the tables of shares.
-Outputs: results/evidence/KxK/kernels.parquet, the kernels that the evidence is about; results/evidence/TABLE.csv, the
-tables with a `question` in schemas/tables.yaml, some put together from results/evidence/KxK/TABLE.csv.
-Each question is a module of kernel_atlas/evidence and a rule with its name. Fits ask for a GPU; the autoencoders trained
-here see few enough kernels for a CPU.
+Inputs: shards, assignments, the encoder, tables of shares.
+Outputs: results/evidence/KxK/kernels.parquet, the sampled kernels; results/evidence/TABLE.csv, the tables with a
+`question` in schemas/tables.yaml, some concatenated from results/evidence/KxK/TABLE.csv.
+Each question is a module of kernel_atlas/evidence and a rule of the same name. Fits request a GPU; the autoencoders
+trained here see few enough kernels for a CPU.
 """
 
 PICKED = "results/evidence/{size}/kernels.parquet"
@@ -50,7 +50,7 @@ rule pick_kernels:
         "../workflow_scripts/pick_kernels.py"
 
 
-# The rule that those of the other questions are made from: they keep its seed, script and message.
+# base of the rules of other questions, which inherit seed, script and message
 rule scale_space:
     input:
         encoder=LABELLER,
@@ -146,7 +146,7 @@ use rule scale_space as formulas with:
         gpu=1,
     params:
         question="formulas",
-        controls=4000,  # so that 40 kernels of noise lie above the threshold
+        controls=4000,  # leaves 40 noise kernels above the threshold of 99 %
         synthetic=250,
         decibels=10,
 

@@ -1,13 +1,13 @@
 """Train networks under different conditions: `snakemake experiment_data --cores N --config images=FOLDER`, and
 experiment_dense, experiment_dynamics, experiment_init and experiment_pull; not part of the main job.
 
-Inputs: config/experiments.tsv (the conditions), the Parquet image sets in the folder that the configuration names, the
-encoder that names kernels, the published master keys.
-Outputs: results/experiments/runs/CONDITION_sSEED/, a network with its kernels and its accuracy on the way; and in
-results/experiments/EXPERIMENT/ runs.csv, what the kernels of all its networks are at each step; summary.csv; a figure of it
-as .svg and .pdf, with its words as .json; of experiment_dynamics kernels.gif. To make the report show them, copy runs.csv to
-resources/experiments/EXPERIMENT.csv and kernels.gif to dynamics.gif, and say in experiments.tsv there what made them.
-With smoke=true all of it is in results/smoke instead.
+Inputs: config/experiments.tsv (conditions), Parquet image sets in the configured folder, encoder, published master keys.
+Outputs:
+- results/experiments/runs/CONDITION_sSEED/: a network, its kernels and accuracy during training;
+- results/experiments/EXPERIMENT/: runs.csv (measures of kernels at each step), summary.csv, a figure (.svg, .pdf) with
+  texts (.json), for experiment_dynamics also kernels.gif.
+For the report, copy runs.csv to resources/experiments/EXPERIMENT.csv and kernels.gif to dynamics.gif there, and state
+their origin in experiments.tsv. With smoke=true all outputs are in results/smoke.
 """
 
 CONDITIONS = pd.read_csv(
@@ -25,12 +25,12 @@ KEPT = pd.read_csv(
 
 
 ENCODER = find_file(config["experiments"]["encoder"])
-# A trial must not take the place of what took hours.
+# a smoke test must not overwrite results of hours
 RUNS = "results/smoke" if config["smoke"] else "results/experiments"
 EXPERIMENTS = sorted(set(chain.from_iterable(CONDITIONS["experiments"].str.split())))
 
 
-# Seconds each: not worth a job of a cluster.
+# local: jobs of seconds, below the overhead of a cluster
 localrules:
     draw_kept_experiment,
 

@@ -1,12 +1,12 @@
 """Read the depthwise kernels of each model.
 
-Inputs: the model sheet, and the checkpoint that a row names.
+Inputs: the model sheet, and the checkpoint of a row.
 Outputs: results/kernels/MODEL/LLL.parquet (a shard per layer), results/inventory.parquet (a row per layer),
-results/sources.csv (a row per model: what was read, or why not) and results/sizes.csv (which sizes have enough kernels
-for an autoencoder).
-One job is one model, one shard is one layer: jobs cost seconds, shards do not.
-A model that cannot be read does not stop the others: its job ends well and leaves the reason in place of shards. The
-inventory is the one checkpoint: later stages ask it for models and sizes. A run that left a model out ends with an error.
+results/sources.csv (a row per model: its source, or why it is unreadable), results/sizes.csv (kernels per size, and
+whether they suffice for an autoencoder).
+A job is a model and a shard is a layer, as jobs cost seconds and shards do not.
+The job of an unreadable model succeeds and leaves the reason in place of shards, so that other models go on; the run
+then ends with an error. The inventory is the only checkpoint: it determines models and sizes of later stages.
 """
 
 
@@ -37,7 +37,7 @@ rule extract_kernels:
         "../workflow_scripts/extract_kernels.py"
 
 
-# What needs the network runs where Snakemake runs: compute nodes often have none.
+# downloads run where Snakemake runs: compute nodes often lack network access
 localrules:
     fetch_kernels,
     fetch,

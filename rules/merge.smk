@@ -1,6 +1,6 @@
-"""Put the kernels of the models that train together, a file per size.
+"""Merge the kernels of training models, a file per size.
 
-Inputs: the shards of the models with use = train that could be read.
+Inputs: shards of the readable models with use = train.
 Outputs: results/merged/KxK.parquet.
 """
 

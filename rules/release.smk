@@ -1,7 +1,7 @@
-"""Write the data of a run for others: `snakemake release --cores N`, not part of the main job.
+"""Write a run as a data set: `snakemake release --cores N`, not part of the main job.
 
 Inputs: shards and assignments of every model, the labeller, results/sources.csv for the licences.
-Outputs: results/release/, a folder in the layout of a data set on the Hugging Face hub.
+Outputs: results/release/, in the layout of a data set on the Hugging Face hub.
 """
 
 
@@ -39,7 +39,7 @@ rule write_release:
         mem_mb=memory(4000),
     params:
         title=config["title"],
-        # what decides the kernels and their labels
+        # parameters that determine kernels and labels
         parameters={
             name: config[name]
             for name in (

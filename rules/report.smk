@@ -1,8 +1,7 @@
 """State the findings and write the report.
 
-Inputs: the figures of every trained size, the tables, the model sheet, the configuration and its schema.
-Outputs: results/findings.csv, sentences whose numbers are cells of tables; results/report.html, one page that needs
-nothing beside it.
+Inputs: figures of every trained size, tables, the model sheet, the configuration and its schema.
+Outputs: results/findings.csv, sentences with numbers from cells of tables; results/report.html, a self-contained page.
 """
 
 
@@ -79,7 +78,7 @@ rule write_report:
     params:
         title=config["title"],
         evidence=list(registry.EVIDENCE),
-        # all that decides the results: a page that lists every parameter must be written again when one changes
+        # all parameters: the page lists them
         parameters={
             name: value
             for name, value in config.items()

@@ -1,9 +1,9 @@
 """Turn the code axis into named clusters.
 
 Inputs: results/autoencoder/KxK/spectrum.parquet; results/merged/KxK.parquet for k-means.
-Outputs: results/autoencoder/KxK/clusters.tsv, found or, where the configuration names a file, checked and copied;
+Outputs: results/autoencoder/KxK/clusters.tsv, found, or checked and copied from a configured file;
 results/encoder.safetensors, the labeller of the run, for all later stages, `label` and `kernel_atlas.assign`;
-results/kmeans/KxK.parquet, the centres of k-means with names found in the same way.
+results/kmeans/KxK.parquet, centres of k-means, named by the same method.
 """
 
 

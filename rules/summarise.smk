@@ -1,6 +1,6 @@
 """Count labels per layer and per model, and compare models.
 
-Inputs: every assignment, the noise control, the inventory, the model sheet, the encoder (thresholds), sizes of data sets.
+Inputs: all assignments, the noise control, inventory, model sheet, encoder (thresholds), sizes of data sets.
 Outputs: results/statistics/*.csv.
 """
 

@@ -1,8 +1,8 @@
-"""List what timm knows again: `snakemake timm_layers --cores N`, not part of the main job.
+"""Update the list of timm's layers: `snakemake timm_layers --cores N`, not part of the main job.
 
 Inputs: the installed timm.
-Outputs: results/timm/timm_layers.parquet (every depthwise layer of every pretrained tag) and timm_left_out.tsv (what only
-looks depthwise). To make them those that `timm:` sources use, copy them to resources/.
+Outputs: results/timm/timm_layers.parquet (depthwise layers of every pretrained tag) and timm_left_out.tsv (lookalikes).
+Copy them to resources/ for use by `timm:` sources.
 """
 
 

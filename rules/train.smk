@@ -2,7 +2,7 @@
 
 Inputs: results/merged/KxK.parquet.
 Outputs: results/autoencoder/KxK/encoder.safetensors, history.parquet and spectrum.parquet.
-It trains on a GPU if one is free; --resources gpu=0 keeps it on the CPU.
+Trains on a GPU if one is free; --resources gpu=0 forces the CPU.
 """
 
 
@@ -20,7 +20,7 @@ rule train_autoencoder:
         "results/benchmarks/train_autoencoder/{size}.tsv"
     conda:
         "../envs/atlas.yaml"
-    # a single thread, as sizes train side by side; profiles/slurm gives more where they pay
+    # one thread, as sizes train in parallel; profiles/slurm sets more
     threads: 1
     resources:
         mem_mb=memory(8000),

@@ -1,8 +1,8 @@
-"""Train the embedded zoo again: `snakemake zoo --cores N --config images=FOLDER`, not part of the main job.
+"""Retrain the embedded zoo: `snakemake zoo --cores N --config images=FOLDER`, not part of the main job.
 
-Inputs: config/zoo.tsv (the nets), the Parquet image sets in the folder that the configuration names.
-Outputs: results/zoo/NET.safetensors, results/zoo/NET_init.safetensors and the sheet results/zoo/zoo.tsv. To make them
-the default run's networks, copy them to resources/zoo/.
+Inputs: config/zoo.tsv (the nets), the Parquet image sets in the configured folder.
+Outputs: results/zoo/NET.safetensors, results/zoo/NET_init.safetensors and the sheet results/zoo/zoo.tsv. Copy them to
+resources/zoo/ for use by the default run.
 """
 
 NETS = pd.read_csv(beside("config/zoo.tsv"), sep="\t", index_col="model")

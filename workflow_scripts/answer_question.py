@@ -1,4 +1,4 @@
-"""One question: its inputs -> the tables that `answer` of its module in kernel_atlas/evidence gives."""
+"""One question: its inputs -> the tables from `answer` of its module in kernel_atlas/evidence."""
 
 import importlib
 import sys
@@ -9,11 +9,11 @@ from kernel_atlas.io.merge import training_kernels
 from kernel_atlas.io.tables import read_csv, read_table, write_csv, write_table
 from kernel_atlas.model.encoder import read_encoder
 
-READERS = {  # of inputs that are not CSV files
+READERS = {  # inputs other than CSV files
     "filters": read_filters,
     "inventory": lambda path: read_table(path).to_pandas(),
     "picked": read_table,
-    "shards": list,  # too many to be in memory: the question opens one at a time
+    "shards": list,  # paths; all shards exceed memory, so that the question opens one at a time
     "spectrum": read_table,
 }
 

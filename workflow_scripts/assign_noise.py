@@ -1,4 +1,4 @@
-"""The control: Gaussian noise -> code, dissimilarity, cluster and label."""
+"""Gaussian noise, the control -> code, dissimilarity, cluster and label."""
 
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.model.assign import assign_noise

@@ -1,4 +1,4 @@
-"""One size: its kernels -> the centres of k-means, named like clusters."""
+"""One size: its kernels -> named centres of k-means."""
 
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.merge import training_kernels

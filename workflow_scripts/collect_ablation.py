@@ -1,4 +1,4 @@
-"""Accuracies of all models with kernels replaced -> one table."""
+"""All models: accuracies with kernels replaced -> one table."""
 
 import pandas as pd
 

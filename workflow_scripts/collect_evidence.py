@@ -1,4 +1,4 @@
-"""All sizes: the tables of each -> one of all."""
+"""All sizes: a table each -> one table."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ with job_log(snakemake.log[0]):
         raise AtlasError("no evidence: no size has enough kernels for an autoencoder; see minimum_kernels")
     for path in snakemake.output.tables:
         named = [part for part in snakemake.input.parts if Path(part).name == Path(path).name]
-        # as text, so that every number stays as it was written
+        # as text, to keep the digits of numbers
         parts = [pd.read_csv(part, dtype=str, keep_default_na=False) for part in named]
         write_csv(pd.concat(parts, ignore_index=True), path)
 end_job()

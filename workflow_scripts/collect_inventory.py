@@ -1,4 +1,4 @@
-"""All models: the shards -> the inventory of layers, what became of each source, how many kernels each size has."""
+"""All models: shards -> the inventory of layers, the state of each source, the number of kernels per size."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The table of an experiment -> its summary, its figure and its words."""
+"""One experiment: its table -> summary, figure and texts."""
 
 from matplotlib import style
 

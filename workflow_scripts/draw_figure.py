@@ -1,4 +1,4 @@
-"""One figure of one size: its tables -> the drawing, its data and its words."""
+"""One figure of one size: its tables -> the drawing, its data and texts."""
 
 import importlib
 

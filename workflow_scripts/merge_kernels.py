@@ -1,4 +1,4 @@
-"""One size: the shards of the models that train -> one file."""
+"""One size: shards of the training models -> one file."""
 
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.merge import merge_kernels

@@ -1,4 +1,4 @@
-"""One size: the shards and assignments of all models -> the kernels that the evidence is about."""
+"""One size: shards and assignments of all models -> the sample for the evidence."""
 
 from kernel_atlas.evidence.kernels import pick_kernels
 from kernel_atlas.io.job import end_job, job_log

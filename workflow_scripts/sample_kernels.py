@@ -1,4 +1,4 @@
-"""One size: a sample of its kernels with taps and labels, for the figures."""
+"""One size: its kernels -> a sample with taps and labels, for the figures."""
 
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.model.assign import sample_assigned

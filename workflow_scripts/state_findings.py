@@ -1,4 +1,4 @@
-"""The whole run: its tables -> the findings, in sentences."""
+"""The run: its tables -> findings in sentences."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The networks of an experiment: their kernels and accuracies on the way -> one table."""
+"""One experiment: kernels and accuracies of its networks during training -> one table."""
 
 import pandas as pd
 import torch

@@ -1,4 +1,4 @@
-"""One network of an experiment: images -> weights, kernels on the way, accuracy on the way."""
+"""One network of an experiment: images -> weights, with kernels and accuracy during training."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The whole run: every kernel with its code and label -> one page to explore them."""
+"""The run: every kernel with code and label -> one page to explore them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""All sizes: autoencoders, clusters, spectra -> the one file that labels kernels."""
+"""All sizes: autoencoders, clusters, spectra -> the labeller, one file."""
 
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.model.encoder import write_encoder

@@ -1,4 +1,4 @@
-"""The whole run -> a data set for others."""
+"""The run -> a data set for publication."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The whole run: figures and tables -> one page."""
+"""The run: figures and tables -> one page."""
 
 from pathlib import Path
 

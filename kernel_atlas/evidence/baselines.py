@@ -1,9 +1,9 @@
-"""Why an autoencoder? What other methods make of the same kernels, and how far they agree with it.
+"""Baselines for the autoencoder: share clustered by other methods, and their agreement with it.
 
-Every method gives a kernel a reconstruction: the nearest of k prototypes (k-means, Gaussian mixture, HDBSCAN), k
-principal components, or what a decoder draws from a code of k numbers. A kernel is clustered if its dissimilarity to
-that is below the threshold. All are fitted on one half of the kernels and judged on that half, on the other one, and
-on Gaussian noise. The halves share no model, or no layer where models are few: kernels trained together are alike.
+Every method reconstructs kernels: by the nearest of k prototypes (k-means, Gaussian mixture, HDBSCAN), k principal
+components, or a decoder with a code of k numbers. A kernel is clustered if its dissimilarity to the reconstruction is
+below the threshold. Methods are fitted on half of the kernels and evaluated on it, on the held-out half, and on
+Gaussian noise. The halves share no model (no layer if models are few), as kernels trained together are alike.
 """
 
 import itertools
@@ -27,19 +27,19 @@ from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.stats.resampling import FEWEST, TAILS, bootstrap_share
 
-STARTS = 3  # of k-means and mixtures; the best by their own measure is kept
+STARTS = 3  # of k-means and mixtures; scikit-learn keeps the best
 PROTOTYPES = (4, 8, 10, 16, 32)
 COMPONENTS = range(1, 9)
 CODES = (1, 2, 3)
-SMALLEST = 0.01  # share of the kernels that a cluster of HDBSCAN needs, as a stretch of the spectrum does
-HALVES = 100  # random halves of the units that the interval of an adjusted Rand index is from
-SCORED = 2000  # kernels that silhouette and Davies-Bouldin are computed on at most: silhouette compares all pairs
+SMALLEST = 0.01  # minimum share of kernels in a cluster of HDBSCAN, as for stretches of the spectrum
+HALVES = 100  # random halves of the units for the interval of an adjusted Rand index
+SCORED = 2000  # most kernels for silhouette, which compares all pairs, and Davies-Bouldin
 
 Judge = Callable[[np.ndarray], np.ndarray]  # unit kernels [n, taps] -> dissimilarities [n]
 
 
 class Method(NamedTuple):
-    """A method fitted to kernels: its name and k, its dissimilarities, its labels if it clusters, its random starts."""
+    """A fitted method: name, k, dissimilarities, labels of the fitted kernels if it clusters, and random starts."""
 
     method: str
     k: int
@@ -58,7 +58,7 @@ def answer(
     steps: int,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """How other methods do on the kernels of one size, and how far their labels agree.
+    """Compare other methods with the autoencoder on the kernels of one size.
 
     Parameters
     ----------
@@ -69,29 +69,27 @@ def answer(
     units : int array [n]
         From `kernels.training_units`.
     labeller : Labeller
-        Of the run. It has seen both halves and so has no held-out share; the method `retrained` is the same
-        autoencoder trained on the one half, with codes of one, two and three numbers.
+        Of the run, trained on both halves, hence without held-out share. The method `retrained` trains the same
+        autoencoder on one half, with codes of one, two and three numbers.
     sample : int
-        Kernels drawn, all where there are fewer.
+        Maximum number of kernels.
     restarts : int
-        Random starts of the `retrained` code of one number. As in the main run the best on a held-out tenth of the
-        half is kept: starts differ by more than layers do. Longer codes have one, which can only understate them.
+        Random starts of `retrained` with k = 1. The best on a held-out tenth is kept, as in the main run: starts differ
+        more than layers do. Longer codes have a single start, which can only understate them.
     steps : int
-        As `autoencoder.train`.
+        See `autoencoder.train`.
     seed : int
 
     Returns
     -------
     dict of DataFrame
-        baselines: a row for each method and k. Intervals are bootstrapped over units. `difference` is the held-out
-        share of `retrained` with k = 1 less that of the row, on the same kernels. Silhouette and Davies-Bouldin (Davies
-        & Bouldin 1979) are of a method's own labels on fitted kernels, without HDBSCAN's noise; `scored` is how many.
-        agreement: a row for each pair of labelings of the fitted kernels. Of the autoencoder, the cluster of the code,
-        near or not; HDBSCAN's noise is one label. The adjusted Rand index (Hubert & Arabie 1985) is 0 by chance and 1
-        for equals. Its interval, for pairs with the autoencoder, is of random halves of the units, which vary about the
-        whole as much as the whole does about the truth (Politis & Romano 1994).
+        With the columns of `evidence/baselines.csv` and `evidence/agreement.csv` in schemas/tables.yaml.
+
+        - baselines: intervals are bootstrapped over units. Davies-Bouldin index: Davies & Bouldin (1979).
+        - agreement: adjusted Rand index of Hubert & Arabie (1985). Its interval is from random halves of the units,
+          whose deviation from the whole estimates that of the whole from the truth (Politis & Romano 1994).
     """
-    # draw kernels, and cut the units into halves
+    # draw kernels and split the units
     random = np.random.default_rng([seed, kernels.shape[1], 1])
     drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
     kernels, units = kernels[drawn], units[drawn]
@@ -105,7 +103,7 @@ def answer(
     methods = [main, *_retrained(fitted, restarts, steps, seed)]
     methods += [*_clustered(fitted, seed), *_components(fitted, seed)]
 
-    # judge it on both, and on noise
+    # evaluate on both halves and on noise
     near = {(m.method, m.k): m.dissimilarity(held_out) < labeller.threshold for m in methods if m is not main}
     unknown = np.full(len(held_out), np.nan)
     reference = near.get(("retrained", 1), unknown)
@@ -133,7 +131,7 @@ def _of_run(labeller: Labeller, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
 
 
 def _retrained(fitted: np.ndarray, restarts: int, steps: int, seed: int) -> Iterator[Method]:
-    """Autoencoders with codes of one to three numbers; one whose starts all collapsed is left out."""
+    """Autoencoders with codes of one to three numbers, without those whose starts all collapsed."""
     for code in CODES:
         starts = restarts if code == 1 else 1
         try:
@@ -153,14 +151,14 @@ def _judge(model: autoencoder.Autoencoder) -> Judge:
 
 
 def _clustered(fitted: np.ndarray, seed: int) -> Iterator[Method]:
-    """Methods with prototypes: the means of clusters. Euclidean distance of unit kernels is cosine's order."""
+    """Methods with cluster means as prototypes. For unit kernels Euclidean distance and cosine rank alike."""
     numbers = [k for k in PROTOTYPES if k < len(fitted)]
     for k in numbers:
         means = KMeans(k, n_init=STARTS, random_state=seed).fit(fitted)
         yield Method("kmeans", k, _nearest(means.cluster_centers_), means.labels_, STARTS)
     for k in numbers:
-        # A full covariance has 1,225 numbers for 7x7, more than a component has kernels; one variance for all taps is
-        # k-means. A variance per tap is between, and at least that of a spread of 0.01 so that none shrinks to a point.
+        # A full covariance (1,225 parameters for 7x7) exceeds the kernels of a component; a spherical one is k-means.
+        # A diagonal is between. The floor of 1e-4 (a spread of 0.01) keeps components from collapsing to a point.
         mixture = GaussianMixture(k, covariance_type="diag", reg_covar=1e-4, n_init=STARTS, random_state=seed)
         labels = mixture.fit_predict(fitted)
         yield Method("gaussian_mixture", k, _nearest(mixture.means_), labels, STARTS)
@@ -176,7 +174,7 @@ def _nearest(means: np.ndarray) -> Judge:
 
 
 def _components(fitted: np.ndarray, seed: int) -> Iterator[Method]:
-    """The mean and k principal components. One is the linear counterpart of a code of one number."""
+    """Mean and k principal components. With k = 1, the linear counterpart of a code of one number."""
     for k in COMPONENTS:
         if k < min(fitted.shape):
             yield Method("pca", k, _projection(PCA(k, random_state=seed).fit(fitted)))
@@ -191,7 +189,7 @@ def _projection(pca: PCA) -> Judge:
 
 
 def _share(near: np.ndarray, units: np.ndarray, seed: int, name: str, prefix: str) -> dict[str, float]:
-    """The mean of `near` [n] (bool, or a difference of two) and its interval over units; NaN where it is unknown."""
+    """The mean of `near` [n] (bool, or a difference of two) and its interval over units; NaN if `near` has NaN."""
     sums = pd.DataFrame({"near": near.astype(float), "unit": units}).groupby("unit")["near"].agg(["sum", "size"])
     low, high = bootstrap_share(sums["sum"].to_numpy(), sums["size"].to_numpy(), [seed, 1])
     if np.isnan(near).any() or not len(near):
@@ -212,7 +210,7 @@ def _validity(kernels: np.ndarray, labels: np.ndarray | None, scored: np.ndarray
 
 
 def _agreement(methods: list[Method], units: np.ndarray, random: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Rows of agreement.csv but for the size."""
+    """Rows of agreement.csv without size."""
     there = np.unique(units)
     halves = [
         random.choice(there, len(there) // 2, replace=False) for _ in range(HALVES if len(there) >= FEWEST else 0)

@@ -1,4 +1,4 @@
-"""Does the autoencoder impose the structure that it finds? The same autoencoder, and one of their own, for controls."""
+"""Controls for structure imposed by the autoencoder: that of the run, and one trained on each control."""
 
 import zlib
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share, draw_noise, seed_of
 
-MADE = ("gaussian", "shuffled", "phase")  # from the real kernels; `untrained` and `dense` are networks of the sheet
-EXAMPLES = 12  # kernels of each kind, for a figure
+MADE = ("gaussian", "shuffled", "phase")  # derived from real kernels; `untrained` and `dense` are networks
+EXAMPLES = 12  # kernels of each kind in a figure
 
 
 def answer(
     size: str, picked: pa.Table, labeller: Labeller, minimum: int, steps: int, seed: int
 ) -> dict[str, pd.DataFrame | pa.Table]:
-    """What share of each kind of kernel is clustered, by the run's autoencoder and by an own one trained on the kind.
+    """Share clustered of each kind of kernel, by the run's autoencoder and by one trained on the kind.
 
-    The own autoencoder is trained on the kernels of a random half of the layers and used on those of the other half,
-    for the real kernels too. Controls made from real kernels take the half of the kernel they are made from.
+    The latter is trained on a random half of the layers and evaluated on the held-out half, for real kernels too.
+    Controls made from real kernels keep the halves of their originals.
 
     Parameters
     ----------
@@ -37,23 +37,24 @@ def answer(
     labeller : Labeller
         Of the run, trained on real kernels.
     minimum : int
-        Kernels of a kind below which no autoencoder is trained on it.
+        Kernels of a kind needed to train an autoencoder on it.
     steps, seed : int
-        As `autoencoder.train`, which makes one start on the CPU.
+        See `autoencoder.train`; one start, on the CPU.
 
     Returns
     -------
     dict
-        controls: intervals are over models for `real` and the controls that keep something of each real kernel, over
-        layers for the other networks, and binomial (Wilson) for Gaussian noise, whose kernels are independent. No row
-        `own` where training collapsed. examples: kernels at even steps of dissimilarity, beside their reconstructions.
+        controls, examples; see schemas/tables.yaml. Intervals of Gaussian noise are binomial (Wilson), as its kernels
+        are independent. A collapsed training leaves no row `own`.
     """
     rows, examples, coder = [], [], labeller.coder
     for kind, (kernels, where) in _kinds(picked, seed).items():
+        # units of intervals, and a random half of the layers
         layer = where.groupby(["model", "layer_index"]).ngroup().to_numpy()
         units = {"gaussian": None, "untrained": layer, "dense": layer}.get(kind, where["model"].to_numpy())
         random = np.random.default_rng([seed, zlib.crc32(("real" if kind in MADE else kind).encode())])
         half = np.isin(layer, random.permutation(layer.max() + 1)[: (layer.max() + 1) // 2])
+        # the autoencoder of the run, and one trained on the half
         encoders = {"main": (lambda some: coder.decode(coder.encode(some)), np.ones(len(kernels), bool))}
         if minimum <= 2 * half.sum() < 2 * len(kernels):
             try:
@@ -75,7 +76,7 @@ def answer(
 
 
 def _kinds(picked: pa.Table, seed: int) -> dict[str, tuple[np.ndarray, pd.DataFrame]]:
-    """Of each subject and control: its unit kernels, and the model and layer of each."""
+    """Unit kernels of each subject and control, with model and layer."""
     kinds = {}
     for subject in SUBJECTS:
         mine = picked.filter(pa.array(picked["subject"].to_numpy() == subject))
@@ -103,7 +104,7 @@ def _train(kernels: np.ndarray, steps: int, seed: int) -> Callable[[np.ndarray],
 
 
 def _interval(near: np.ndarray, units: np.ndarray | None, seed: list[int]) -> tuple[float, float]:
-    """Of a share over units that were drawn together; binomial where each kernel is one."""
+    """Interval of a share over units; binomial if each kernel is a unit (None)."""
     if units is None:
         return tuple(binomtest(int(near.sum()), len(near)).proportion_ci(CONFIDENCE, "wilson"))
     counts = pd.Series(near).groupby(units).agg(["sum", "size"]).to_numpy()
@@ -111,14 +112,14 @@ def _interval(near: np.ndarray, units: np.ndarray | None, seed: list[int]) -> tu
 
 
 def make_control(name: str, kernels: np.ndarray, seed: int) -> np.ndarray:
-    """Remove the structure from kernels: a control for each.
+    """Make a control from each kernel.
 
     Parameters
     ----------
     name : str
-        `gaussian`: independent normal taps, as in controls/noise.parquet. `shuffled`: the taps of each kernel in random
-        order, which keeps their distribution. `phase`: each kernel's power spectrum with the phases of white noise,
-        which keeps its scale and orientation and loses what is where (Theiler et al., Physica D 58, 1992).
+        - `gaussian`: independent normal taps, as in controls/noise.parquet;
+        - `shuffled`: taps in random order, with the same distribution;
+        - `phase`: the power spectrum with phases of white noise (Theiler et al., Physica D 58, 1992).
     kernels : float array [n, side * side]
         Centred unit kernels.
     seed : int

@@ -1,12 +1,12 @@
-"""Patterns with a formula and free parameters, to be fitted to kernels.
+"""Families of patterns: formulas with free parameters, for `fit`.
 
-A family is a formula F(u, v) of coordinates that are shifted, turned and scaled,
+A family is a formula F(u, v) in shifted, rotated and scaled coordinates,
 
     u = (cos t (x - x0) + sin t (y - y0)) / sigma_u,    sigma_u = sigma / sqrt(aspect),
     v = (cos t (y - y0) - sin t (x - x0)) / sigma_v,    sigma_v = sigma * sqrt(aspect),
 
-with x to the right and y up, in taps from the middle of the kernel. It is sampled at the taps, centred and normalised
-like every kernel. A new family is a formula with its derivatives, and an entry in `FAMILIES`.
+with x to the right and y up, in taps from the middle of the kernel. Samples at the taps are centred and normalised like
+every kernel. A new family needs a formula with its derivatives and an entry in `FAMILIES`.
 """
 
 import itertools
@@ -19,19 +19,19 @@ from torch import Tensor
 
 from kernel_atlas.core.patterns import COMPASS
 
-SIGMAS = 6  # of the grid of templates
-AXES = ("EW", "NE-SW", "NS", "NW-SE")  # each 45 degrees further
+SIGMAS = 6  # scales in the grid of templates
+AXES = ("EW", "NE-SW", "NS", "NW-SE")  # in steps of 45 degrees
 Partials = tuple[Tensor, ...]
 
 
 class Family(NamedTuple):
-    """A formula, what its own parameters may be, where the fit starts, and how its fits are named.
+    """A formula with the bounds, starts and labels of its fits.
 
-    `formula(u, v, *shape)` returns F, dF/du, dF/dv and dF/dp for each own parameter p, tensors [n, taps]; shape are
-    tensors [n, 1]. `shape` has the name, the bounds and the starts of aspect and of each own parameter; those in
-    `LOGARITHMIC` are fitted as their logarithm. `turns` are the starts of the angle in degrees: those that differ by
-    more than a sign. `smallest` is the least sigma in taps. `reach` is how far from the middle of the kernel the
-    pattern's may be, as a share of the way to the outermost taps. `name(sign, degrees)` is the label.
+    - `formula(u, v, *shape)`: F, dF/du, dF/dv and dF/dp for each own parameter p, tensors [n, taps]; shape [n, 1] each.
+    - `shape`: name -> bounds and starts of aspect and own parameters; fitted as logarithms if in `LOGARITHMIC`.
+    - `turns`: starts of the angle in degrees, without angles that differ by a sign only.
+    - `smallest`, `reach`: least sigma in taps; largest offset as a share of the distance to the outermost taps.
+    - `name(sign, degrees)`: the label.
     """
 
     formula: Callable[..., Partials]
@@ -53,7 +53,7 @@ def centre(u: Tensor, v: Tensor, log_ratio: Tensor) -> Partials:
 
 
 def first_derivative(u: Tensor, v: Tensor) -> Partials:
-    """First derivative of a Gaussian along u but for the sign, `u G` (Koenderink 1984): bright where u > 0."""
+    """Negated first derivative of a Gaussian along u, `u G` (Koenderink 1984): bright where u > 0."""
     square = u * u
     gaussian = torch.exp((square + v * v) / -2)
     value = u * gaussian
@@ -61,7 +61,7 @@ def first_derivative(u: Tensor, v: Tensor) -> Partials:
 
 
 def second_derivative(u: Tensor, v: Tensor) -> Partials:
-    """Second derivative of a Gaussian along u but for the sign, `(1 - u^2) G` (Koenderink 1984): a bright ridge."""
+    """Negated second derivative of a Gaussian along u, `(1 - u^2) G` (Koenderink 1984): a bright ridge."""
     square = u * u
     gaussian = torch.exp((square + v * v) / -2)
     value = (1 - square) * gaussian
@@ -69,10 +69,10 @@ def second_derivative(u: Tensor, v: Tensor) -> Partials:
 
 
 def cross(u: Tensor, v: Tensor, log_elongation: Tensor, weight: Tensor) -> Partials:
-    """Two elongated Gaussians at right angles and, where they meet, a round one with a weight of any sign.
+    """Two elongated Gaussians at right angles and a weighted round Gaussian at their intersection.
 
-    Babaiee et al. (2024) name the sum of the two, weight 0, and note that the centre of the learned cross differs. With
-    -1 the place where they meet is as bright as the bars.
+    Babaiee et al. (2024) describe the sum of the two (weight 0) and note that learned crosses differ at the centre.
+    With weight -1 the intersection is as bright as the bars.
     """
     shrink = torch.exp(-2 * log_elongation)
     u2, v2 = u * u, v * v
@@ -93,12 +93,12 @@ def _side(sign: int) -> str:
     return "On" if sign > 0 else "Off"
 
 
-# Bounds keep the families apart. A Gaussian with a sigma below half a tap falls between taps: place, angle and scale
-# make up for each other, and one lobe of a derivative is any spot. A pattern whose middle is near the edge is cut to a
-# part that other families have too, but for a spot, which may be anywhere. From an aspect of 1.5 to 2 on, a difference
-# of Gaussians is more like a second derivative than like a round one (at 7x7, by this very fit). A ratio of 1.1 is the
-# Laplacian of a Gaussian to 1e-5 of the cosine, and 4 leaves a flat surround. A cross with arms shorter than 3 widths,
-# or a centre weight above 0.5, is a centre to 0.98 or more.
+# Bounds keep the families apart:
+# - sigma: below half a tap, position, angle and scale trade off, and one lobe of a derivative matches any spot;
+# - reach: near the edge a cropped pattern resembles other families; only a spot may be anywhere;
+# - aspect of a centre: above 1.5 to 2, fits at 7x7 find it nearer to a second derivative than to a round centre;
+# - ratio: 1.1 matches the Laplacian of a Gaussian within 1e-5 of the cosine, 4 has a flat surround;
+# - cross: arms below 3 widths or a centre weight above 0.5 match a centre with a cosine of at least 0.98.
 FAMILIES = {
     "centre": Family(
         centre,
@@ -138,7 +138,7 @@ FAMILIES = {
     ),
 }
 LOGARITHMIC = {"aspect", "ratio", "elongation"}
-OWN = ("ratio", "elongation", "centre_weight")  # parameters that only some families have
+OWN = ("ratio", "elongation", "centre_weight")  # parameters of single families
 
 
 def coordinates(side: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,14 +148,14 @@ def coordinates(side: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _inside(name: str, value: float) -> float:
-    """A parameter as it is fitted."""
+    """Fitted value of a parameter: its logarithm if in `LOGARITHMIC`."""
     return float(np.log(value)) if name in LOGARITHMIC else value
 
 
 def bounds(family: Family, side: int) -> tuple[list[float], list[float]]:
-    """The least and the greatest of each parameter of a family."""
+    """Lower and upper bounds of the fitted parameters of a family."""
     reach = family.reach * (side - 1) / 2
-    # a sigma of more than half the kernel draws the same taps as that, to 0.02 of the cosine
+    # a sigma above half the kernel changes the cosine by less than 0.02
     low = [-reach, -reach, -np.inf, np.log(family.smallest)]
     high = [reach, reach, np.inf, np.log(side / 2)]
     for name, (least, greatest, _) in family.shape.items():
@@ -165,9 +165,9 @@ def bounds(family: Family, side: int) -> tuple[list[float], list[float]]:
 
 
 def template_grid(family: Family, side: int) -> np.ndarray:
-    """The parameters of the grid of templates, sigma after sigma, float64 [templates, parameters]."""
+    """Parameters of the grid of templates, sigma outermost: float64 [templates, parameters]."""
     reach = family.reach * (side - 1) / 2
-    steps = np.linspace(-reach, reach, 2 * int(np.ceil(reach)) + 1)  # a tap or less apart
+    steps = np.linspace(-reach, reach, 2 * int(np.ceil(reach)) + 1)  # at most a tap apart
     sigmas = np.log(np.geomspace(family.smallest, max(1.0, side / 3), SIGMAS))
     shapes = ([_inside(name, start) for start in starts] for name, (_, _, starts) in family.shape.items())
     turns = np.radians(family.turns)
@@ -177,7 +177,7 @@ def template_grid(family: Family, side: int) -> np.ndarray:
 
 
 def evaluate(family: Family, parameters: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The formula at the taps and its derivatives by all parameters, by the chain rule.
+    """Evaluate the formula at the taps and, by the chain rule, its derivatives by all parameters.
 
     Parameters
     ----------

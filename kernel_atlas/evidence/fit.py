@@ -1,8 +1,7 @@
-"""The pattern of each family of `families` that is most like a kernel.
+"""Fit each family of `families` to kernels by the absolute cosine, in batches of thousands.
 
-Its parameters are moved until the cosine to the kernel is greatest: from the best few of a grid of templates by the
-method of Levenberg and Marquardt (1963), for thousands of kernels at a time. The amplitude is no parameter: for each
-formula the best one is known (variable projection, Golub & Pereyra 1973, with the Jacobian of Kaufman 1975).
+Levenberg-Marquardt (Marquardt 1963) starts from the best templates of a grid. The amplitude is eliminated by variable
+projection (Golub & Pereyra 1973, with the Jacobian of Kaufman 1975).
 """
 
 import itertools
@@ -28,43 +27,43 @@ from kernel_atlas.evidence.families import (
     template_grid,
 )
 
-STARTS = 3  # templates of the grid that a fit starts from
-ROUND = 6  # steps before the kernels that are done are put aside and the others gathered in full chunks
-STEPS = 48  # at most; of real 7x7 kernels 1.3 % of the centres and 0.2 to 0.4 % of the others want more
-GAIN = 3e-6  # of cos^2, below which a step ends the fit
-TWINS = 0.03  # two starts of a kernel whose parameters differ by less climb the same hill: one goes on
-DAMPING = 3e-2, 1e-3, 1e4  # first, least, and that at which a fit is stuck and ends
-FLAT = 1e-3  # least metric: a parameter that hardly moves the pattern (the angle of a round one) must not run away
-CONSTANT = 1e-6  # share of a formula's power that its centred taps must have
-HOLD = 1e6  # damping of a parameter that is held
-CHUNK = {"cpu": 2048, "cuda": 131072}  # kernels at a time: the taps of one array stay in the cache; a GPU wants many
-PART = {"cpu": 4096, "cuda": 2_000_000}  # kernels that a thread fits before it takes others
+STARTS = 3  # templates that start each fit
+ROUND = 6  # steps between compactions, which drop finished kernels and refill the chunks
+STEPS = 48  # limit; 1.3 % of centres and 0.2 to 0.4 % of other fits to real 7x7 kernels would go on
+GAIN = 3e-6  # of cos^2; a smaller gain ends the fit
+TWINS = 0.03  # starts of a kernel with parameters closer than this share an optimum: one goes on
+DAMPING = 3e-2, 1e-3, 1e4  # initial, minimum, and the limit at which a fit stops
+FLAT = 1e-3  # floor of the metric: insensitive parameters (the angle of a round pattern) must not diverge
+CONSTANT = 1e-6  # minimum share of a formula's power in its centred taps; below it the pattern is constant
+HOLD = 1e6  # damping of a held parameter
+CHUNK = {"cpu": 2048, "cuda": 131072}  # kernels of a batch: its arrays fit the CPU's cache, or fill the GPU
+PART = {"cpu": 4096, "cuda": 2_000_000}  # kernels of a thread's job
 
 
 class State(NamedTuple):
-    """Where the fits of n kernels stand: what a step needs."""
+    """The state of the fits of n kernels."""
 
     parameters: Tensor  # [n, parameters]
     square: Tensor  # cos^2, [n]
-    cosine: Tensor  # with the sign of the best amplitude, [n]
+    cosine: Tensor  # signed as the best amplitude, [n]
     gradient: Tensor  # of log |cos| by the free parameters, [n, free]
-    metric: Tensor  # how far the unit pattern moves with them, squared, [n, free, free]
+    metric: Tensor  # Gauss-Newton matrix of the unit pattern, [n, free, free]
 
 
 def _look(family: Family, kernels: Tensor, parameters: Tensor, free: list[int], x: Tensor, y: Tensor) -> State:
-    """All that a step needs to know of a set of parameters, from one matrix of scalar products for each kernel.
+    """The state at a set of parameters, from one Gram matrix per kernel.
 
-    With unit kernel k, centred formula f, amplitude a = <f, k> / <f, f> and centred derivatives D, the squared residual
-    of k - a f is 1 - cos^2, and its Jacobian -a P D, P the projection off f (Kaufman 1975). Divided by cos^2 these
-    give the gradient <D, k> / <f, k> - <D, f> / <f, f> and the metric <P D, P D> / <f, f>.
+    Given unit kernel k, centred formula f, amplitude a = <f, k> / <f, f> and centred derivatives D, the residual
+    k - a f has the square 1 - cos^2 and the Jacobian -a P D, P the projection orthogonal to f (Kaufman 1975). Division
+    by cos^2 gives the gradient <D, k> / <f, k> - <D, f> / <f, f> and the metric <P D, P D> / <f, f>.
     """
     value, partials = evaluate(family, parameters, x, y)
     rows = torch.stack([*(partials[p] for p in free), value, kernels], 1)
-    rows -= rows.mean(2, keepdim=True)  # before the products, which would lose a small pattern on a large constant
+    rows -= rows.mean(2, keepdim=True)  # first: products cancel a small pattern on a large constant
     products = torch.bmm(rows, rows.transpose(1, 2))
     f = len(free)
     power, overlap = products[:, f, f], products[:, f, f + 1]
-    # a constant but for rounding is no pattern: its cosine is 0, and no step leads to it
+    # a formula that is constant up to rounding scores 0, so that no step is accepted there
     overlap = torch.where(power > CONSTANT * (value**2).sum(1), overlap, 0.0)
     power = power.clamp_min(1e-12)
     with_value = products[:, :f, f] / power[:, None]
@@ -76,11 +75,10 @@ def _look(family: Family, kernels: Tensor, parameters: Tensor, free: list[int], 
 
 
 def _climb(family: Family, kernels: Tensor, parameters: Tensor, damping: Tensor, low: Tensor, high: Tensor) -> Partials:
-    """`ROUND` steps, each kernel with its own damping: parameters, cosine, damping, and which fits are done.
+    """`ROUND` steps with a damping per kernel: parameters, cosine, damping and done.
 
-    A parameter at a bound that the gradient points beyond is held for the step. The residuals are large, so that the
-    metric alone is a poor curvature: what it misses is learnt from the change of the gradient by the symmetric
-    rank-one update (Nocedal & Wright 2006, section 6.2), which nearly halves the steps.
+    The symmetric rank-one update (Nocedal & Wright 2006, section 6.2) learns the curvature that the metric lacks where
+    residuals are large. It nearly halves the number of steps.
     """
     x, y = coordinates(round(kernels.shape[1] ** 0.5), kernels)
     free = torch.nonzero(low < high).flatten().tolist()
@@ -90,6 +88,7 @@ def _climb(family: Family, kernels: Tensor, parameters: Tensor, damping: Tensor,
     done = torch.zeros(len(kernels), dtype=torch.bool, device=kernels.device)
     _, least, most = DAMPING
     for _ in range(ROUND):
+        # the damped step; hold a parameter at a bound while the gradient points beyond
         here = state.parameters[:, free]
         held = ((here <= low_free) & (state.gradient < 0)) | ((here >= high_free) & (state.gradient > 0))
         system = state.metric + missed
@@ -99,12 +98,14 @@ def _climb(family: Family, kernels: Tensor, parameters: Tensor, damping: Tensor,
         there = state.parameters.clone()
         there[:, free] = torch.clamp(here + step, low_free, high_free)
         step = there[:, free] - here
+        # accept gains; a fit ends with a small gain or at the largest damping
         trial = _look(family, kernels, there, free, x, y)
         gain = trial.square - state.square
         better = (gain > 0) & ~done
         done |= (better & (gain < GAIN) & (damping < 1)) | (~better & (damping >= most))
         turned = state.gradient - trial.gradient
         state = State(*(_choose(better, new, old) for new, old in zip(trial, state, strict=True)))
+        # rank-one update, skipped where its denominator is small
         error = turned - torch.bmm(state.metric + missed, step[:, :, None])[:, :, 0]
         along = (error * step).sum(1)
         safe = along.abs() > 1e-3 * error.norm(dim=1) * step.norm(dim=1)
@@ -121,7 +122,7 @@ def _choose(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
 def fit_family(
     kernels: Tensor, family: Family, fixed: dict[str, float] | None = None, starts: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Fit one family to kernels: from each of a few starts, of which the best end counts.
+    """Fit one family to kernels from several starts; keep the best optimum.
 
     Parameters
     ----------
@@ -129,16 +130,16 @@ def fit_family(
         Centred unit kernels, on the device to compute on.
     family : Family
     fixed : dict, optional
-        Own parameters that are held at a value.
+        Own parameter -> its constant value.
     starts : tensor [n, starts, parameters], optional
-        By default those of `best_templates`.
+        By default `best_templates`.
 
     Returns
     -------
     parameters : tensor [n, parameters]
         As `evaluate` takes them.
     cosine : tensor [n]
-        With the sign of the amplitude.
+        Signed as the amplitude.
     """
     side = round(kernels.shape[1] ** 0.5)
     for name, value in (fixed or {}).items():
@@ -146,6 +147,7 @@ def fit_family(
     low, high = (torch.tensor(bound, dtype=kernels.dtype, device=kernels.device) for bound in bounds(family, side))
     starts = best_templates(kernels, family) if starts is None else starts
     tries = starts.shape[1]
+    # a row per start; rounds of steps for the rows that are neither done nor twins
     kernels = kernels.repeat_interleave(tries, 0)
     parameters = starts.flatten(0, 1).clone()
     cosine, damping = torch.zeros_like(kernels[:, 0]), torch.full_like(kernels[:, 0], DAMPING[0])
@@ -159,12 +161,13 @@ def fit_family(
         todo = torch.nonzero(going).flatten()
         if len(todo) == 0:
             break
+    # the best start of each kernel
     best = cosine.abs().view(-1, tries).argmax(1) + torch.arange(0, len(kernels), tries, device=kernels.device)
     return parameters[best], cosine[best]
 
 
 def _is_twin(parameters: Tensor, cosine: Tensor) -> Tensor:
-    """Which of the starts of each kernel have come to where an earlier one is, bool [n, starts].
+    """Starts that have converged to an earlier start of the same kernel: bool [n, starts].
 
     Parameters
     ----------
@@ -177,7 +180,7 @@ def _is_twin(parameters: Tensor, cosine: Tensor) -> Tensor:
 
 
 def _climb_chunks(family: Family, kernels: Tensor, parameters: Tensor, damping: Tensor, *bound: Tensor) -> Partials:
-    """Parameters, cosine, damping and done after a round of steps."""
+    """`_climb`, chunk by chunk."""
     size = CHUNK[kernels.device.type]
     parts = zip(kernels.split(size), parameters.split(size), damping.split(size), strict=True)
     moved = [_climb(family, *part, *bound) for part in parts]
@@ -185,7 +188,7 @@ def _climb_chunks(family: Family, kernels: Tensor, parameters: Tensor, damping: 
 
 
 def best_templates(kernels: Tensor, family: Family) -> Tensor:
-    """The templates of the grid most like each kernel, but for the sign, the best of each of the best few sigmas.
+    """The templates with the greatest absolute cosine to each kernel, one for each of the best `STARTS` sigmas.
 
     Returns
     -------
@@ -198,7 +201,7 @@ def best_templates(kernels: Tensor, family: Family) -> Tensor:
     templates = (templates / templates.norm(dim=1, keepdim=True)).T.contiguous()
     per_sigma = len(grid) // SIGMAS
     best = []
-    for part in kernels.split(CHUNK[kernels.device.type] // 4):  # or else the cosines to all templates are gigabytes
+    for part in kernels.split(CHUNK[kernels.device.type] // 4):  # the cosines of a full chunk take gigabytes
         cosine, place = (part @ templates).abs_().view(-1, SIGMAS, per_sigma).max(2)
         sigma = cosine.topk(STARTS, 1)[1]
         best.append(grid[sigma * per_sigma + place.gather(1, sigma)])
@@ -206,7 +209,7 @@ def best_templates(kernels: Tensor, family: Family) -> Tensor:
 
 
 def fit_kernels(kernels: np.ndarray, device: str = "cpu") -> pd.DataFrame:
-    """Fit all families to kernels and name the best.
+    """Fit all families to kernels and name the best fit.
 
     Parameters
     ----------
@@ -218,11 +221,8 @@ def fit_kernels(kernels: np.ndarray, device: str = "cpu") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        family, label (as `patterns` names them), cosine; x, y and sigma in taps, sigma the geometric mean of both axes
-        and for a cross the width of its bars; aspect (length across the angle by that along it, at least 1 for a
-        centre); angle in degrees, counter-clockwise from x: of a first derivative the way to its bright side (0 to
-        360), of a second the axis of the derivative, of a centre its long axis (0 to 180), of a cross one of its bars
-        (0 to 90); ratio, elongation, centre_weight, NaN where the family has none; `cosine_FAMILY` of each.
+        With the columns family to cosine_cross of `evidence/fits.csv` in schemas/tables.yaml. The angle is in [0, 360)
+        for a first derivative, [0, 90) for a cross, else [0, 180). Parameters that a family lacks are NaN.
     """
     fits, signed = _fit_all(torch.from_numpy(np.ascontiguousarray(kernels, np.float32)).to(device))
     best = np.abs(signed).argmax(axis=0)
@@ -237,7 +237,7 @@ def fit_kernels(kernels: np.ndarray, device: str = "cpu") -> pd.DataFrame:
 
 
 def draw_fits(kernels: np.ndarray, device: str = "cpu") -> np.ndarray:
-    """What the best family of `fit_kernels` draws of each kernel.
+    """The best fit of `fit_kernels` to each kernel, as taps.
 
     Parameters
     ----------
@@ -260,10 +260,10 @@ def draw_fits(kernels: np.ndarray, device: str = "cpu") -> np.ndarray:
 
 
 def _fit_all(kernels: Tensor) -> tuple[list[np.ndarray], np.ndarray]:
-    """Parameters [n, parameters] of each family, and cosines [families, n] with their sign.
+    """Parameters [n, parameters] of each family, and signed cosines [families, n].
 
-    On a CPU the threads share out parts of the kernels: the operations on one part are too short to be shared, and
-    where others use the cores, threads would wait for each other at the end of each.
+    CPU threads fit separate parts of the kernels. Threads inside an operation would gain little, as operations are
+    short, and would wait for each other on shared cores.
     """
     torch.set_float32_matmul_precision("highest")  # TF32 is too coarse for differences of scalar products
     parts = kernels.split(PART[kernels.device.type])
@@ -288,7 +288,7 @@ def _fit_all(kernels: Tensor) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def describe_fits(name: str, parameters: np.ndarray, cosine: np.ndarray) -> pd.DataFrame:
-    """Fits of one family as `fit_kernels` returns them; of parameters that draw the same pattern, one set."""
+    """Fits of one family with the columns of `fit_kernels`, in a canonical form of equivalent parameters."""
     family = FAMILIES[name]
     x, y, angle, sigma, *shape = parameters.T
     own = {key: np.exp(value) if key in LOGARITHMIC else value for key, value in zip(family.shape, shape, strict=True)}

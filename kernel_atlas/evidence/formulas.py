@@ -1,7 +1,7 @@
-"""How much is a kernel like a difference of Gaussians? Shares of kernels that the families of `families` explain.
+"""Shares of kernels that the families of `families` explain.
 
-More parameters fit more, so a kernel counts as explained only where its cosine is above that of 99 % of Gaussian-noise
-kernels fitted in the same way.
+A kernel is explained if its cosine exceeds the 99 % quantile of Gaussian-noise kernels under the same fit. More
+parameters always fit better, and raise this threshold too.
 """
 
 import numpy as np
@@ -18,18 +18,18 @@ from kernel_atlas.io.tables import columns_of
 from kernel_atlas.model.autoencoder import choose_device
 from kernel_atlas.stats.resampling import bootstrap_share, draw_noise
 
-NOISE_QUANTILE = 0.99  # of the best cosines of Gaussian noise, above which a kernel is explained
+NOISE_QUANTILE = 0.99  # of the best cosines of Gaussian noise; explained kernels exceed it
 DEPTH_BINS = 5  # equal parts of the depth 0..1
 BINS = 24  # of 15 degrees
 COSINE_BINS = 50
 QUANTILES = {"q10": 0.1, "median": 0.5, "q90": 0.9}
-TURN = {"first_derivative": 360, "second_derivative": 180}  # degrees after which a direction comes again
+TURN = {"first_derivative": 360, "second_derivative": 180}  # degrees of a full turn of the direction
 
 
 def answer(
     size: str, picked: pa.Table, controls: int, synthetic: int, decibels: float, seed: int, gpu: int = 0
 ) -> dict[str, pd.DataFrame]:
-    """Which kernels of one size the families explain, and whether fits find what synthetic kernels are.
+    """Explained kernels of one size, and recovery of synthetic kernels.
 
     Parameters
     ----------
@@ -38,34 +38,32 @@ def answer(
     picked : pyarrow.Table
         From `pick_kernels`.
     controls : int
-        Real kernels that controls are made from, and Gaussian-noise kernels for the threshold.
+        Number of real kernels that controls are made from, and of Gaussian-noise kernels for the threshold.
     synthetic, decibels : int, float
-        Of `synthetic_truth`: kernels of each family, and their noise.
+        Number of synthetic kernels per family and their signal-to-noise ratio (`synthetic_truth`).
     seed : int
     gpu : int
-        Whether to fit on a GPU, 0 or 1.
+        1 to fit on a GPU.
 
     Returns
     -------
     dict of DataFrame
-        fits: one row a picked kernel. fit_explained, fit_labels: shares explained by family, of each subject and
-        control, and of each label of the autoencoder. fit_cosines: their distribution. fit_scales: sigma by depth.
-        fit_orientations, fit_cardinal: directions of the derivatives. fit_crosses: the formula of the cross.
-        synthetic.
+        fits, fit_explained, fit_labels, fit_cosines, fit_scales, fit_orientations, fit_cardinal, fit_crosses,
+        synthetic; see schemas/tables.yaml.
     """
-    # the kernels of networks, controls made from some real ones, and noise for the threshold
+    # kernels of networks, controls made from a sample of the real ones, and noise for the threshold
     side, device = int(size.split("x")[0]), choose_device(gpu)
     raw = taps_array(picked["weight"])
     about = picked.drop_columns(["weight"]).to_pandas()
     real = np.flatnonzero(about["subject"] == "real")
     drawn = np.sort(np.random.default_rng([seed, side]).choice(real, min(controls, len(real)), replace=False))
-    noise = draw_noise(2 * controls, side, seed)[controls:]  # the first are the control that it judges
+    noise = draw_noise(2 * controls, side, seed)[controls:]  # the first half is the control `gaussian`
 
     everything = [about, *(about.iloc[drawn].assign(subject=name) for name in MADE)]
     taps = [raw, *(make_control(name, raw[drawn], seed) for name in MADE), noise]
     units = centre_and_normalise(np.concatenate(taps))
 
-    # fit them all; those above the noise are explained
+    # fit; the noise comes last
     fits = fit_kernels(units, device)
     threshold = fits["cosine"].iloc[-len(noise) :].quantile(NOISE_QUANTILE)
     fits = fits.iloc[: -len(noise)]
@@ -88,7 +86,7 @@ def answer(
 
 
 def _explained(table: pd.DataFrame, by: str, seed: list[int]) -> pd.DataFrame:
-    """Shares per value of a column and family: best in the family, and of those explained; intervals over models."""
+    """Shares per value of a column and family: best fit, and explained, with intervals over models."""
     tables = []
     for value, part in table.groupby(by, sort=False):
         best = pd.get_dummies(part["family"]).reindex(columns=list(FAMILIES), fill_value=False).assign(all=True)
@@ -104,7 +102,7 @@ def _explained(table: pd.DataFrame, by: str, seed: list[int]) -> pd.DataFrame:
 
 
 def _cosines(table: pd.DataFrame) -> pd.DataFrame:
-    """The distribution of the best cosine of each subject."""
+    """Histogram of the best cosine per subject."""
     edges = np.linspace(0, 1, COSINE_BINS + 1)
     rows = []
     for subject, part in table.groupby("subject", sort=False):
@@ -115,7 +113,7 @@ def _cosines(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scales(real: pd.DataFrame) -> pd.DataFrame:
-    """Quantiles of sigma of the explained kernels by family and depth, and of derivatives the mean cos 4 angle."""
+    """Explained kernels by family and depth: quantiles of sigma, and for derivatives the mean cos 4 angle."""
     quantiles = {"q10": 0.1, "q25": 0.25, "median": 0.5, "q75": 0.75, "q90": 0.9}
     kept = real[real["explained"]]
     step = np.minimum(kept["depth"] * DEPTH_BINS, DEPTH_BINS - 1).astype(int)
@@ -142,10 +140,10 @@ def _orientations(real: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cardinal(table: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
-    """How much derivatives prefer the directions of the grid: mean cos 4 angle; 1 all along it, -1 all diagonal.
+    """Cardinal preference of derivatives: mean cos 4 angle, 1 for horizontal and vertical, -1 for diagonal.
 
-    Of the kernels that are explained and of all that are best in the family, as controls have few of the former: taps
-    on a square grid may favour directions by themselves.
+    Controls show the preference of the square grid itself. They have few explained kernels, hence also rows for all
+    kernels with the best fit in the family.
     """
     rows = []
     for (subject, family), part in table.groupby(["subject", "family"], sort=False):
@@ -161,10 +159,9 @@ def _cardinal(table: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
 
 
 def _crosses(units: np.ndarray, table: pd.DataFrame, device: str) -> pd.DataFrame:
-    """The formula of the cross and its error on explained real crosses, with a free and with a fixed centre weight.
+    """Parameters and error of cross fits to explained real crosses, with a free and a fixed centre weight.
 
-    `best_share` is the share of them that no other family fits better, `at_bounds` that of fits with sigma, elongation
-    or weight at a bound, where medians say where the bounds are.
+    A high `at_bounds` means that the medians reflect the bounds.
     """
     chosen = np.flatnonzero((table["subject"] == "real") & table["explained"] & (table["family"] == "cross"))
     kernels = torch.from_numpy(units[chosen]).to(device)
@@ -184,25 +181,25 @@ def _crosses(units: np.ndarray, table: pd.DataFrame, device: str) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-# What synthetic kernels are drawn from, evenly: well inside the bounds, and where the families differ at 7x7.
+# Uniform ranges of synthetic parameters: well inside the bounds, where the families differ at 7x7.
 SYNTHETIC = {
     "centre": {"sigma": (0.8, 1.6), "aspect": (1.0, 1.2), "ratio": (1.3, 3.0)},
     "first_derivative": {"sigma": (0.8, 1.6), "aspect": (0.8, 1.7)},
     "second_derivative": {"sigma": (0.8, 1.6), "aspect": (1.0, 2.0)},
     "cross": {"sigma": (0.6, 1.1), "aspect": (1.0, 1.0), "elongation": (3.0, 5.0), "centre_weight": (-1.5, 0.5)},
 }
-OFF = 0.5  # taps at most from the middle
-NEAR = 5  # degrees from where the name of a direction changes
+OFF = 0.5  # largest offset in taps
+NEAR = 5  # degrees to the boundary between two directions
 
 
 def synthetic_kernels(side: int, per_family: int, snr_db: float, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
-    """Kernels of known parameters with noise.
+    """Draw noisy kernels with known parameters.
 
     Parameters
     ----------
     side, per_family : int
     snr_db : float
-        Power of the pattern over that of the Gaussian noise, both summed over the taps, in decibels.
+        Signal-to-noise ratio in decibels, powers summed over the taps.
     seed : int
 
     Returns
@@ -210,7 +207,7 @@ def synthetic_kernels(side: int, per_family: int, snr_db: float, seed: int) -> t
     kernels : float32 array [families * per_family, taps]
         Centred unit kernels.
     truth : DataFrame
-        The columns of `fit_kernels` without the cosines.
+        The columns of `fit_kernels` without cosines.
     """
     random = np.random.default_rng([seed, side])
     kernels, truth = [], []
@@ -230,21 +227,20 @@ def synthetic_kernels(side: int, per_family: int, snr_db: float, seed: int) -> t
 
 
 def synthetic_truth(side: int, per_family: int, snr_db: float, seed: int, device: str = "cpu") -> pd.DataFrame:
-    """Whether fits find what synthetic kernels were drawn from: `synthetic_kernels`, fitted.
+    """Fit `synthetic_kernels` and compare with the truth.
 
     Returns
     -------
     DataFrame
-        Each column of `fit_kernels` with the true one beside it as `true_COLUMN`; snr_db; radius, where a
-        centre crosses zero, in taps, since sigma and ratio make up for each other; between_names, where the true
-        direction is within `NEAR` degrees of where its name changes.
+        With the columns of `evidence/synthetic.csv` in schemas/tables.yaml. radius, the zero crossing of a centre, is
+        compared because sigma and ratio trade off; between_names marks directions within `NEAR` of a boundary.
     """
     kernels, truth = synthetic_kernels(side, per_family, snr_db, seed)
     fits = fit_kernels(kernels, device)
     for table in (truth, fits):
         square = table["ratio"] ** 2
         table["radius"] = table["sigma"] * np.sqrt(2 * np.log(square) * square / (square - 1))
-    # an even number of half steps is a named direction, an odd one where names change
+    # even multiples of 22.5 degrees are named directions, odd ones boundaries
     named = truth["family"].isin(list(TURN))
     halves = truth["angle"] / 22.5
     between = named & (np.abs(halves - (2 * np.floor(halves / 2) + 1)) * 22.5 < NEAR)

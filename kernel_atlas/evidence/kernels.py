@@ -1,4 +1,4 @@
-"""Pick the kernels of one size that the evidence is about, and those of the networks they are compared with."""
+"""Sample the kernels of one size for the evidence, from real networks and from control networks."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from kernel_atlas.io.tables import in_order, read_table
 from kernel_atlas.stats.resampling import FEWEST
 from kernel_atlas.stats.shares import largest_of_group, layer_depths
 
-# `real`: independent networks that train the autoencoder, and depthwise ones that are only assigned; `untrained`:
-# depthwise models with use = control; `dense`: slices of regular convolutions that do not train it.
+# `real`: independent networks that train the autoencoder, or depthwise ones that are assigned; `untrained`: depthwise
+# models with use = control; `dense`: slices of regular convolutions outside the training set.
 SUBJECTS = ("real", "untrained", "dense")
 ASSIGNED = ["code", "dissimilarity", "cluster", "label"]
 
 
 def subject_of(use: str, convolution: str) -> str:
-    """Which of `SUBJECTS` a model of the sheet belongs to."""
+    """Subject (one of `SUBJECTS`) of a model of the sheet."""
     if use != "train" and convolution == "dense":
         return "dense"
     return "untrained" if use == "control" else "real"
@@ -38,28 +38,29 @@ def pick_kernels(
     dense_per_layer: int,
     seed: int,
 ) -> pa.Table:
-    """Draw at most `count` live kernels of each subject, every kernel with the same chance.
+    """Draw up to `count` kernels of each subject uniformly; drop dead ones.
 
     Parameters
     ----------
     models, assignments : sequence of path
-        Folder of shards and assignments of each model, in one order.
+        Folders of shards and files of assignments.
     inventory : DataFrame
         inventory.parquet.
     subjects : mapping
         Model -> one of `SUBJECTS`.
     groups : mapping
-        Model -> group, for models that share weights: of the real ones, that with most kernels of the size counts.
+        Model -> group, for models that share weights. The real model with most kernels represents its group.
     side, count : int
     dense_per_layer : int
-        Slices that were drawn from a layer of a regular convolution; the inventory counts all.
+        Slices drawn from each layer of a regular convolution; the inventory counts all.
     seed : int
 
     Returns
     -------
     pyarrow.Table
-        subject, model, layer_index, depth (0 to 1), stride, channel, code, dissimilarity, cluster, label, weight (raw).
+        With the columns of `evidence/*x*/kernels.parquet` in schemas/tables.yaml.
     """
+    # square layers of independent networks, with the number of their kernels
     layers = inventory.assign(depth=layer_depths(inventory))
     layers = layers[(layers["kh"] == side) & (layers["kw"] == side)]
     layers = _independent(layers.assign(subject=layers["model"].map(subjects)), groups)
@@ -70,12 +71,14 @@ def pick_kernels(
     tables = {Path(path).stem: path for path in assignments}
     drawn = []
     for subject in SUBJECTS:
+        # positions in the concatenation of all layers
         there = layers[layers["subject"] == subject]
         ends = there["channels"].cumsum().to_numpy()
         total = int(ends[-1]) if len(ends) else 0
         random = np.random.default_rng([seed, side, zlib.crc32(subject.encode())])
         places = np.sort(random.choice(total, min(count, total), replace=False))
         layer = np.searchsorted(ends, places, side="right")
+        # read each drawn layer once
         there = there.assign(row=np.arange(len(there)))
         for model, part in there[there["row"].isin(layer)].groupby("model", sort=False):
             assigned = read_table(tables[model], ["layer_index", *ASSIGNED])
@@ -95,10 +98,7 @@ def pick_kernels(
 
 
 def training_units(merged: str | Path) -> np.ndarray:
-    """Which of the independent units each of `merge.training_kernels` is from, int [n].
-
-    Units are models, or layers where fewer than ten models would leave a half with too few for an interval.
-    """
+    """Unit of each kernel of `merge.training_kernels`, int [n]: model; layer if half of the models give no interval."""
     table = read_table(merged, ["model", "layer_index", "dead"]).to_pandas()
     live = table[~table["dead"]]
     names = ["model"] if live["model"].nunique() >= 2 * FEWEST else ["model", "layer_index"]
@@ -106,25 +106,25 @@ def training_units(merged: str | Path) -> np.ndarray:
 
 
 def read_filters(path: str | Path) -> np.ndarray:
-    """The published master key filters, float array [8, 7, 7], of resources/master_key_filters.csv."""
+    """Read the published master key filters, float array [8, 7, 7], from resources/master_key_filters.csv."""
     return pd.read_csv(path, index_col="filter").to_numpy().reshape(-1, 7, 7)
 
 
 def unit_kernels(picked: pa.Table, subject: str) -> np.ndarray:
-    """The kernels of one subject, centred and normalised: float32 [n, taps], where n may be 0."""
+    """Centred unit kernels of one subject, float32 [n, taps]; n may be 0."""
     mine = picked.filter(pa.array(picked["subject"].to_numpy() == subject))
     return centre_and_normalise(taps_array(mine["weight"]))
 
 
 def _independent(layers: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
-    """The layers; of real models that share weights, those of the model with most kernels."""
+    """Drop layers of real models that share weights with a model with more kernels."""
     models = layers[layers["subject"] == "real"].groupby("model")["channels"].sum().rename("kernels").reset_index()
     counted = largest_of_group(models.assign(group=models["model"].map(groups)))
     return layers[~layers["model"].isin(set(models["model"]) - set(counted["model"]))]
 
 
 def of_size(size: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The tables by name, each with the column `size` and in the order of schemas/tables.yaml."""
+    """Add the column `size` and order columns as in schemas/tables.yaml."""
     return {
         name: in_order(table.assign(size=size) if len(table.columns) else table, f"{name}.csv")
         for name, table in tables.items()

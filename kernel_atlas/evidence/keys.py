@@ -1,8 +1,8 @@
-"""Is every kernel nearly `a * key + b` for a key of a small set: the eight published ones, our prototypes, others?
+"""Residuals of kernels from `a * key + b`, for small sets of keys: the eight published filters, prototypes, others.
 
-For a centred unit kernel x and a key y the best a and b leave the relative residual sqrt(1 - cosine^2), cosine that of
-x and the centred key, so the sign does not matter (Babaiee et al., arXiv 2509.11711). Sets are chosen on some networks
-and compared on others, and on the controls made from these.
+The best a and b leave the relative residual sqrt(1 - cosine^2), with the cosine of kernel and key, both centred; the
+sign does not matter (Babaiee et al., arXiv 2509.11711). Sets are chosen on half of the networks and compared on
+held-out networks and their controls.
 """
 
 import itertools
@@ -20,17 +20,17 @@ from kernel_atlas.model.assign import Labeller
 from kernel_atlas.stats.resampling import FEWEST, TAILS, bootstrap_share, draw_units
 from kernel_atlas.stats.shares import FIFTHS, fifth_of
 
-KEYS = 8  # in the published set, and in those compared with it
-LARGEST = 32  # keys a greedy search goes to
-DRAWS = 100  # of random sets of kernels
-CANDIDATES = 800  # kernels a greedy search may choose, beside the samples of the spectrum
+KEYS = 8  # size of the published set and of those compared with it
+LARGEST = 32  # size of the largest greedy set
+DRAWS = 100  # random sets of kernels
+CANDIDATES = 800  # kernels that a greedy search chooses from, with the samples of the spectrum
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-_ROUNDS = 25  # of `line_centres`
-_BINS = 1000  # of a residual, from 0 to 1, where medians are bootstrapped
+_ROUNDS = 25  # iterations of `line_centres`
+_BINS = 1000  # histogram bins of residuals (0 to 1) for bootstrapped medians
 
 
 class Subject(NamedTuple):
-    """Kernels that sets of keys are tried on: model [n], layer [n], depth [n] and centred unit taps [n, taps]."""
+    """Kernels to evaluate sets on: model [n], layer [n], depth [n] and centred unit taps [n, taps]."""
 
     models: np.ndarray
     layers: np.ndarray
@@ -38,11 +38,11 @@ class Subject(NamedTuple):
     kernels: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Subject":
-        """Some of the kernels; rows is a bool array [n]."""
+        """Select kernels by a bool array [n]."""
         return Subject(*(column[rows] for column in self))
 
     def units(self) -> tuple[str, np.ndarray]:
-        """What intervals are over, and the unit of each kernel, int [n]: models, or their layers if they are few."""
+        """Units of intervals, models or with few models layers, and the unit of each kernel, int [n]."""
         names, units = np.unique(self.models, return_inverse=True)
         if len(names) >= FEWEST:
             return "models", units
@@ -50,17 +50,17 @@ class Subject(NamedTuple):
 
 
 def residuals(kernels: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Relative residual, float32 [n, k], of each kernel [n, taps] against each key [k, taps], both centred and unit."""
+    """Relative residuals, float32 [n, k], of centred unit kernels [n, taps] from centred unit keys [k, taps]."""
     cosines = kernels @ keys.T
     return np.sqrt(np.clip(1 - cosines**2, 0, 1), dtype=np.float32)
 
 
 def line_centres(kernels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Centres of k-means that ignores sign: each kernel belongs to the line through 0 that it is nearest to.
+    """Centres of sign-invariant k-means (k-plane clustering, Bradley & Mangasarian 2000).
 
-    Kernels go to the centre of the highest absolute cosine, and a centre becomes the first principal direction of its
-    kernels, which lowers the mean squared residual in every round (k-plane clustering, Bradley & Mangasarian 2000). It
-    starts from kernels chosen greedily: the centres of k-means proper hold most patterns twice, once with either sign.
+    Each kernel is assigned to the centre with the highest absolute cosine; a centre is the first principal direction of
+    its kernels. Each round lowers the mean squared residual. The start is a greedy set. Plain k-means would find most
+    patterns twice, with either sign.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def line_centres(kernels: np.ndarray, count: int, seed: int) -> np.ndarray:
     Returns
     -------
     float array [count, taps]
-        Fewer where there are fewer kernels.
+        Fewer if there are fewer kernels.
     """
     drawn = kernels[np.random.default_rng([seed, count]).permutation(len(kernels))[:CANDIDATES]]
     centres = drawn[choose_greedily(kernels, drawn, count)]
@@ -85,10 +85,9 @@ def line_centres(kernels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def choose_greedily(kernels: np.ndarray, candidates: np.ndarray, count: int) -> list[int]:
-    """Choose candidates one after the other, always the candidate that lowers the mean residual most.
+    """Greedy selection: add the candidate that lowers the mean residual most.
 
-    The gain of a candidate shrinks as the set grows, so the gain of the set is at least 1 - 1/e of that of the best
-    set of its size (Nemhauser, Wolsey & Fisher 1978).
+    The gain is submodular: the greedy set reaches at least 1 - 1/e of the optimum (Nemhauser, Wolsey & Fisher 1978).
 
     Parameters
     ----------
@@ -99,9 +98,9 @@ def choose_greedily(kernels: np.ndarray, candidates: np.ndarray, count: int) -> 
     Returns
     -------
     list of int
-        Rows of `candidates`; fewer than `count` where no other lowers the residual.
+        Rows of `candidates`; fewer than `count` once no other lowers the residual.
     """
-    table = residuals(kernels, candidates).T.copy()  # candidates in rows, to be read in one piece
+    table = residuals(kernels, candidates).T.copy()  # contiguous rows per candidate
     left, chosen = np.ones(len(kernels), np.float32), []
     for _ in range(min(count, len(candidates))):
         means = np.array([np.minimum(row, left).mean(dtype=np.float64) for row in table])
@@ -122,22 +121,22 @@ def answer(
     tolerance: float,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """How well small sets of keys match the kernels of one size.
+    """Residuals of the kernels of one size from small sets of keys.
 
-    Sets are chosen on the kernels of half of the networks and tried on those of the others. The autoencoder has seen
-    both halves, so to its prototypes and its spectrum no network is wholly new.
+    Sets are chosen on half of the networks and evaluated on the held-out half. Prototypes and spectrum are not strictly
+    held-out, as the autoencoder was trained on both halves.
 
     Parameters
     ----------
     size : str
     picked : pyarrow.Table
-        From `kernels.pick_kernels`, with kernels of independent networks.
+        From `kernels.pick_kernels`.
     spectrum : pyarrow.Table
-        spectrum.parquet, whose samples are candidates of the greedy search.
+        spectrum.parquet; its samples are candidates of the greedy search.
     labeller : Labeller
-        Its prototypes are a set.
+        Of the run; its prototypes are a set.
     filters : float array [8, 7, 7]
-        The published filters, which are tried on 7x7 kernels.
+        The published filters, for 7x7 kernels only.
     tolerance : float
         See `tabulate_greedy`.
     seed : int
@@ -145,9 +144,9 @@ def answer(
     Returns
     -------
     dict of DataFrame
-        master_keys and master_key_shares, both without rows for other sizes; key_sets and greedy_sets.
+        master_keys and master_key_shares, both empty for sizes other than 7x7; key_sets and greedy_sets.
     """
-    # choose on half of the networks, try on the others and on controls made from these
+    # choose on half of the networks, evaluate on the held-out half and its controls
     subjects = _subjects(picked, seed)
     real = subjects["real"]
     half = choosing_half(real.models, seed)
@@ -169,7 +168,7 @@ def answer(
         "greedy": [kernels[order[:KEYS]]],
     }
 
-    # the published set, which is of one size
+    # the published set exists for one size only
     published = _flat(filters)
     known = published.shape[1] == choosing.shape[1]
     if known:
@@ -189,9 +188,9 @@ def _flat(filters: np.ndarray) -> np.ndarray:
 
 
 def choosing_half(models: np.ndarray, seed: int) -> np.ndarray:
-    """Which kernels sets are chosen on: those of half of the models, or half of those of a single model.
+    """Select the kernels that sets are chosen on: those of half of the models, or half of a single model's.
 
-    Models in random order go to the half that has fewer kernels.
+    Models in random order go to the half with fewer kernels.
 
     Parameters
     ----------
@@ -215,7 +214,7 @@ def choosing_half(models: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _subjects(picked: pa.Table, seed: int) -> dict[str, Subject]:
-    """The picked kernels by subject, and the controls made from the real ones, in their order."""
+    """Picked kernels by subject, and controls made from the real kernels, in the same order."""
     found = {}
     names, raw = picked["subject"].to_numpy(), taps_array(picked["weight"])
     every = Subject(*(picked[name].to_numpy() for name in ("model", "layer_index", "depth")), centre_and_normalise(raw))
@@ -230,7 +229,7 @@ def _subjects(picked: pa.Table, seed: int) -> dict[str, Subject]:
 def _candidates(
     spectrum: pa.Table, places: pd.DataFrame, kernels: np.ndarray, seed: int
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """What a greedy search may choose, and where it is from: samples of the spectrum, and kernels it chooses on."""
+    """Candidates of the greedy search, each with its origin: samples of the spectrum and chosen-on kernels."""
     drawn = np.random.default_rng([seed, CANDIDATES]).permutation(len(kernels))[:CANDIDATES]
     decoded = pd.DataFrame({"source": "spectrum", "code": spectrum["code"].to_numpy()})
     real = places[["model", "layer_index", "channel", "code"]].iloc[drawn].assign(source="kernel")
@@ -240,7 +239,7 @@ def _candidates(
 
 
 def assign_keys(picked: pa.Table, keys: np.ndarray) -> pd.DataFrame:
-    """master_keys.csv, but for the size: the best of the published filters for every picked kernel.
+    """master_keys.csv without size: the best published filter for every picked kernel.
 
     Parameters
     ----------
@@ -254,17 +253,14 @@ def assign_keys(picked: pa.Table, keys: np.ndarray) -> pd.DataFrame:
 
 
 def share_keys(subjects: dict[str, Subject], keys: np.ndarray, seed: int) -> pd.DataFrame:
-    """master_key_shares.csv, but for the size: how often each filter is the best, and how large the residual is.
-
-    Controls have no depth.
-    """
+    """master_key_shares.csv without size: share of each filter as the best one, and its residuals."""
     rows = []
     for name, subject in subjects.items():
         table = residuals(subject.kernels, keys)
         best, residual = table.argmin(axis=1), table.min(axis=1)
         fifths = fifth_of(subject.depths)
         parts = {"all": np.ones(len(best), bool)}
-        if name not in MADE:
+        if name not in MADE:  # controls have no depth
             parts |= {depth: fifths == place for place, depth in enumerate(FIFTHS)}
         for depth, inside in parts.items():
             if not inside.any():
@@ -287,12 +283,12 @@ def share_keys(subjects: dict[str, Subject], keys: np.ndarray, seed: int) -> pd.
 
 
 def compare_sets(sets: dict[str, list[np.ndarray]], subjects: dict[str, Subject], seed: int) -> pd.DataFrame:
-    """key_sets.csv, but for the size: the residual of each set, of kernels it was not chosen on and of controls.
+    """key_sets.csv without size: residuals from each set, of held-out kernels and controls.
 
     Parameters
     ----------
     sets : dict
-        Name -> list of keys, float arrays [k, taps]: one, or one for each of many draws.
+        Name -> list of sets, float arrays [k, taps]: a single set, or many random draws.
     subjects : dict
     seed : int
     """
@@ -322,23 +318,23 @@ def tabulate_greedy(
     tolerance: float,
     seed: int,
 ) -> pd.DataFrame:
-    """greedy_sets.csv, but for the size: the mean residual that the first 1, 2, ... keys of a greedy search leave.
+    """greedy_sets.csv without size: mean residuals from the first 1, 2, ... keys of a greedy search.
 
-    More keys always fit better, if only the noise, so that no number is the true one. A set is within the tolerance
-    where the networks that it was not chosen on have a mean residual of at most 1 + tolerance times that of the largest
-    set: what four or ten times as many keys would add is then less than the tolerance.
+    More keys always lower the residual, if only by fitting noise, so there is no true number. A set is within the
+    tolerance if its mean residual on held-out networks is at most 1 + tolerance times that of the largest set.
 
     Parameters
     ----------
     chosen : DataFrame
-        The keys in the order they were chosen: source (`spectrum` or `kernel`), code, model, layer_index, channel.
+        Keys in the order of choice: source (`spectrum` or `kernel`), code, model, layer_index, channel.
     keys : float array [k, taps]
     choosing : float array [n, taps]
-        The kernels they were chosen on.
+        The kernels that the keys were chosen on.
     subjects : dict
-        With `real`, the kernels held out, and `gaussian`.
+        With `real`, the held-out kernels, and `gaussian`.
     tolerance, seed : float, int
     """
+    # residuals of held-out kernels and noise from each prefix of the keys
     left = {name: _falling(subject.kernels, keys) for name, subject in subjects.items() if name in ("real", "gaussian")}
     means = left["real"].mean(axis=0, dtype=np.float64)
     over, units = subjects["real"].units()
@@ -352,6 +348,7 @@ def tabulate_greedy(
         "over": over,
         "residual_gaussian": left["gaussian"].mean(axis=0, dtype=np.float64),
     }
+    # origin of each key
     where = chosen[["source", "code", "model", "layer_index", "channel"]].astype(
         {"layer_index": "Int64", "channel": "Int64"}
     )
@@ -360,7 +357,7 @@ def tabulate_greedy(
 
 
 def _falling(kernels: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Residual [n, k] of each kernel against the best of the first 1, 2, ... k keys."""
+    """Residuals [n, k] from the best of the first 1, 2, ... k keys."""
     return np.minimum.accumulate(residuals(kernels, keys), axis=1)
 
 
@@ -369,7 +366,7 @@ def _mean_interval(values: np.ndarray, units: np.ndarray, seed: int) -> tuple[fl
 
 
 def _median_interval(values: np.ndarray, units: np.ndarray, seed: int) -> tuple[float, float]:
-    """Percentile bootstrap of the median over units, of values from 0 to 1 in bins."""
+    """Percentile bootstrap over units of the median of values from 0 to 1, in bins."""
     count = units.max() + 1
     if count < FEWEST:
         return np.nan, np.nan

@@ -1,7 +1,7 @@
-"""What is in a layer besides labels: dead and noisy kernels, the measures of CNN Filter DB, banding, covariance.
+"""Measures of layers: dead and noisy kernels, measures of CNN Filter DB, banding, covariance.
 
-Each shard is read once, with one in memory at a time. Measures of a layer become statements about a size by averaging
-over layers, with an interval over networks, since layers of one network are not independent.
+Each shard is read once, one at a time in memory. A size gets the mean over layers with an interval over networks, since
+layers of one network are not independent.
 """
 
 import functools
@@ -21,19 +21,19 @@ from kernel_atlas.io.tables import in_order
 from kernel_atlas.stats.resampling import bootstrap_share, draw_noise, seed_of
 from kernel_atlas.stats.shares import FIFTHS, fifth_of, layer_depths, one_per_group
 
-NOISE = 4000  # Gaussian kernels, for the best cosine that noise reaches
+NOISE = 4000  # Gaussian kernels for the cutoff of best cosines
 NOISE_QUANTILE = 0.95
 SPARSE = 0.01  # of the layer's largest |tap| (Gavrikov & Keuper 2022)
-FEWEST_KERNELS = 8  # for a variance entropy: of fewer, the Gaussian reference itself scatters by a tenth and more
-SIMULATED = 20  # Gaussian layers of the shape of a layer
-COVARIANCE_KERNELS = 32  # a layer with fewer says little about a covariance
+FEWEST_KERNELS = 8  # for a variance entropy: below, the Gaussian reference itself scatters by 10 % or more
+SIMULATED = 20  # Gaussian layers for the reference of variance entropy
+COVARIANCE_KERNELS = 32  # minimum for a covariance: fewer estimate it poorly
 THIRDS = ("first", "middle", "last")
-BLOCK = 1024  # kernels at a time against all others, as the cosines of 8,000 kernels take 256 MB
+BLOCK = 1024  # rows of cosines at a time: all cosines of 8,000 kernels take 256 MB
 MEASURES = ("dead", "noisy", "sparsity", "variance_entropy", "orthogonality", "row_energy", "column_energy", "banding")
 
 
 class Reference(NamedTuple):
-    """What Gaussian kernels of one side do: templates, unit taps [t, taps], and the best cosine that 5 % exceed."""
+    """Templates of one side, unit taps [t, taps], and the 95 % quantile of best cosines of Gaussian kernels."""
 
     templates: np.ndarray
     cutoff: float
@@ -48,20 +48,20 @@ def answer(
     sides: Iterable[int],
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """What is in layers besides labels.
+    """Measures of layers, per layer and over networks.
 
     Parameters
     ----------
     shards : iterable of path
         Folders of shards, results/kernels/MODEL.
     inventory, models : DataFrame
-        inventory.parquet and models.csv, which says what networks are independent.
+        inventory.parquet and models.csv, whose groups determine the independent networks.
     subjects : mapping
         Model -> `real`, `untrained` or `dense` (`kernels.subject_of`).
     groups : mapping
-        Model -> group, for those that share weights with others.
+        Model -> group, for models that share weights.
     sides : iterable of int
-        Layers of other sizes are passed over.
+        Sizes of kernels to measure.
     seed : int
 
     Returns
@@ -69,14 +69,16 @@ def answer(
     dict of DataFrame
         layer_measures, layer_depths, banding, covariance, covariance_thirds.
     """
+    # measure all layers
     independent = {size: set(one_per_group(part)["model"]) for size, part in models.groupby("size")}
     square = set(inventory.loc[inventory["kh"] == inventory["kw"], "kh"])
     references = {side: refer(side, seed) for side in sorted(square.intersection(sides))}
     measures, covariances = measure_layers(shards, inventory, references, seed)
     covariance = compare_covariances(covariances, independent, groups)
 
+    # summarise those of independent networks and controls
     def counted(table: pd.DataFrame) -> pd.DataFrame:
-        """Independent networks and the controls, each with its subject."""
+        """Rows of independent networks and controls, with subject."""
         table = table.assign(subject=table["model"].map(subjects))
         real = [model in independent.get(size, ()) for size, model in zip(table["size"], table["model"], strict=True)]
         return table[(table["subject"] != "real") | np.array(real, bool)]
@@ -94,7 +96,7 @@ def answer(
 
 
 def refer(side: int, seed: int) -> Reference:
-    """Compare Gaussian kernels of one side with the templates."""
+    """The Gaussian reference of one side."""
     taps = templates(side).taps
     noise = centre_and_normalise(draw_noise(NOISE, side, seed))
     return Reference(taps, float(np.quantile((noise @ taps.T).max(axis=1), NOISE_QUANTILE)))
@@ -104,19 +106,19 @@ def refer(side: int, seed: int) -> Reference:
 def gaussian_entropy(kernels: int, taps: int, seed: int) -> float:
     """Mean variance entropy of Gaussian layers of a shape.
 
-    CNN Filter DB divides a layer's entropy by that of random layers of as many filters, so that widths compare. Theirs
-    is the lowest of the simulated entropies, this one the mean, so that noise scores 1.
+    Normalised by it, layers of different widths are comparable. CNN Filter DB normalises by the minimum of the
+    simulated entropies; with the mean, noise scores 1.
     """
     random = np.random.default_rng([seed, kernels, taps])
     return float(np.mean([variance_entropy(random.standard_normal((kernels, taps))) for _ in range(SIMULATED)]))
 
 
 def chance_of(measure: str, side: int) -> float:
-    """What Gaussian kernels score; NaN where that says nothing."""
+    """Expected score of Gaussian kernels; NaN for measures without a meaningful one."""
     taps = side * side
     # mean |cosine| of random directions (Cai, Fan & Jiang 2013): Gamma(t/2) / (sqrt(pi) Gamma((t + 1)/2))
     cosine = np.exp(gammaln(taps / 2) - gammaln((taps + 1) / 2)) / np.sqrt(np.pi)
-    band = 1 / (side + 1)  # side - 1 of the side^2 - 1 directions of a centred kernel are constant along rows
+    band = 1 / (side + 1)  # side - 1 of the side^2 - 1 dimensions of centred kernels are constant along rows
     known = {"noisy": NOISE_QUANTILE, "variance_entropy": 1.0, "orthogonality": 1 - cosine}
     return known.get(measure, {"row_energy": band, "column_energy": band, "banding": 0.0}.get(measure, np.nan))
 
@@ -125,7 +127,7 @@ def chance_of(measure: str, side: int) -> float:
 
 
 def variance_entropy(kernels: np.ndarray) -> float:
-    """Entropy (base 10) of the shares of variance along the principal axes of a layer (Gavrikov & Keuper 2022).
+    """Entropy (base 10) of the variance shares of a layer's principal components (Gavrikov & Keuper 2022).
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ def variance_entropy(kernels: np.ndarray) -> float:
     Returns
     -------
     float
-        0 where all kernels lie on a line, log10(taps) where they fill all directions alike; NaN where all are equal.
+        0 for kernels on a line, log10(taps) for an isotropic layer, NaN for equal kernels.
     """
     centred = kernels - kernels.mean(axis=0)
     gram = centred.T @ centred if len(centred) >= centred.shape[1] else centred @ centred.T
@@ -146,18 +148,17 @@ def variance_entropy(kernels: np.ndarray) -> float:
 
 
 def orthogonality(kernels: np.ndarray) -> float:
-    """1 less the mean |cosine| of two different kernels of a layer, not centred (Gavrikov & Keuper 2022).
+    """1 less the mean |cosine| of pairs of uncentred kernels of a layer (Gavrikov & Keuper 2022).
 
     Parameters
     ----------
     kernels : float array [n, taps]
-        None of them zero.
+        Non-zero kernels.
 
     Returns
     -------
     float
-        1 where all are at right angles, 0 where all are parallel; NaN for fewer than two. More kernels than taps cannot
-        all be at right angles.
+        1 for orthogonal kernels (at most as many as taps), 0 for parallel ones, NaN for fewer than two.
     """
     count = len(kernels)
     if count < 2:
@@ -168,10 +169,9 @@ def orthogonality(kernels: np.ndarray) -> float:
 
 
 def bands(unit: np.ndarray) -> tuple[float, float]:
-    """Mean share of a kernel's energy that is constant along its rows, and along its columns.
+    """Mean share of energy that is constant along rows, and along columns.
 
-    A kernel of horizontal bands has all of it in rows; weight banding (Petrov et al. 2021) is that in most kernels of a
-    layer.
+    Horizontal bands have a row energy of 1. In weight banding (Petrov et al. 2021) most kernels of a layer have them.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def bands(unit: np.ndarray) -> tuple[float, float]:
     Returns
     -------
     row_energy, column_energy : float
-        0 to 1; of Gaussian kernels 1 / (side + 1).
+        0 to 1; 1 / (side + 1) for Gaussian kernels.
     """
     side = round(unit.shape[1] ** 0.5)
     images = unit.reshape(-1, side, side)
@@ -189,30 +189,31 @@ def bands(unit: np.ndarray) -> tuple[float, float]:
 
 
 def measure_layer(weights: np.ndarray, dead: np.ndarray, reference: Reference, seed: int) -> dict[str, float]:
-    """`MEASURES` of one layer.
+    """Compute `MEASURES` of one layer.
 
     Parameters
     ----------
     weights : float array [n, taps]
-        As in the checkpoint.
+        Raw, as in the checkpoint.
     dead : bool array [n]
     reference : Reference
     seed : int
-        Of the Gaussian layers.
+        Seed of the Gaussian layers.
 
     Returns
     -------
     dict
-        dead: share of all kernels. noisy: share of live kernels that resemble no template better than 19 of 20 Gaussian
-        kernels do; it is 95 % of noise by construction, so the measure is how far a layer is below that, and a single
-        noisy kernel need not be noise. sparsity: share of kernels (with finite taps) in which no |tap| exceeds a
-        hundredth of the layer's largest. variance_entropy: of kernels with finite taps, as a share of what Gaussian
-        layers have; NaN below eight. orthogonality, row_energy, column_energy: of live kernels. banding: log2 of the
-        ratio of the last two.
+        - dead: share of all kernels;
+        - noisy: share of live kernels with a best template cosine below the cutoff. Noise scores 0.95 by construction,
+          so that only lower values are informative;
+        - sparsity: share of finite kernels without a |tap| above 1 % of the layer's largest;
+        - variance_entropy: of finite kernels, relative to Gaussian layers; NaN below eight kernels;
+        - orthogonality, row_energy, column_energy: of live kernels;
+        - banding: log2 of row_energy / column_energy.
     """
     taps = weights[np.isfinite(weights).all(axis=1)].astype(np.float64)
     size = np.abs(taps).max(axis=1, initial=0)
-    taps /= max(size.max(initial=0), 1e-300)  # so that squares do not overflow
+    taps /= max(size.max(initial=0), 1e-300)  # squares may overflow
     live = weights[~dead].astype(np.float64)
     found = dict.fromkeys(MEASURES, np.nan) | {"dead": float(dead.mean())}
     if len(taps):
@@ -230,7 +231,7 @@ def measure_layer(weights: np.ndarray, dead: np.ndarray, reference: Reference, s
 
 
 class Covariances(NamedTuple):
-    """Layers with enough kernels: a table of them, and in its order their covariances, flat [layers, taps * taps]."""
+    """Table of layers with enough kernels, and in its order their covariances, flat [layers, taps * taps]."""
 
     layers: pd.DataFrame
     taps: list[np.ndarray]
@@ -240,13 +241,13 @@ class Covariances(NamedTuple):
 def measure_layers(
     folders: Iterable[str | Path], inventory: pd.DataFrame, references: Mapping[int, Reference], seed: int
 ) -> tuple[pd.DataFrame, Covariances]:
-    """layer_measures.csv, and the covariances of the unit kernels of each layer, as they are and with shuffled taps.
+    """layer_measures.csv, and covariances of the unit kernels of each layer, plain and with shuffled taps.
 
     Returns
     -------
     measures : DataFrame
     covariances : Covariances
-        Of layers with 32 live kernels or more.
+        Of layers with at least `COVARIANCE_KERNELS` live kernels.
     """
     places = inventory.assign(depth=layer_depths(inventory))
     places = places[(places["kh"] == places["kw"]) & places["kh"].isin(references)]
@@ -282,7 +283,7 @@ def _covariance(unit: np.ndarray) -> np.ndarray:
 
 
 def _mean_over_models(table: pd.DataFrame, column: str, name: str, seed: list[int]) -> dict[str, float]:
-    """Models, layers, and as `name` the mean of a column over layers with its interval over models."""
+    """Number of models and layers, and the mean of a column over layers with its interval over models."""
     units = table.groupby("model")[column].agg(["sum", "count"])
     units = units[units["count"] > 0].to_numpy(np.float64)
     layers = units[:, 1].sum()
@@ -300,7 +301,7 @@ def _subjects(table: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
 
 
 def summarise_depths(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """layer_depths.csv: the mean of each measure over the layers of a fifth of the depth, and of all.
+    """layer_depths.csv: mean of each measure over layers, per fifth of the depth and for all.
 
     Parameters
     ----------
@@ -323,7 +324,7 @@ def summarise_depths(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """banding.csv: log2 of row to column energy in the last fifth of the depth, against the layers before.
+    """banding.csv: log2 of row to column energy, last fifth of the depth against the layers before.
 
     Parameters
     ----------
@@ -349,7 +350,10 @@ def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
 def compare_covariances(
     covariances: Covariances, independent: Mapping[str, set[str]], groups: Mapping[str, str]
 ) -> pd.DataFrame:
-    """covariance.csv: is a layer's covariance that of other networks' layers? (Trockman, Willmott & Kolter 2023)
+    """covariance.csv: similarity of covariances across networks (Trockman, Willmott & Kolter 2023).
+
+    A layer is compared with the mean covariance of the same third of other independent networks, equally weighted.
+    Layers without such networks have no row.
 
     Parameters
     ----------
@@ -358,25 +362,21 @@ def compare_covariances(
         Size -> models that count as independent networks.
     groups : mapping
         Model -> group.
-
-    Returns
-    -------
-    DataFrame
-        Of layers whose third of the depth has other independent networks, each of which has the same weight in the mean
-        covariance that the layer is compared with.
     """
     table = covariances.layers
     third = np.minimum((table["depth"] * len(THIRDS)).astype(int), len(THIRDS) - 1)
     table = table.assign(third=third.map(dict(enumerate(THIRDS))), similarity=np.nan, shuffled=np.nan, others=0)
-    unit = [groups.get(model) or model for model in table["model"]]  # networks that share weights are one
+    unit = [groups.get(model) or model for model in table["model"]]  # networks that share weights count as one
     tables = []
     for (size, _), rows in table.groupby(["size", "third"]).groups.items():
         part = table.loc[rows].copy()
+        # mean covariance of each independent network, and their sum
         own = np.array([unit[row] for row in rows])
         flat, shuffled = (np.stack([values[row] for row in rows]) for values in covariances[1:])
         counted = part["model"].isin(independent.get(size, ())).to_numpy()
         means = {name: flat[counted & (own == name)].mean(axis=0) for name in np.unique(own[counted])}
         total = sum(means.values()) if means else None
+        # compare each network with the mean of the others
         for name in np.unique(own):
             others = len(means) - (name in means)
             if others:
@@ -393,7 +393,7 @@ def compare_covariances(
 
 
 def summarise_covariances(covariance: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """covariance_thirds.csv: means of similarity and shuffled over the layers of a third of the depth, and of all.
+    """covariance_thirds.csv: means of similarity and shuffled over layers, per third of the depth and for all.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""What goes with the share clustered: single changes of a network, depth, and the threshold.
+"""Covariates of the share clustered: single changes of a network, depth, and the threshold.
 
-Everything here is computed from the tables of results/statistics. Networks that share weights count once; kernels of a
-layer and layers of a network are not independent, so intervals are bootstrapped over layers of a network, or networks.
+Input are the tables of results/statistics. Networks that share weights count once. Intervals are bootstrapped over
+layers of a network, or over networks, as kernels of a layer and layers of a network are not independent.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ from kernel_atlas.stats.shares import one_per_group
 
 DEPTHS = np.linspace(0, 1, 21)
 BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth
-HALVES = 500  # random halves, for what two samples of the same kernels differ by
-NOISE_FLOOR = 0.01  # share of Gaussian noise that may be called clustered
-CURVES = 500  # resampled median curves; a knee is one of 50 thresholds, so that more say nothing more
+HALVES = 500  # random splits of pooled kernels, for distances by chance
+NOISE_FLOOR = 0.01  # share clustered of Gaussian noise that a threshold may have
+CURVES = 500  # resampled median curves; enough for knees on a grid of 50 thresholds
 
 
 def answer(
@@ -36,16 +36,16 @@ def answer(
     labellers: Mapping[int, Labeller],
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """What goes with the share clustered, over networks.
+    """Covariates of the share clustered, over networks.
 
     Parameters
     ----------
     models, layers, architectures, thresholds : DataFrame
-        Those tables of results/statistics.
+        Tables of results/statistics.
     contrasts : DataFrame
         config/contrasts.tsv.
     labellers : mapping
-        Side -> Labeller of the run, whose thresholds are compared with those that the curves would choose.
+        Side -> Labeller of the run; its threshold is compared with the knees.
     seed : int
 
     Returns
@@ -70,21 +70,21 @@ def answer(
 
 
 def contrast(layers: pd.DataFrame, contrasts: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """contrasts.csv: two networks that are listed for one difference, which may not be the only one.
+    """contrasts.csv: pairs of networks listed for one difference (others are possible).
 
     Parameters
     ----------
     layers : DataFrame
         layers.csv.
     contrasts : DataFrame
-        contrast, model, against, differs; rows with a network that is not in the run are passed over.
+        contrast, model, against, differs; rows with a network outside the run are skipped.
     seed : int
 
     Returns
     -------
     DataFrame
-        Layers are drawn in pairs where both networks have the same ones. Kernels of a layer are not independent, so
-        that `chance` is the least that two networks can be expected to differ by.
+        Layers are drawn in pairs if both networks have the same ones. `chance` is a lower bound on the distance
+        expected by chance, as kernels of a layer are not independent.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def contrast(layers: pd.DataFrame, contrasts: pd.DataFrame, seed: int) -> pd.Dat
 
 
 def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> dict[str, float]:
-    # shares clustered of both, with layers drawn together where they are the same
+    # share clustered of both; equal layers are drawn together
     random = np.random.default_rng(seed)
     paired = one.sum(axis=1).equals(two.sum(axis=1))
     one, two = (table.drop(columns="dead", errors="ignore") for table in (one, two))
@@ -124,7 +124,7 @@ def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> dict[str
         resampled.append(1 - (draw @ other) / (draw @ live))
     fewest = min(len(one), len(two))
     low, high = [np.nan] * 2 if fewest < FEWEST else np.quantile(resampled[1] - resampled[0], TAILS)
-    # distance of the label shares, and of those of two random parts of all kernels
+    # distance of the label shares, and its null distribution from random splits of the pooled kernels
     first, second = (table.sum().to_numpy().astype(np.int64) for table in (one, two))
     halves = random.multivariate_hypergeometric(first + second, first.sum(), HALVES, method="marginals")
     chance = _jensen_shannon(halves, first + second - halves)
@@ -147,10 +147,9 @@ def _jensen_shannon(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def summarise_contrasts(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """contrast_kinds.csv: over the pairs of one contrast and size.
+    """contrast_kinds.csv: means over the pairs of one contrast and size.
 
-    Pairs may share a network, so that the interval is rather too narrow. The mean of absolute differences is for pairs
-    whose order says nothing, as two seeds.
+    Intervals are too narrow if pairs share a network. `absolute_difference` is for pairs without order, such as seeds.
     """
     rows = []
     for (size, kind), part in pairs.groupby(["size", "contrast"]):
@@ -163,9 +162,9 @@ def summarise_contrasts(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def summarise_distances(architectures: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """distances.csv: are networks of one family, or of one data set, nearer to each other than others?
+    """distances.csv: distances within families, within data sets, and of other pairs.
 
-    Independent networks are drawn with replacement; a pair counts with the product of how often both were drawn.
+    The bootstrap draws independent networks; the weight of a pair is the product of both counts.
 
     Parameters
     ----------
@@ -205,9 +204,9 @@ def summarise_distances(architectures: pd.DataFrame, models: pd.DataFrame, seed:
 
 
 def _families(layers: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
-    """Live kernels per size, model, layer_index and depth (the index) of independent networks.
+    """Live kernels of independent networks by size, model, layer_index and depth (the index).
 
-    Columns: live, then a family each, and `Cross` for On and Off together.
+    Columns: live, then the families, and `Cross` for On and Off together.
     """
     kept = pd.concat([one_per_group(part)[["size", "model"]] for _, part in models.groupby("size")])
     live = layers[layers["label"] != "dead"].merge(kept, on=["size", "model"])
@@ -223,10 +222,9 @@ def _families(layers: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
 
 
 def smooth_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """depth.csv: the share of each family of labels along the relative depth of the layers.
+    """depth.csv: the share of each family of labels against relative depth.
 
-    A local mean (Nadaraya 1964; Watson 1964) over the kernels of independent networks: weights are Gaussian in depth
-    with a standard deviation of 0.1. `models` counts those with a layer within twice that.
+    Local means (Nadaraya 1964; Watson 1964) over independent networks. `models` counts those within two `BANDWIDTH`s.
 
     Parameters
     ----------
@@ -244,7 +242,7 @@ def smooth_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
             near = part.index.get_level_values("model")[np.abs(places - depth) <= 2 * BANDWIDTH].nunique()
             low, high = bootstrap_share(units[:, 1:], units[:, 0], seed_of(seed, size, "depth"))
             share = units[:, 1:].sum(axis=0) / units[:, 0].sum()
-            if near < FEWEST:  # networks far from here say nothing about this depth
+            if near < FEWEST:  # weights of distant layers alone would extrapolate
                 share, low, high = np.full((3, len(names)), np.nan)
             values = {"share": share, "low": low, "high": high}
             tables.append(pd.DataFrame({"size": size, "family": names, "depth": depth, "models": near, **values}))
@@ -253,9 +251,9 @@ def smooth_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def trend_with_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """trends.csv: does the share of a family grow with depth?
+    """trends.csv: Spearman correlation of the share of a family with depth, mean over networks.
 
-    Networks with fewer than five layers of the size, or with the same share in all, are passed over.
+    Networks with fewer than five layers of the size, or with a constant share, are skipped.
 
     Parameters
     ----------
@@ -286,17 +284,17 @@ def trend_with_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def knee_of(x: np.ndarray, y: np.ndarray) -> int:
-    """Where a rising curve bends most: the point farthest above its chord (Kneedle, Satopaa et al. 2011).
+    """Knee of a rising curve: the point farthest above its chord (Kneedle, Satopaa et al. 2011).
 
     Parameters
     ----------
     x, y : float arrays [n]
-        x rising.
+        x in ascending order.
 
     Returns
     -------
     int
-        Index into x. Of a flat curve, 0.
+        Index into x; 0 for a flat curve.
     """
     span = y[-1] - y[0]
     return int(np.argmax((y - y[0]) / span - (x - x[0]) / (x[-1] - x[0]))) if span > 0 else 0
@@ -305,9 +303,9 @@ def knee_of(x: np.ndarray, y: np.ndarray) -> int:
 def locate_knees(
     thresholds: pd.DataFrame, models: pd.DataFrame, default_thresholds: Mapping[str, float], seed: int
 ) -> pd.DataFrame:
-    """knees.csv: the threshold where each curve of shares bends most, and the largest that noise allows.
+    """knees.csv: the knee of each curve of shares, and the largest threshold that noise allows.
 
-    Row `all` is the median curve of independent networks, and the only one whose knee has an interval.
+    Row `all` is the median curve of independent networks; only its knee has an interval.
 
     Parameters
     ----------
@@ -321,6 +319,7 @@ def locate_knees(
     """
     rows = []
     for size, part in thresholds.groupby("size"):
+        # the noise curve limits the threshold
         curves = part.pivot_table(index="model", columns="threshold", values="clustered_share").dropna()
         x = curves.columns.to_numpy()
         if "noise" not in curves.index:
@@ -329,6 +328,7 @@ def locate_knees(
         default = np.argmin(np.abs(x - default_thresholds[size]))
         allowed = np.flatnonzero(noise <= NOISE_FLOOR)
         floor = allowed[-1] if len(allowed) else None
+        # curves of all networks, and the median of the independent ones
         networks = curves.drop(index="noise")
         counted = networks[networks.index.isin(one_per_group(models[models["size"] == size])["model"])].to_numpy()
         everyone = [

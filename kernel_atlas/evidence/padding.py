@@ -1,9 +1,9 @@
-"""Are kernels off their middle, and does padding push them? On- and Off-Square may be On- and Off-Centre so displaced.
+"""Offsets of kernels, and the hypothesis that padding displaces them (Square as a displaced Centre).
 
-A kernel 2k + 1 wide stands, with stride 2, for a cell of 2 x 2 inputs. With k zeros on every side (PyTorch) its middle
-tap lies on the upper left of the four; with TensorFlow's SAME on an even input, which has its odd zero right and below,
-on the lower right one. A pattern centred on its cell is then half a tap off the middle of the kernel: right and down
-with symmetric padding, left and up with SAME. With stride 1 both paddings are symmetric and push nowhere.
+With stride 2 a kernel stands for a cell of 2 x 2 inputs. Its middle tap lies on the upper left input with symmetric
+padding (PyTorch), on the lower right with TensorFlow's SAME on even inputs (odd zero right and below). A pattern
+centred on the cell is half a tap off along either axis: right and down with symmetric padding, left and up with SAME.
+With stride 1 both paddings are symmetric: no offset.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ from kernel_atlas.evidence.kernels import SUBJECTS
 from kernel_atlas.io.tables import in_order
 from kernel_atlas.stats.resampling import bootstrap_share, seed_of
 
-# where padding would push a pattern with stride 2, as a unit vector (x right, y up)
+# expected direction of the offset with stride 2, unit vector (x right, y up)
 PUSH = {"symmetric": np.array([1, -1]) / np.sqrt(2), "same": np.array([-1, 1]) / np.sqrt(2)}
 SHUFFLES = 200
 
 
 def answer(size: str, picked: pa.Table, padding: Mapping[str, str | None], seed: int) -> dict[str, pd.DataFrame]:
-    """Where the energy of kernels of one size lies, by label, stride and padding.
+    """Centre of energy of the kernels of one size, by label, stride and padding.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def answer(size: str, picked: pa.Table, padding: Mapping[str, str | None], seed:
     picked : pyarrow.Table
         From `pick_kernels`.
     padding : mapping
-        Model -> `symmetric`, `same`, or nothing where unknown.
+        Model -> `symmetric`, `same`, or None if unknown.
     seed : int
 
     Returns
@@ -45,16 +45,15 @@ def answer(size: str, picked: pa.Table, padding: Mapping[str, str | None], seed:
 
 
 def centre_of_energy(unit: np.ndarray) -> np.ndarray:
-    """Where the energy of a kernel lies: the mean place of its taps, weighted by the square of their height.
+    """Centroid of a kernel's taps, weighted by the squared deviation from the median.
 
-    Height is above or below the kernel's median, which is the level of its ground: a pattern smaller than its kernel
-    lifts the mean, and the many taps of the ground, each a little off that mean, would draw the centre to the middle of
-    the kernel (by a fifth for a dot of sigma 0.8 in 7 x 7 taps, by half if sizes were taken in place of squares).
+    The median estimates the background. Deviations from the mean would give the background weight and bias the centroid
+    to the middle: by a fifth for a dot of sigma 0.8 in 7 x 7 taps, by half with absolute deviations.
 
     Parameters
     ----------
     unit : float array [n, side * side]
-        Centred unit kernels; a zero one has its centre in the middle.
+        Centred unit kernels; the centroid of a zero kernel is the middle.
 
     Returns
     -------
@@ -69,7 +68,7 @@ def centre_of_energy(unit: np.ndarray) -> np.ndarray:
 
 
 def tabulate_offsets(picked: pa.Table, padding: Mapping[str, str | None]) -> pd.DataFrame:
-    """One row per picked kernel: subject, model, label, family, stride, padding, dx, dy, length (taps)."""
+    """One row per picked kernel: subject, model, label, family, stride, padding; dx, dy, length in taps."""
     taps = taps_array(picked["weight"])
     table = picked.select(["subject", "model", "layer_index", "label", "stride"]).to_pandas()
     table[["dx", "dy"]] = offsets = centre_of_energy(centre_and_normalise(taps))
@@ -82,10 +81,9 @@ def tabulate_offsets(picked: pa.Table, padding: Mapping[str, str | None]) -> pd.
 
 
 def summarise_offsets(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """offsets.csv: mean offset of the kernels with a label, and of a family of labels, by stride and padding.
+    """offsets.csv: mean offsets by label, and by family, stride and padding.
 
-    A label has a row of its own where it is not its own family, over all strides and paddings only. `chance` is of
-    kernels of the same models, stride and padding drawn whatever their label.
+    Rows of a single label cover all strides and paddings. `chance` shuffles labels within models, stride and padding.
 
     Parameters
     ----------
@@ -118,7 +116,7 @@ def summarise_offsets(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _parts(kernels: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
-    """Label or family, stride, padding, and the kernels that have them."""
+    """Label or family, stride, padding, and their kernels."""
     for label, part in kernels.groupby("label"):
         if label != family_of(label):
             yield label, "all", "all", part
@@ -132,20 +130,20 @@ def _parts(kernels: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]
 
 
 def _shuffled_length(part: pd.DataFrame, beside: pd.DataFrame, seed: list[int]) -> tuple[float, float]:
-    """Mean and 95 % quantile of the mean length when labels are shuffled within each model."""
+    """Mean and 95 % quantile of the mean length under labels shuffled within each model."""
     random = np.random.default_rng(seed)
     of_model = dict(list(beside.groupby("model")["length"]))
     sums = np.zeros(SHUFFLES)
     for model, count in part.groupby("model").size().items():
         lengths = of_model[model].to_numpy()
-        # the sum of `count` lengths drawn without replacement, as a normal variable of its mean and variance
+        # normal approximation of the sum of `count` lengths drawn without replacement
         rest = (len(lengths) - count) / max(len(lengths) - 1, 1)
         sums += random.normal(count * lengths.mean(), np.sqrt(count * rest) * lengths.std(), SHUFFLES)
     return float(sums.mean() / len(part)), float(np.quantile(sums / len(part), 0.95))
 
 
 def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """padding.csv: what would hold if squares were centres that padding has displaced.
+    """padding.csv: tests of the hypothesis that padding displaces Centre to Square.
 
     Parameters
     ----------
@@ -156,14 +154,12 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Its tests, and what the hypothesis expects:
+        Tests with the expected values under the hypothesis:
 
-        - `square - centre`: mean length of the offset of Square less Centre kernels, mean over networks with both: > 0;
-        - `square`, `centre`: their mean length;
+        - `square - centre`: difference of the mean offset lengths, mean over networks with both: > 0;
+        - `square`, `centre`: mean offset lengths;
         - `push KIND, stride S, PADDING`: mean offset along `PUSH` of Square, Centre, either, or all kernels: > 0 for
-          stride 2, 0 for stride 1; for a stride that is unknown > 0 where some layers have stride 2. A cluster called
-          Square takes what its one prototype resembles, off to one side as that is; `either` and `all` are free of this
-          choice;
+          stride 2, 0 for stride 1. Square is biased to the side of its prototype; `either` and `all` are not;
         - `square share, stride S`: share of Square among Square and Centre kernels: higher for stride 2.
     """
     real = kernels[kernels["subject"] == "real"].copy()
@@ -184,6 +180,7 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
         row = {"size": size, "test": test, "models": len(units), "kernels": kernels, "value": value, "low": low}
         rows.append(row | {"high": high, "expected": expected})
 
+    # lengths
     pair = real.groupby(["model", kind])["length"].mean().unstack().reindex(columns=["square", "centre"]).dropna()
     if len(pair):
         change = pair["square"] - pair["centre"]
@@ -192,6 +189,7 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
         add_row("square - centre", units, both.sum(), change.mean(), "> 0")
     for name in ("square", "centre"):
         add(name, real[kind == name], real.loc[kind == name, "length"], "")
+    # offsets along the expected direction
     groups = {
         "square": kind == "square",
         "centre": kind == "centre",
@@ -204,6 +202,7 @@ def examine_padding(kernels: pd.DataFrame, seed: int) -> pd.DataFrame:
                 along = part[["dx", "dy"]] @ PUSH[padding]
                 expected = {"1": "0", "2": "> 0"}.get(stride, "> 0 if some have stride 2")
                 add(f"push {name}, stride {stride}, {padding}", part, along, expected)
+    # share of Square
     for stride, part in real[kind.notna()].groupby("stride"):
         if stride != "unknown":
             is_square = (kind[part.index] == "square").astype(float)

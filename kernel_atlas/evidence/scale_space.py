@@ -1,8 +1,8 @@
 """Kernels as difference operators applied to the discrete analogue of the Gaussian, as in scale-space theory.
 
-Models, conventions and methods are those of Lindeberg, Babaiee & Kiasari (arXiv 2509.12746): y points up, a kernel is
-what is convolved with, sigma is in taps. Smoothing is `T(n; s) = exp(-s) I_n(s)` with s = sigma^2, along x and along y,
-cropped to the kernel and not normalised again. `pyscsp` imports torch, so import this module only where it is used.
+Models, conventions and methods follow Lindeberg, Babaiee & Kiasari (arXiv 2509.12746): y points up, kernels are
+convolved, sigma is in taps. Smoothing is `T(n; s) = exp(-s) I_n(s)` with s = sigma^2 along x and y, cropped to the
+kernel without renormalisation. `pyscsp` imports torch (slow): import this module only where it is used.
 """
 
 import functools
@@ -26,16 +26,16 @@ METHODS = ("A", "B", "C1", "C2", "D1", "D2")
 SMOOTH, SHARPEN = "T", "identity - alpha Lap T"
 DERIVATIVES = ("dx", "dx+", "dx-", "dy", "dy+", "dy-")
 OPERATORS = (*DERIVATIVES, SHARPEN, SMOOTH)
-PUBLISHED = ("dy+", "dx-", "dy-", "dx+", "dx", "dy", SHARPEN, SMOOTH)  # of the master key filters 1 to 8
+PUBLISHED = ("dy+", "dx-", "dy-", "dx+", "dx", "dy", SHARPEN, SMOOTH)  # operators of master key filters 1 to 8
 BACKGROUNDS = {7: -0.011775472973773075, 8: -0.0386329733224079}  # published; `find_background` differs by 2e-5
-NOISE = 50  # kernels of Gaussian noise beside the prototypes
+NOISE = 50  # Gaussian-noise kernels, the control
 _MASKS = {"": (-0.5, 0, 0.5), "+": (0, -1, 1), "-": (-1, 1, 0)}  # central, forward and backward difference
 _LAPLACIAN = ((0, 1, 0), (1, -4, 1), (0, 1, 0))
-_STEPS = 40  # of each parameter, where a search starts
+_STEPS = 40  # of the starting grid, per parameter
 
 
 def answer(labellers: Mapping[int, Labeller], filters: np.ndarray, seed: int) -> dict[str, pd.DataFrame]:
-    """Models of the published filters, float array [8, 7, 7], and of the prototypes of every size.
+    """Model the published filters, float array [8, 7, 7], and the prototypes of every size.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def answer(labellers: Mapping[int, Labeller], filters: np.ndarray, seed: int) ->
 
 
 class Fit(NamedTuple):
-    """Scales in taps, weight of the Laplacian (NaN where there is none), errors against the scaled kernel."""
+    """Scales in taps, weight of the Laplacian (NaN for other operators), errors against the scaled kernel."""
 
     sigma_x: float
     sigma_y: float
@@ -58,7 +58,7 @@ class Fit(NamedTuple):
 
 
 def draw_model(operator: str, sigma_x: float, sigma_y: float, alpha: float, side: int) -> np.ndarray:
-    """The taps, float array [side, side], of one of `OPERATORS`; `alpha` is the weight of the Laplacian."""
+    """Taps, float array [side, side], of one of `OPERATORS`; `alpha` is the weight of the Laplacian."""
     if operator == SHARPEN:
         smooth = np.outer(_profile(SMOOTH, abs(sigma_y), side), _profile(SMOOTH, abs(sigma_x), side))
         sharp = -alpha * correlate(smooth, _LAPLACIAN, mode="constant")
@@ -79,10 +79,10 @@ def _profile(operator: str, sigma: float, side: int) -> np.ndarray:
 
 
 def scale_kernel(kernel: np.ndarray, operator: str, background: float | None = None) -> np.ndarray:
-    """A kernel in the units of an operator's model, whatever its gain and sign.
+    """Scale a kernel to the gain and sign of an operator's model.
 
-    For a derivative: so that the response is 1 to a ramp along it, whose zero is the mean place of the absolute taps.
-    For the others: without the background, so that the sum is 1.
+    - Derivatives: the response to a ramp along the axis, zero at the centroid of the absolute taps, becomes 1.
+    - Other operators: the background is subtracted, then the sum becomes 1.
 
     Parameters
     ----------
@@ -90,20 +90,20 @@ def scale_kernel(kernel: np.ndarray, operator: str, background: float | None = N
     operator : str
         One of `OPERATORS`.
     background : float, optional
-        From `find_background` where it is not given.
+        By default `find_background`.
     """
     if operator in DERIVATIVES:
         axis = int(operator.startswith("dy"))
         middle = (len(kernel) - 1) / 2
         x, y = np.meshgrid(np.arange(len(kernel)) - middle, middle - np.arange(len(kernel)))
-        ramp = -(x, y)[axis] - filtermean(np.abs(kernel))[axis]  # convolution turns the kernel round
+        ramp = -(x, y)[axis] - filtermean(np.abs(kernel))[axis]  # convolution flips the kernel
         return kernel / (kernel * ramp).sum()
     rest = kernel - (find_background(kernel) if background is None else background)
     return rest / rest.sum()
 
 
 def find_background(kernel: np.ndarray) -> float:
-    """The constant without which the absolute taps are least spread (the determinant of their covariance)."""
+    """The constant whose subtraction minimises the spread (determinant of the covariance) of the absolute taps."""
 
     def spread(constant: float) -> float:
         return np.linalg.det(variance(np.abs(kernel - constant)))
@@ -117,10 +117,11 @@ def find_background(kernel: np.ndarray) -> float:
 def fit_filter(target: np.ndarray, operator: str, method: str) -> Fit:
     """Fit a model to a kernel.
 
-    A and B match, along each axis, the variance of the absolute taps weighted by those of the model with sigma 1: A by
-    the formulas of the continuous Gaussian (variance sigma^2 / 2, along its derivative 3 sigma^2 / 2), B by the
-    discrete model. C and D have the least l1 and l2 error: C1 and D1 with a sigma for each axis, C2 and D2 with one.
-    The Laplacian has one sigma and its weight: of least l1 error for C, of least l2 error for all others.
+    - A, B: match the variance along each axis of the absolute taps, weighted by the model with sigma 1. A uses the
+      continuous Gaussian (variance sigma^2 / 2, along its derivative 3 sigma^2 / 2), B the discrete model.
+    - C, D: minimise the l1 (C) or l2 error (D), with two sigmas (C1, D1) or one (C2, D2).
+
+    The Laplacian has one sigma and a weight; they minimise the l1 error for C, the l2 error for all others.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ def fit_filter(target: np.ndarray, operator: str, method: str) -> Fit:
 
 
 def _parameters(operator: str, place: tuple[float, ...]) -> tuple[float, float, float]:
-    """sigma_x, sigma_y and alpha at a place of a search: one sigma, or one for each axis, or one and alpha."""
+    """sigma_x, sigma_y and alpha of a search point: sigma, or sigma_x and sigma_y, or sigma and alpha."""
     if operator == SHARPEN:
         return place[0], place[0], place[1]
     return place[0], place[-1], np.nan
@@ -149,7 +150,7 @@ def _parameters(operator: str, place: tuple[float, ...]) -> tuple[float, float, 
 
 @functools.lru_cache
 def _grid(operator: str, side: int, equal: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Where a search may start, float array [places, parameters], and the models there, [places, taps]."""
+    """Starting points of a search, float array [places, parameters], and their models, [places, taps]."""
     sigmas = np.linspace(0, (side - 1) / 2, _STEPS)
     axes = [sigmas] if equal and operator != SHARPEN else [sigmas, sigmas]
     if operator == SHARPEN:
@@ -177,7 +178,7 @@ def _match_variance(target: np.ndarray, operator: str, method: str) -> np.ndarra
         return np.sqrt(2 * goal / [3 if operator.startswith(axis) else 1 for axis in ("dx", "dy")])
 
     def miss(place: np.ndarray, axis: int) -> float:
-        sigmas = np.where(np.arange(2) == axis, place[0], 1)  # they are separable: the other does not matter
+        sigmas = np.where(np.arange(2) == axis, place[0], 1)  # separable: the other axis has no effect
         return abs(variance(np.abs(draw_model(operator, *sigmas, np.nan, side)) * weight)[axis, axis] - goal[axis])
 
     found = []
@@ -189,7 +190,7 @@ def _match_variance(target: np.ndarray, operator: str, method: str) -> np.ndarra
 
 
 def _descend(loss: Callable[[np.ndarray], float], place: np.ndarray, operator: str, side: int) -> np.ndarray:
-    """The least of a loss near a place, by simplex: the l1 error has edges, on which one run may get stuck."""
+    """Local minimum by three simplex searches: a single search may stall on the edges of the l1 error."""
     bounds = _bounds(operator, side, len(place))
     for step in (0.1, -0.1, 0.05):
         simplex = np.clip(place + step * np.eye(len(place) + 1, len(place), -1), *np.transpose(bounds))
@@ -200,15 +201,14 @@ def _descend(loss: Callable[[np.ndarray], float], place: np.ndarray, operator: s
 
 def _bounds(operator: str, side: int, parameters: int) -> list[tuple[float, float]]:
     widest = (side - 1) / 2
-    bounds = [(-widest, widest)] * parameters  # sigma enters as its square, so that 0 is no rim of the search
+    bounds = [(-widest, widest)] * parameters  # models are even in sigma: 0 need not be a bound
     return [bounds[0], (0, np.inf)] if operator == SHARPEN else bounds
 
 
 def choose_operator(kernel: np.ndarray) -> str:
-    """The operator whose models come nearest to a kernel up to gain, sign and a constant.
+    """The operator whose models are nearest to a kernel up to gain, sign and a constant.
 
-    The least l2 error of a centred unit kernel against `a * model + b` is sqrt(1 - cosine^2), cosine that with the
-    centred model.
+    The l2 error of the best `a * model + b` is sqrt(1 - cosine^2), with the cosine to the centred model.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def choose_operator(kernel: np.ndarray) -> str:
 
 
 def best_cosine(kernel: np.ndarray, operator: str) -> float:
-    """The greatest absolute cosine of a centred unit kernel, [side * side], with the centred models of an operator."""
+    """Greatest absolute cosine of a centred unit kernel [side * side] to the centred models of an operator."""
     side = round(len(kernel) ** 0.5)
 
     def unlike(place: np.ndarray) -> float:
@@ -238,7 +238,7 @@ def _centred_grids(side: int) -> dict[str, np.ndarray]:
 
 
 def scale_space_table(prototypes: Mapping[str, pd.DataFrame], filters: np.ndarray) -> pd.DataFrame:
-    """scale_space.csv: every method's model of the published filters and of our own prototypes.
+    """scale_space.csv: the models by every method of the published filters and of the prototypes.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def _fit_all(target: np.ndarray, unit: np.ndarray, operator: str) -> pd.DataFram
 
 
 def summarise_scale_space(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """scale_space_summary.csv: how near the models of `scale_space_table` come, beside Gaussian noise, per size."""
+    """scale_space_summary.csv: best cosines in `scale_space_table` and of Gaussian noise, per size."""
     filters = table.drop_duplicates("filter")
     published = filters["filter"].str.isdigit()
     parts = [(size_name(7), "published", filters.loc[published, "best_cosine"])]

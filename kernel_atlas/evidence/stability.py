@@ -1,13 +1,12 @@
-"""Do the clusters come back from another random start, or from other models? Each is called stable or not.
+"""Stability of clusters under other random starts and other training models.
 
 A run trains one start of the autoencoder on the same kernels (`restart`), or on those of models or layers drawn with
-replacement, each used once however often it was drawn (`bootstrap`; as clusterboot in R's fpc does). It is units that
-are drawn, as kernels of one layer are alike and a bootstrap of kernels would differ too little. The code is then cut as
-in the main run, and its clusters are matched to those of the main run, one to one, by the cosine of their prototypes.
+replacement, duplicates dropped (`bootstrap`, as clusterboot in R's fpc). A bootstrap of kernels would vary too little,
+as kernels of one layer are alike. Clusters are matched one to one with the main run's by the cosine of prototypes.
 
-The rule, set before any result was seen: a cluster is stable if its prototype comes back (cosine at least 0.9) in at
-least 80 % of the runs, and the mean Jaccard index of its members and those of its match is at least 0.6, below which a
-cluster is no pattern to be trusted (Hennig, Computational Statistics & Data Analysis 52, 2007). No match counts as 0.
+A cluster is stable, by a rule set before any result was seen, if its prototype recurs (cosine of at least 0.9) in at
+least 80 % of runs and the mean Jaccard index with its match (0 without match) is at least 0.6, the limit for a pattern
+of Hennig (Computational Statistics & Data Analysis 52, 2007).
 """
 
 import re
@@ -27,14 +26,14 @@ from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
 from kernel_atlas.model.naming import find_clusters
 from kernel_atlas.stats.resampling import FEWEST
 
-ALIKE = 0.9  # cosine of prototypes from which on a cluster has come back
+ALIKE = 0.9  # minimum cosine of recurring prototypes
 RECURS = 0.8
 JACCARD = 0.6
-DRAWS = 200  # of random kernels in place of prototypes
+DRAWS = 200  # draws of random kernels in place of prototypes
 
 
 class Clustering(NamedTuple):
-    """What one autoencoder makes of the sample: c clusters, and of each of n kernels which of them it is in.
+    """Clusters of one autoencoder and memberships of the sample.
 
     numbers int [c], labels str [c], prototypes float [c, taps], member int [n] (0 to c - 1, or `OTHER`).
     """
@@ -45,7 +44,7 @@ class Clustering(NamedTuple):
     member: np.ndarray
 
     def names(self) -> np.ndarray:
-        """The label of each kernel, str [n]; all patterns without a name have one, as their numbers say nothing."""
+        """Labels of the kernels, str [n]; unnamed patterns share a label, as their numbers are arbitrary."""
         return np.append([re.sub(r"^pattern-\d+$", "pattern", label) for label in self.labels], "other")[self.member]
 
 
@@ -62,7 +61,7 @@ def answer(
     steps: int,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """Which clusters of one size come back from other starts, and from other models or layers.
+    """Stability of the clusters of one size.
 
     Parameters
     ----------
@@ -75,37 +74,36 @@ def answer(
     labeller : Labeller
         Of the run.
     boundary, smallest : float
-        As `spectrum.find_clusters`.
+        See `naming.find_clusters`.
     sample : int
-        Kernels drawn, all where there are fewer: runs train on them, and memberships are compared over all of them.
+        Maximum number of kernels, to train on and to compare memberships.
     restarts, bootstraps : int
-        Runs. With fewer than five units there is no bootstrap.
+        Number of runs. With fewer than five units there is no bootstrap.
     steps : int
-        As `autoencoder.train`, which makes one start where the main run kept the best of several. Fewer steps than
-        the main run had find fewer clusters and cluster fewer kernels, which counts against stability.
+        See `autoencoder.train`; one start, where the main run kept the best of several. Fewer steps than in the main
+        run find fewer clusters and cluster fewer kernels, and thus understate stability.
     seed : int
 
     Returns
     -------
     dict of DataFrame
-        stability: a row for each cluster of the main run and kind of run, `all` for both. `chance` is the share of
-        draws in which random kernels are matched in place of a run's prototypes and that of this cluster is as near:
-        `recurs` means little where it is high. restarts: a row for each run, the first of the main run itself.
-        stability_summary: a row for each kind.
+        stability, restarts, stability_summary; see schemas/tables.yaml. With a high `chance`, `recurs` means little.
     """
+    # a sample of the kernels, and its clusters in the main run
     random = np.random.default_rng([seed, kernels.shape[1], 2])
     drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
     kernels, units = kernels[drawn], units[drawn]
     there = np.unique(units)
     main, matches = _clustering(labeller, kernels), []
     near = main.member != OTHER
+    # other runs, each matched with the main run
     runs = [{"kind": "main", "run": 0, "clusters": len(main.numbers), "clustered_share": near.mean()}]
     kinds = ["restart"] * restarts + ["bootstrap"] * (bootstraps if len(there) >= FEWEST else 0)
     for run, kind in enumerate(kinds, start=1):
         training = kernels
         if kind == "bootstrap":
             training = kernels[np.isin(units, random.choice(there, len(there)))]
-        own_seed = 1000 * (seed + 1) + run  # other starts than any of the main run, whose seed is small beside it
+        own_seed = 1000 * (seed + 1) + run  # distinct from the small seeds of the main run
         other = _run(training, kernels, labeller.threshold, boundary, smallest, steps, own_seed)
         row = {"kind": kind, "run": run, "seed": own_seed, "training_kernels": len(training)}
         runs.append(row | {"clusters": len(other.numbers)} | _compare(main, other))
@@ -125,7 +123,7 @@ def _run(
     steps: int,
     seed: int,
 ) -> Clustering:
-    """Train one start and cut its code. One that collapsed has no clusters."""
+    """Train one start and cut its code; a collapsed start has no clusters."""
     try:
         model, _ = autoencoder.train(training, seed, 1, steps)
     except AtlasError as error:
@@ -140,7 +138,7 @@ def _run(
 
 
 def _clustering(labeller: Labeller, kernels: np.ndarray) -> Clustering:
-    """Prototypes are what the decoder draws at the median code of a cluster's kernels, as in `find_clusters`."""
+    """Prototypes are decoded from the median code of a cluster's kernels, as in `find_clusters`."""
     codes, dissimilarities = labeller.coder.reconstruct(kernels)
     numbers, first = np.unique(labeller.clusters["cluster"], return_index=True)
     cluster = np.searchsorted(numbers, labeller.clusters["cluster"].to_numpy()[cluster_of(codes, labeller.clusters)])
@@ -148,13 +146,13 @@ def _clustering(labeller: Labeller, kernels: np.ndarray) -> Clustering:
     for n in range(len(numbers)):
         inside = np.sort(codes[cluster == n])
         if len(inside):
-            middles[n] = inside[len(inside) // 2]  # a code of a kernel: between two stretches there may be others
+            middles[n] = inside[len(inside) // 2]  # an actual code: a mean may fall in another cluster's stretch
     member = np.where(dissimilarities < labeller.threshold, cluster, OTHER)
     return Clustering(numbers, labeller.clusters["label"].to_numpy(str)[first], labeller.coder.decode(middles), member)
 
 
 def _match(main: Clustering, other: Clustering) -> pd.DataFrame:
-    """Of each cluster of the main run: cosine (NaN without a match), same_name, jaccard, to its match in another."""
+    """Cosine (NaN without match), same_name and jaccard of each cluster of the main run and its match."""
     cosines = main.prototypes @ other.prototypes.T
     table = pd.DataFrame({"cosine": np.nan, "same_name": False, "jaccard": 0.0}, index=range(len(main.numbers)))
     for a, b in zip(*linear_sum_assignment(cosines, maximize=True), strict=True):
@@ -175,7 +173,7 @@ def _chance(main: Clustering, kernels: np.ndarray, random: np.random.Generator) 
 
 
 def _compare(main: Clustering, other: Clustering) -> dict[str, float]:
-    """How far the assignments of the sample moved; shares are of all its kernels."""
+    """Change of the assignments of the sample; shares are of all its kernels."""
     here, there = main.member != OTHER, other.member != OTHER
     both = here & there
     names, other_names = main.names(), other.names()

@@ -1,4 +1,4 @@
-"""What goes with the share clustered: accuracy, parameters and training images of networks."""
+"""Correlation of the share clustered with accuracy, parameters and training images of networks."""
 
 import numpy as np
 import pandas as pd
@@ -9,15 +9,14 @@ from kernel_atlas.io.tables import in_order
 from kernel_atlas.stats.resampling import FEWEST, RESAMPLES, TAILS, seed_of
 from kernel_atlas.stats.shares import one_per_group
 
-NETWORKS = 10  # below which no coefficient is given: its interval would hold nearly everything
+NETWORKS = 10  # minimum for a coefficient: with fewer, intervals span nearly all values
 
 
 def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """correlation.csv: clustered share against top-1, log10 of parameters and log10 of training images.
+    """correlation.csv: share clustered against top-1, log10 of parameters and log10 of training images.
 
-    Accuracies compare within a data set only, and so do parameters, which follow the task; images compare over all.
-    Intervals are percentiles of a bootstrap over independent networks (Efron & Tibshirani 1993), which cover less than
-    95 % below about 20 networks.
+    Accuracies and parameters are comparable within a data set only, images across data sets. Intervals are bootstrap
+    percentiles over independent networks (Efron & Tibshirani 1993); below about 20 networks they cover less than 95 %.
 
     Parameters
     ----------
@@ -30,13 +29,12 @@ def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.Dat
     Returns
     -------
     DataFrame
-        Rows with `NETWORKS` independent networks at least. `partial` is Pearson's coefficient after each family's mean
-        is taken from both variables, so that it says what holds among networks of one family; it is empty with one
-        family, or with fewer than five networks more than families.
+        Rows with at least `NETWORKS` independent networks. `partial` is Pearson's coefficient within families (family
+        means subtracted); NaN with one family, or with fewer than five networks more than families.
     """
     rows = []
     for size, part in models.groupby("size"):
-        # the variables, each with the networks that it can be compared over
+        # each variable with comparable networks
         part = one_per_group(part)
         images = np.log10(part["dataset"].map(lambda name: images_of(name, datasets)).astype(float))
         asked = [("log10_images", "all", part.assign(value=images))]
@@ -44,11 +42,11 @@ def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.Dat
             asked.append(("top1", dataset, same.assign(value=same["top1"].astype(float))))
             asked.append(("log10_params", dataset, same.assign(value=np.log10(same["params"].astype(float)))))
 
-        # their coefficients, where there are enough networks that differ
+        # coefficients, if networks suffice and vary
         for variable, dataset, known in asked:
             known = known.dropna(subset=["value", "clustered_share"])
             if len(known) >= NETWORKS and (known[["value", "clustered_share"]].nunique() > 1).all():
-                family = pd.factorize(known["family"].fillna(known["model"]))[0]  # an unknown one is its own
+                family = pd.factorize(known["family"].fillna(known["model"]))[0]  # an unknown family is the model's own
                 x, y = known["value"].to_numpy(), known["clustered_share"].to_numpy()
                 row = {"size": size, "dataset": dataset, "variable": variable, "n": len(known)}
                 row |= {"families": (np.bincount(family) > 1).sum()}
@@ -57,7 +55,7 @@ def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.Dat
 
 
 def _coefficients(x: np.ndarray, y: np.ndarray, family: np.ndarray, seed: list[int]) -> dict[str, float]:
-    """Pearson, Spearman and partial coefficient of two variables [n], each with its interval."""
+    """Pearson, Spearman and partial coefficients of two variables [n], with intervals."""
     draws = np.random.default_rng(seed).integers(len(x), size=(RESAMPLES, len(x)))
     draws = np.vstack([np.arange(len(x)), draws])  # the first row is the sample itself
     x, y, family = x[draws], y[draws], family[draws]
@@ -79,13 +77,13 @@ def _coefficients(x: np.ndarray, y: np.ndarray, family: np.ndarray, seed: list[i
 
 
 def _less_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Values [resamples, n] less the mean of their group in the same row."""
+    """Subtract from values [resamples, n] the mean of their group in the same row."""
     cell = group + np.arange(len(group))[:, None] * (group.max() + 1)
     count = np.bincount(cell.ravel())
     return values - (np.bincount(cell.ravel(), values.ravel()) / np.maximum(count, 1))[cell]
 
 
 def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Cosine of each row; NaN where one of them does not vary beyond rounding."""
+    """Cosine of each pair of rows; NaN if either is zero up to rounding."""
     lengths = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     return np.where(lengths > 1e-12, (x * y).sum(axis=1) / np.maximum(lengths, 1e-12), np.nan)

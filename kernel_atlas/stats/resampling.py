@@ -1,6 +1,6 @@
-"""What is drawn at random: resamples for intervals, and Gaussian noise, the control.
+"""Random draws: bootstrap resamples for intervals, and Gaussian noise as a control.
 
-Intervals are over units drawn with replacement, layers of a network or networks: kernels of one are not independent.
+Bootstrap units are networks or layers, as kernels of a layer are not independent.
 """
 
 import zlib
@@ -9,22 +9,22 @@ import numpy as np
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-TAILS = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2  # quantiles of resamples that are the ends of an interval
-FEWEST = 5  # units below which a bootstrap interval covers far less than it says (71 % at three)
+TAILS = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2  # quantiles at the ends of an interval
+FEWEST = 5  # minimum of units: with three, a nominal 95 % interval covers 71 %
 
 
 def seed_of(seed: int, *names: str) -> list[int]:
-    """A seed for the row with these names, so that adding other rows leaves its interval unchanged."""
+    """Seed of the row with these names, independent of other rows."""
     return [seed, *(zlib.crc32(name.encode()) for name in names)]
 
 
 def draw_noise(count: int, side: int, seed: int) -> np.ndarray:
-    """Gaussian kernels, float32 [count, side * side]. The first are the same whatever the count."""
+    """Gaussian kernels, float32 [count, side * side]; a prefix of those of any larger count."""
     return np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)
 
 
 def draw_units(units: int, seed: list[int] | np.random.Generator) -> np.ndarray:
-    """How often each unit is drawn in each bootstrap resample: int [`RESAMPLES`, units]."""
+    """Multiplicity of each unit in each bootstrap resample: int [`RESAMPLES`, units]."""
     return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), RESAMPLES)
 
 
@@ -42,8 +42,7 @@ def bootstrap_share(part: np.ndarray, whole: np.ndarray, seed: list[int]) -> tup
     Returns
     -------
     low, high : float, or float arrays [labels]
-        The 95 % interval; NaN below five units, which say too little about how units differ. With five to ten units
-        coverage is about 85 to 90 % in simulation.
+        The 95 % interval; NaN below five units. With five to ten units simulated coverage is about 85 to 90 %.
     """
     if len(whole) < FEWEST:
         unknown = np.full(part.shape[1:], np.nan)[()]

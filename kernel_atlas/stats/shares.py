@@ -1,7 +1,7 @@
-"""Shares of labels per layer, per model and across models, each with its interval and its control.
+"""Shares of labels per layer, per model and across models, with intervals and controls.
 
-Kernels of one layer are trained together and are not independent, nor are layers of one model. So a model's shares are
-bootstrapped over its layers, and shares over all models are bootstrapped over models.
+A model's shares are bootstrapped over its layers, shares across models over models: kernels of one layer are trained
+together and not independent, nor are layers of one model.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,23 +19,23 @@ FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
 MODEL_COLUMNS = ["family", "architecture", "dataset", "top1", "params", "group", "licence", "use", "convolution"]
 DRIFT_QUANTILES = [0.5, 0.9]
-DRIFT = 0.2  # share beyond the training kernels' 90 % quantile: twice what these have
+DRIFT = 0.2  # share beyond the training kernels' 90 % quantile: twice their own
 
 
 def fifth_of(depth: pd.Series | np.ndarray) -> pd.Series | np.ndarray:
-    """Place in `FIFTHS` of depths from 0 to 1."""
+    """Index into `FIFTHS` of depths from 0 to 1."""
     return np.minimum((depth * len(FIFTHS)).astype(int), len(FIFTHS) - 1)
 
 
 def count_assignments(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Reduce assignments to counts, one file in memory at a time.
+    """Count assignments, one file in memory at a time.
 
     Returns
     -------
     counts : DataFrame
         model, layer_index, size, label, kernels.
     below : DataFrame
-        model, size, threshold, kernels (not dead), clustered: those with a dissimilarity below the threshold.
+        model, size, threshold, kernels (live), clustered (dissimilarity below the threshold).
     """
     counts, below = [], []
     for path in paths:
@@ -51,7 +51,7 @@ def count_assignments(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.Dat
 
 
 def _wide(counts: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """Kernels per unit (rows) and label (columns), zeros filled, `dead` and `other` always there."""
+    """Kernels per unit (rows) and label (columns, always with `dead` and `other`), zeros filled."""
     wide = counts.pivot_table(index=unit, columns="label", values="kernels", aggfunc="sum", fill_value=0)
     for label in ("dead", "other"):
         if label not in wide:
@@ -60,7 +60,7 @@ def _wide(counts: pd.DataFrame, unit: str) -> pd.DataFrame:
 
 
 def summarise_models(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """models.csv: kernels, dead, clustered and its share with an interval over layers, per model and size."""
+    """models.csv: kernels, dead, clustered and share clustered with interval over layers, per model and size."""
     rows = []
     for (model, size), part in counts.groupby(["model", "size"]):
         wide = _wide(part, "layer_index")
@@ -77,9 +77,9 @@ def summarise_models(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd
 
 
 def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """labels.csv: kernels and share of each label with an interval over layers, per model and size.
+    """labels.csv: kernels and share of each label with interval over layers, per model and size.
 
-    Shares are of the kernels that are not dead; `dead` has a share of all kernels.
+    Shares are of live kernels; that of `dead` is of all kernels.
     """
     tables = [
         _label_shares(_wide(part, "layer_index"), seed_of(seed, model, size)).assign(model=model, size=size)
@@ -89,9 +89,9 @@ def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """totals.csv: shares of labels over independent networks (`one_per_group`), with an interval over networks.
+    """totals.csv: shares of labels over independent networks (`one_per_group`), with intervals over networks.
 
-    A row `clustered` sums up all labels but `other` and `dead`.
+    Row `clustered` is the sum of all labels except `other` and `dead`.
     """
     tables = []
     for size, part in models.groupby("size"):
@@ -106,9 +106,9 @@ def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> p
 
 
 def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
-    """chance.csv: the share clustered of controls, per size: Gaussian noise, and untrained networks.
+    """chance.csv: share clustered of Gaussian noise and untrained networks, per size.
 
-    A regular convolution is no such control: it is trained.
+    Regular convolutions are trained and therefore excluded.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapp
     Returns
     -------
     DataFrame
-        Of each size Gaussian noise first, then the highest share.
+        Per size Gaussian noise first, then networks by descending share.
     """
     other = noise["kernels"].where(noise["label"] == "other", 0)
     by_size = pd.DataFrame({"size": noise["size"], "kernels": noise["kernels"], "other": other}).groupby("size").sum()
@@ -136,10 +136,7 @@ def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapp
 
 
 def count_analysed(sheet: pd.DataFrame, inventory: pd.DataFrame, sides: list[int]) -> pd.DataFrame:
-    """analysed.csv: how many models, layers and kernels were read.
-
-    Unreadable models are not counted, nor are layers and kernels of regular convolutions.
-    """
+    """analysed.csv: number of models, layers and kernels read, without layers and kernels of regular convolutions."""
     sheet = sheet[sheet["model"].isin(inventory["model"])]
     inventory = inventory[inventory["convolution"] == "depthwise"]
     counted = sheet[(sheet["use"] != "control") & (sheet["convolution"] == "depthwise")]
@@ -169,10 +166,9 @@ def _label_shares(wide: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
 
 
 def summarise_layers(counts: pd.DataFrame, inventory: pd.DataFrame) -> pd.DataFrame:
-    """layers.csv: kernels and share of each label per layer, with the layer's depth.
+    """layers.csv: kernels and share of each label per layer, with `layer_depths`.
 
-    Depth is 0 at a model's first depthwise layer and 1 at its last, counted over all sizes. Shares are of the kernels
-    that are not dead; `dead` has a share of all kernels of the layer.
+    Shares are of live kernels; that of `dead` is of all kernels of the layer.
     """
     places = inventory.assign(depth=layer_depths(inventory))
     table = counts.merge(places[["model", "layer_index", "layer", "depth"]], on=["model", "layer_index"])
@@ -183,15 +179,15 @@ def summarise_layers(counts: pd.DataFrame, inventory: pd.DataFrame) -> pd.DataFr
 
 
 def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """drift.csv: how well the autoencoder covers each model, against the kernels that trained it.
+    """drift.csv: coverage of each model by the autoencoder, relative to its training kernels.
 
-    `beyond` is the share of a model's live kernels with a dissimilarity above the 90 % quantile of the training
-    kernels: 0.1 for kernels like those, more for unknown patterns and for noise.
+    `beyond` is the share of live kernels with a dissimilarity above the 90 % quantile of the training kernels: 0.1 for
+    similar kernels, more for unknown patterns and noise.
 
     Parameters
     ----------
     paths : iterable of path
-        The assignments of every model.
+        Assignments of every model.
     sheet : DataFrame
         From `read_sheet`.
     seed : int
@@ -199,8 +195,8 @@ def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -
     Returns
     -------
     DataFrame
-        Advice for models with use = assign: `retrain` where the interval of `beyond` lies above `DRIFT`, `covered`
-        where it does not, `too few layers` where there is none.
+        advice for models with use = assign: `retrain` if the interval of `beyond` lies above `DRIFT`, else `covered`;
+        `too few layers` without interval.
     """
     columns = ["layer_index", "kh", "dissimilarity"]
     tables = {Path(path).stem: read_table(path, columns).to_pandas().dropna() for path in paths}
@@ -223,7 +219,7 @@ def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -
 
 
 def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
-    """architectures.csv: Jensen-Shannon distance (base 2, 0 to 1) of label shares with `other`, per pair and size."""
+    """architectures.csv: Jensen-Shannon distance (base 2) of label shares incl. `other`, per pair and size."""
     tables = []
     for size, part in labels[labels["label"] != "dead"].groupby("size"):
         wide = part.pivot_table(index="model", columns="label", values="share", fill_value=0)
@@ -237,15 +233,15 @@ def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_thresholds(below: pd.DataFrame) -> pd.DataFrame:
-    """thresholds.csv: the share clustered at each threshold; the rows of model `noise` are the control."""
+    """thresholds.csv: share clustered at each threshold; rows of model `noise` are the control."""
     share = below["clustered"] / below["kernels"].where(below["kernels"] > 0)
     return below.assign(clustered_share=share)[columns_of("thresholds.csv")]
 
 
 def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
-    """The rows that count as independent networks of one size: of each `group` the one with most kernels.
+    """Independent networks of one size: the model with most kernels of each `group`.
 
-    Controls and regular convolutions do not count.
+    Controls and regular convolutions are excluded.
 
     Parameters
     ----------
@@ -261,11 +257,11 @@ def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def largest_of_group(models: pd.DataFrame) -> pd.DataFrame:
-    """Of the rows that share a `group`, that with most `kernels`; rows without a group all stay. Most kernels first."""
+    """The row with most `kernels` of each `group`, and all rows without group, most kernels first."""
     models = models.sort_values(["kernels", "model"], ascending=[False, True])
     return models[~models.duplicated("group") | models["group"].isna()]
 
 
 def layer_depths(inventory: pd.DataFrame) -> pd.Series:
-    """Relative depth of each layer of the inventory: 0 at its model's first layer, 1 at its last, over all sizes."""
+    """Relative depth of layers of the inventory: 0 at the first layer of the model, 1 at the last, over all sizes."""
     return inventory["layer_index"] / inventory.groupby("model")["layer_index"].transform("max").clip(lower=1)
