@@ -199,6 +199,16 @@ def test_a_header_length_that_lies_allocates_nothing(tmp_path, length):
     tracemalloc.stop()
 
 
+def test_a_file_truncated_while_it_is_read_is_refused(tmp_path):
+    weights = {f"{layer}.weight": np.ones((20_000, 1, 7, 7), np.float32) for layer in range(3)}
+    safetensors.numpy.save_file(weights, tmp_path / "net")
+    layers = read_layers("file:net", tmp_path, "depthwise").layers
+    next(layers)
+    os.truncate(tmp_path / "net", 5_000_000)
+    with pytest.raises(AtlasError, match="ends early"):
+        list(layers)
+
+
 # -- PyTorch
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import ml_dtypes  # noqa: F401  (gives numpy the type bfloat16)
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import safetensors as header
@@ -22,19 +21,21 @@ def read_safetensors(path: Path, choose: Choice) -> Checkpoint:
     AtlasError
         The file is damaged; also while iterating.
     """
-    # The library names neither the tensor nor the mend, and takes the last of repeated keys: check the header here.
     with path.open("rb") as file:
         tensors, metadata = header.read_header(file, path.stat().st_size)
     chosen = header.choose_tensors(tensors, choose)
 
     def layers() -> Iterator[Layer]:
-        try:
-            with safe_open(path, "np") as file:
-                for name, tensor in chosen.items():
-                    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel is dead
-                        weight = file.get_tensor(tensor.name).astype(np.float32, copy=False)
-                    yield Layer(name, weight, header.FLOATS[tensor.dtype])
-        except SafetensorError as error:
-            raise AtlasError(f"damaged ({error}); fetch the file again") from error
+        # Read, as the library maps: a mapped file that is truncated meanwhile kills the process (SIGBUS).
+        with path.open("rb") as file:
+            for name, tensor in chosen.items():
+                file.seek(tensor.start)
+                data = file.read(tensor.stop - tensor.start)
+                if len(data) < tensor.stop - tensor.start:
+                    raise AtlasError(f"truncated: tensor {tensor.name[:100]!r} ends early; fetch the file again")
+                weight = np.frombuffer(data, header.FLOATS[tensor.dtype]).reshape(tensor.shape)
+                with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel is dead
+                    weight = weight.astype(np.float32, copy=False)
+                yield Layer(name, weight, header.FLOATS[tensor.dtype])
 
     return Checkpoint(layers(), licence_of(metadata))
