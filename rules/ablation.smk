@@ -11,7 +11,7 @@ rule ablate_model:
     input:
         shards="results/kernels/{model}",
         assignments="results/assignments/{model}.parquet",
-        encoder="results/encoder.safetensors",
+        encoder=labeller,
         filters=beside("resources/master_key_filters.csv"),
         checkpoint=checkpoint_file,
         library=library("ablate_model.py"),

@@ -9,7 +9,7 @@ a sample with taps and labels for the figures.
 rule assign_kernels:
     input:
         shards="results/kernels/{model}",
-        encoder="results/encoder.safetensors",
+        encoder=labeller,
         library=library("assign_kernels.py"),
     output:
         assignments="results/assignments/{model}.parquet",
@@ -27,7 +27,7 @@ rule assign_kernels:
 
 rule assign_noise:
     input:
-        encoder="results/encoder.safetensors",
+        encoder=labeller,
         library=library("assign_noise.py"),
     output:
         assignments="results/controls/noise.parquet",

@@ -10,7 +10,7 @@ rule write_atlas:
         kernels=files_of("results/kernels/{model}", *USES),
         assignments=files_of("results/assignments/{model}.parquet", *USES),
         spectra=atlas_files("spectrum.parquet"),
-        encoder="results/encoder.safetensors",
+        encoder=labeller,
         fits=[*whole("fits").values()] if config["evidence"]["wanted"] else [],
         sheet=SHEET,
         template=beside("kernel_atlas/publish/pages/atlas.html"),

@@ -156,6 +156,12 @@ def of_sizes(*patterns):
     return lambda wildcards: expand(patterns, size=trained_sizes())
 
 
+def labeller(wildcards):
+    """The labeller of the run. Planned before its sizes are known, the rules that take it would run again."""
+    trained_sizes()
+    return "results/encoder.safetensors"
+
+
 def atlas_files(name):
     """One file of the autoencoder of each trained size."""
     return of_sizes(f"results/autoencoder/{{size}}/{name}")

@@ -8,7 +8,6 @@ trained here see few enough kernels for a CPU.
 """
 
 PICKED = "results/evidence/{size}/kernels.parquet"
-LABELLER = "results/encoder.safetensors"
 PARTS = [path.split("**/")[1] for path in TABLES if path.startswith("evidence/**/")]
 EVIDENCE = [
     f"results/evidence/{os.path.basename(path)}"
@@ -53,7 +52,7 @@ rule pick_kernels:
 # base of the rules of other questions, which inherit seed, script and message
 rule scale_space:
     input:
-        encoder=LABELLER,
+        encoder=labeller,
         filters=beside("resources/master_key_filters.csv"),
         library=library("answer_question.py", "evidence/scale_space.py"),
     output:
@@ -79,7 +78,7 @@ rule scale_space:
 use rule scale_space as controls with:
     input:
         picked=PICKED,
-        encoder=LABELLER,
+        encoder=labeller,
         library=library("answer_question.py", "evidence/controls.py"),
     output:
         **answers("controls"),
@@ -96,7 +95,7 @@ use rule scale_space as controls with:
 use rule scale_space as baselines with:
     input:
         merged="results/merged/{size}.parquet",
-        encoder=LABELLER,
+        encoder=labeller,
         library=library("answer_question.py", "evidence/baselines.py"),
     output:
         **answers("baselines"),
@@ -114,7 +113,7 @@ use rule scale_space as baselines with:
 use rule scale_space as stability with:
     input:
         merged="results/merged/{size}.parquet",
-        encoder=LABELLER,
+        encoder=labeller,
         library=library("answer_question.py", "evidence/stability.py"),
     output:
         **answers("stability"),
@@ -155,7 +154,7 @@ use rule scale_space as keys with:
     input:
         picked=PICKED,
         spectrum="results/autoencoder/{size}/spectrum.parquet",
-        encoder=LABELLER,
+        encoder=labeller,
         filters=beside("resources/master_key_filters.csv"),
         library=library("answer_question.py", "evidence/keys.py"),
     output:
@@ -191,7 +190,7 @@ use rule scale_space as networks with:
         architectures="results/statistics/architectures.csv",
         thresholds="results/statistics/thresholds.csv",
         contrasts=find_file(config["contrasts"]),
-        encoder=LABELLER,
+        encoder=labeller,
         library=library("answer_question.py", "evidence/networks.py"),
     output:
         **{name: shown(path, "Evidence") for name, path in answers("networks").items()},

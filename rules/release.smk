@@ -18,7 +18,7 @@ rule write_release:
     input:
         kernels=files_of("results/kernels/{model}", *USES),
         assignments=files_of("results/assignments/{model}.parquet", *USES),
-        encoder="results/encoder.safetensors",
+        encoder=labeller,
         sources="results/sources.csv",
         sheet=SHEET,
         tables=beside("schemas/tables.yaml"),

@@ -63,3 +63,8 @@ def taps_column(kernels: np.ndarray) -> pa.FixedSizeListArray:
 def size_name(side: int) -> str:
     """`7` -> `7x7`, as sizes are written everywhere."""
     return f"{side}x{side}"
+
+
+def draw_noise(count: int, side: int, seed: int) -> np.ndarray:
+    """Gaussian kernels, float32 [count, side * side]; a prefix of those of any larger count."""
+    return np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)

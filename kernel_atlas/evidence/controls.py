@@ -10,12 +10,12 @@ import torch
 from scipy.stats import binomtest
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.core.kernels import centre_and_normalise, taps_column
+from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, taps_column
 from kernel_atlas.evidence.kernels import SUBJECTS, unit_kernels
 from kernel_atlas.io.tables import in_order
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
-from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share, draw_noise, seed_of
+from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share, seed_of
 
 MADE = ("gaussian", "shuffled", "phase")  # derived from real kernels; `untrained` and `dense` are networks
 EXAMPLES = 12  # kernels of each kind in a figure

@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from kernel_atlas.core.kernels import centre_and_normalise, taps_array
+from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, taps_array
 from kernel_atlas.evidence.controls import MADE, make_control
 from kernel_atlas.evidence.families import FAMILIES, LOGARITHMIC, bounds, coordinates, evaluate
 from kernel_atlas.evidence.fit import describe_fits, fit_family, fit_kernels
 from kernel_atlas.evidence.kernels import SUBJECTS, of_size
 from kernel_atlas.io.tables import columns_of
 from kernel_atlas.model.autoencoder import choose_device
-from kernel_atlas.stats.resampling import bootstrap_share, draw_noise
+from kernel_atlas.stats.resampling import bootstrap_share
 
 NOISE_QUANTILE = 0.99  # of the best cosines of Gaussian noise; explained kernels exceed it
 DEPTH_BINS = 5  # equal parts of the depth 0..1

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
-from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
+from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, size_name, taps_array
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence.kernels import SUBJECTS
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import in_order
-from kernel_atlas.stats.resampling import bootstrap_share, draw_noise, seed_of
+from kernel_atlas.stats.resampling import bootstrap_share, seed_of
 from kernel_atlas.stats.shares import FIFTHS, fifth_of, layer_depths, one_per_group
 
 NOISE = 4000  # Gaussian kernels for the cutoff of best cosines

@@ -16,11 +16,10 @@ from pyscsp.discscsp import filtermean, make1Ddiscgaussfilter, variance
 from scipy.ndimage import correlate, correlate1d
 from scipy.optimize import minimize, minimize_scalar
 
-from kernel_atlas.core.kernels import centre_and_normalise, size_name
+from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, size_name
 from kernel_atlas.core.patterns import resemble
 from kernel_atlas.io.tables import in_order
 from kernel_atlas.model.assign import Labeller
-from kernel_atlas.stats.resampling import draw_noise
 
 METHODS = ("A", "B", "C1", "C2", "D1", "D2")
 SMOOTH, SHARPEN = "T", "identity - alpha Lap T"

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kernel_atlas.core.kernels import centre_and_normalise, taps_array
+from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, taps_array
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import open_table, read_table, write_table
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.model.coder import Coder
-from kernel_atlas.stats.resampling import draw_noise
 
 OTHER = -1  # the cluster of a kernel unlike its reconstruction, and of a dead one
 # The types of the tables of assignments; schemas/tables.yaml says what the columns mean.

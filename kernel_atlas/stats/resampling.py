@@ -18,11 +18,6 @@ def seed_of(seed: int, *names: str) -> list[int]:
     return [seed, *(zlib.crc32(name.encode()) for name in names)]
 
 
-def draw_noise(count: int, side: int, seed: int) -> np.ndarray:
-    """Gaussian kernels, float32 [count, side * side]; a prefix of those of any larger count."""
-    return np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)
-
-
 def draw_units(units: int, seed: list[int] | np.random.Generator) -> np.ndarray:
     """Multiplicity of each unit in each bootstrap resample: int [`RESAMPLES`, units]."""
     return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), RESAMPLES)

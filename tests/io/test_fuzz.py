@@ -19,6 +19,7 @@ import onnx
 import pytest
 import safetensors.numpy
 import torch
+import torch._subclasses.schema_check_mode  # torch imports it to word an error, and writes its byte code then
 import yaml
 from conftest import ROOT
 from hypothesis import HealthCheck, example, given, settings

@@ -287,7 +287,7 @@ def test_every_experiment_is_drawn_and_stated(name):
         assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text
     for (a, box), (b, other) in itertools.combinations(boxes.items(), 2):
         assert not box.padded(-1).overlaps(other.padded(-1)), (a, b)
-    assert drawing.title == title and "permuted" in drawing.alt
+    assert drawing.title == title and drawing.alt.endswith(".")
     assert state(name, summary)
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.training import zoo
+from kernel_atlas.training.depthwise import _DepthwiseOnCPU
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_depthwise_gradients_equal_autograd(size, side):
     x = torch.randn(3, 16, side, side).to(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(16, 1, size, size, requires_grad=True)
     grad = torch.randn(3, 16, side, side)
-    fast = zoo._DepthwiseOnCPU.apply(x, weight)
+    fast = _DepthwiseOnCPU.apply(x, weight)
     plain = F.conv2d(x, weight, padding=size // 2, groups=16)
     torch.testing.assert_close(fast, plain)
     for got, expected in zip(
@@ -49,7 +50,7 @@ def test_depthwise_gradient_of_a_batch_in_pieces():
     x = torch.randn(70, 32, 32, 32, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
     weight = torch.randn(32, 1, 7, 7, dtype=torch.bfloat16, requires_grad=True)
     grad = torch.randn_like(x)
-    (got,) = torch.autograd.grad(zoo._DepthwiseOnCPU.apply(x, weight), weight, grad)
+    (got,) = torch.autograd.grad(_DepthwiseOnCPU.apply(x, weight), weight, grad)
     exact = weight.detach().float().requires_grad_()
     (expected,) = torch.autograd.grad(F.conv2d(x.float(), exact, padding=3, groups=32), exact, grad.float())
     assert F.cosine_similarity(got.float().flatten(), expected.flatten(), 0) > 0.9999

@@ -58,7 +58,7 @@ CHANGES = {
     "a label": (label_by_hand, {"name_clusters": 1, **ASSIGN, **ONE_SIZE}),
     "a colour": (
         lambda project: edit(project, "kernel_atlas/figures/kernels.py", "RdBu", "PuOr"),
-        {"draw_figure": 17, **KEPT, "write_report": 1, "write_atlas": 1},
+        {"draw_figure": 9, "write_report": 1, "write_atlas": 1},
     ),
     "the style": (
         lambda project: edit(project, "kernel_atlas/figures/atlas.mplstyle", "labelsize: 7.5", "labelsize: 7"),
@@ -89,14 +89,6 @@ CHANGES = {
     "a module, edited": (
         lambda project: edit(project, "kernel_atlas/stats/resampling.py", "RESAMPLES = 2000", "RESAMPLES = 1000"),
         {**FROM_SHARES, **KEPT},
-    ),
-    "one figure, edited": (
-        lambda project: edit(project, "kernel_atlas/figures/members.py", "0.375", "0.376"),
-        {"draw_figure": 2, "write_report": 1},
-    ),
-    "a finding, edited": (
-        lambda project: edit(project, "kernel_atlas/findings/shares.py", "Most common", "Most frequent"),
-        {"state_findings": 1, "write_report": 1},
     ),
     "a module, touched": (lambda project: (project / "kernel_atlas/io/merge.py").touch(), {}),
     "an assignment, deleted": (

@@ -87,11 +87,11 @@ ASSIGN = {"write_encoder", "assign_kernels", "assign_noise", "sample_kernels", *
 KEPT = "draw_kept_experiment"
 # module: the rules that use it with no other user before them, and all that must run, these and what depends on them
 USERS = {
-    "core/patterns": ({"name_clusters", "cluster_kmeans"}, {"name_clusters", "cluster_kmeans", *ASSIGN}),
+    "core/patterns": ({"name_clusters", "cluster_kmeans", KEPT}, {"name_clusters", "cluster_kmeans", *ASSIGN, KEPT}),
     "model/naming": ({"name_clusters", "cluster_kmeans"}, {"name_clusters", "cluster_kmeans", *ASSIGN}),
     "model/autoencoder": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
     "model/assign": ({"write_encoder"}, ASSIGN),
-    "stats/shares": ({"summarise_assignments", "draw_figure", KEPT}, {*LAST, KEPT} - {"write_atlas"}),
+    "stats/shares": ({"summarise_assignments", "draw_figure", "write_atlas", KEPT}, {*LAST, KEPT}),
     "figures/style": ({"draw_figure", "write_atlas", KEPT}, {"draw_figure", "write_report", "write_atlas", KEPT}),
     "figures/spectrum": ({"draw_figure"}, {"draw_figure", "write_report"}),
     "findings/controls": ({"state_findings"}, {"state_findings", "write_report"}),
