@@ -11,8 +11,9 @@ import pyarrow as pa
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import in_order, read_table
+from kernel_atlas.stats.independence import largest_of_group
 from kernel_atlas.stats.resampling import FEWEST
-from kernel_atlas.stats.shares import largest_of_group, layer_depths
+from kernel_atlas.stats.shares import layer_depths
 
 # `real`: independent networks that train the autoencoder, or depthwise ones that are assigned; `untrained`: depthwise
 # models with use = control; `dense`: slices of regular convolutions outside the training set.

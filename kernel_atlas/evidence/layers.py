@@ -18,8 +18,9 @@ from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence.kernels import SUBJECTS
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import in_order
+from kernel_atlas.stats.independence import one_per_group
 from kernel_atlas.stats.resampling import bootstrap_share, seed_of
-from kernel_atlas.stats.shares import FIFTHS, fifth_of, layer_depths, one_per_group
+from kernel_atlas.stats.shares import FIFTHS, fifth_of, layer_depths
 
 NOISE = 4000  # Gaussian kernels for the cutoff of best cosines
 NOISE_QUANTILE = 0.95

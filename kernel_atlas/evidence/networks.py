@@ -17,8 +17,8 @@ from kernel_atlas.core.patterns import family_of
 from kernel_atlas.io.tables import in_order
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.stats.correlation import cosine
+from kernel_atlas.stats.independence import one_per_group
 from kernel_atlas.stats.resampling import CONFIDENCE, FEWEST, TAILS, bootstrap_share, draw_units, seed_of
-from kernel_atlas.stats.shares import one_per_group
 
 DEPTHS = np.linspace(0, 1, 21)
 BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth

@@ -11,8 +11,8 @@ from kernel_atlas.core.words import interval
 from kernel_atlas.figures.style import PERCENT, SOFT, WIDTH, cut
 from kernel_atlas.figures.write import Drawing, draw_nothing
 from kernel_atlas.io.sheet import images_of
+from kernel_atlas.stats.independence import one_per_group
 from kernel_atlas.stats.resampling import FEWEST
-from kernel_atlas.stats.shares import one_per_group
 
 MARKERS = "osD^vP*X"
 HUES = [colour for family, (colour, _) in FAMILIES.items() if family not in ("On-Second-Derivative", "other")][:7]

@@ -7,7 +7,7 @@ from scipy.spatial.distance import squareform
 
 from kernel_atlas.figures.style import INK, SOFT, cut, open_canvas, place_axes
 from kernel_atlas.figures.write import Drawing, draw_nothing
-from kernel_atlas.stats.shares import one_per_group
+from kernel_atlas.stats.independence import one_per_group
 
 NETWORKS = 36  # of the heat map; with more the names cannot be read
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter
 
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES, FITTED
-from kernel_atlas.stats.shares import one_per_group
+from kernel_atlas.stats.independence import one_per_group
 
 WIDTH = 9.0  # inches: 864 pixels of a page, where text keeps its size
 STYLE = Path(__file__).with_name("atlas.mplstyle")

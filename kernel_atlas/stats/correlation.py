@@ -6,8 +6,8 @@ from scipy.stats import rankdata
 
 from kernel_atlas.io.sheet import images_of
 from kernel_atlas.io.tables import in_order
+from kernel_atlas.stats.independence import one_per_group
 from kernel_atlas.stats.resampling import FEWEST, RESAMPLES, TAILS, seed_of
-from kernel_atlas.stats.shares import one_per_group
 
 NETWORKS = 10  # minimum for a coefficient: with fewer, intervals span nearly all values
 

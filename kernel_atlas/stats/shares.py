@@ -13,6 +13,7 @@ from scipy.spatial.distance import jensenshannon
 
 from kernel_atlas.core.kernels import size_name
 from kernel_atlas.io.tables import columns_of, in_order, read_table
+from kernel_atlas.stats.independence import one_per_group
 from kernel_atlas.stats.resampling import bootstrap_share, seed_of
 
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
@@ -236,30 +237,6 @@ def summarise_thresholds(below: pd.DataFrame) -> pd.DataFrame:
     """thresholds.csv: share clustered at each threshold; rows of model `noise` are the control."""
     share = below["clustered"] / below["kernels"].where(below["kernels"] > 0)
     return below.assign(clustered_share=share)[columns_of("thresholds.csv")]
-
-
-def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
-    """Independent networks of one size: the model with most kernels of each `group`.
-
-    Controls and regular convolutions are excluded.
-
-    Parameters
-    ----------
-    models : DataFrame
-        Rows of one size of models.csv.
-
-    Returns
-    -------
-    DataFrame
-        Most kernels first; the order of the input does not matter.
-    """
-    return largest_of_group(models[(models["use"] != "control") & (models["convolution"] == "depthwise")])
-
-
-def largest_of_group(models: pd.DataFrame) -> pd.DataFrame:
-    """The row with most `kernels` of each `group`, and all rows without group, most kernels first."""
-    models = models.sort_values(["kernels", "model"], ascending=[False, True])
-    return models[~models.duplicated("group") | models["group"].isna()]
 
 
 def layer_depths(inventory: pd.DataFrame) -> pd.Series:

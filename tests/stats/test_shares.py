@@ -9,7 +9,7 @@ from kernel_atlas.io.sheet import read_sheet
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model.assign import SCHEMA
 from kernel_atlas.stats import shares as statistics
-from kernel_atlas.stats.shares import one_per_group
+from kernel_atlas.stats.independence import one_per_group
 
 
 def write_rows(rows, path):
