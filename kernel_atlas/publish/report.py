@@ -181,7 +181,6 @@ def collect_facts(
         "sizes": describe_sizes(sizes, parameters["minimum_kernels"]),
         "sections": sections,
         "experiments": experiments,
-        "overall": said.get("", []),
         "correlation": correlation.to_dict("records"),
         "models": describe_models(sheet, models, list(clusters)),
         "parameters": describe_parameters(parameters, rules),
