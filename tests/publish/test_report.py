@@ -38,7 +38,7 @@ CORRELATION = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pe
 CORRELATION += ["spearman", "spearman_low", "spearman_high"]
 FINDINGS = [
     ("5x5", "Clustered", "62.7 % [58.1, 66.9] of the kernels are clustered."),
-    ("", "Accuracy", f"r = 0.61 {NASTY}"),
+    ("5x5", "Accuracy", f"r = 0.61 {NASTY}"),
 ]
 
 
