@@ -11,6 +11,7 @@ import pandas as pd
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import is_dead, size_name
 from kernel_atlas.core.patterns import templates
+from kernel_atlas.io.checkpoint import tell_not_read
 from kernel_atlas.io.sources import read_layers
 from kernel_atlas.model.encoder import read_encoder
 
@@ -56,7 +57,8 @@ def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
     """
     parts = []
     try:
-        with contextlib.closing(read_layers(f"file:{path}", Path(), convolution).layers) as layers:
+        checkpoint = read_layers(f"file:{path}", Path(), convolution)
+        with contextlib.closing(checkpoint.layers) as layers:
             for index, layer in enumerate(layers):
                 *_, kh, kw = layer.weight.shape
                 taps = layer.weight.reshape(-1, kh * kw)
@@ -64,6 +66,8 @@ def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
                 parts.append(pd.DataFrame({**place, "weight": list(taps), "dead": is_dead(taps)}))
     except AtlasError as error:
         raise AtlasError(f"{path}: {error}") from error
+    if checkpoint.not_read:
+        warnings.warn(f"{path}: {tell_not_read(checkpoint.not_read)}", stacklevel=2)
     return pd.concat(parts, ignore_index=True)
 
 

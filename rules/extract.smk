@@ -73,6 +73,7 @@ checkpoint collect_inventory:
         "../envs/atlas.yaml"
     params:
         train=models_of("train"),
+        sources=stated("source"),
         sizes=SIZES,
         minimum=config["minimum_kernels"],
     message:

@@ -5,8 +5,8 @@ from pathlib import Path
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.job import end_job, job_log
 
-with job_log(snakemake.log[0], model=snakemake.output.shards):
-    extract_model(
+with job_log(snakemake.log[0], model=snakemake.output.shards) as terminal:
+    not_read = extract_model(
         snakemake.wildcards.model,
         snakemake.params.source,
         Path(snakemake.params.folder),
@@ -17,4 +17,7 @@ with job_log(snakemake.log[0], model=snakemake.output.shards):
         licence=snakemake.params.licence,
         permissive=snakemake.params.permissive,
     )
+    if not_read:
+        print(not_read)
+        print(not_read, file=terminal)
 end_job()

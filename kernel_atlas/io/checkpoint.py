@@ -1,7 +1,7 @@
 """Checkpoints: named convolution layers, and the choice of them among the tensors of a source."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,9 @@ class Layer:
 
     `stride` and `dilation` are the larger of the two axes, `stage` the level of resolution in the network, from 0, and
     `branch` the path inside a block that can be re-parameterised; None where the source does not tell.
+    `padding` is `same`, `valid`, or the rows and columns added at the four sides. `folded` tells whether a BatchNorm
+    was multiplied into the kernels. `judged_by` says what proves the layer depthwise: `graph`, `architecture` or
+    `shape`.
     """
 
     name: str
@@ -22,18 +25,24 @@ class Layer:
     dilation: int | None = None
     stage: int | None = None
     branch: str | None = None
+    padding: str | None = None
+    folded: bool | None = None
+    judged_by: str = "shape"
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """Layers in the order of the network, read one by one while iterating, and metadata of the file.
 
-    `metadata` may have revision, date (of a file, or of the last commit on the hub: 2024-06-01), sha256 (of a file
-    that was read whole) and licence, as far as the source tells them.
+    `metadata` may have revision, date (of a file, or of the last commit on the hub: 2024-06-01), sha256 (of files that
+    were read whole), key (where in the file the weights were) and licence, as far as the source tells them.
+    `not_read` has the names of layers that look depthwise and are not read, by the reason; complete after the last
+    layer.
     """
 
     layers: Iterator[Layer]
     metadata: dict[str, str]
+    not_read: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Form(NamedTuple):
@@ -67,6 +76,19 @@ def is_dense(form: Form) -> bool:
 def by_rule(rule: Rule) -> Choice:
     """The choice of every weight that a rule accepts, under its own name."""
     return lambda forms: {name: name for name, form in forms.items() if rule(form)}
+
+
+def tell_not_read(not_read: Mapping[str, list[str]]) -> str | None:
+    """One line about the layers that were not read: how many, why, and the first of each reason."""
+    if not not_read:
+        return None
+    count = sum(map(len, not_read.values()))
+    reasons = [
+        f"{reason}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for reason, names in not_read.items()
+    ]
+    look = "layer looks depthwise and was" if count == 1 else "layers look depthwise and were"
+    return f"{count} {look} not read ({'; '.join(reasons)})"
 
 
 def licence_of(metadata: Mapping[str, str]) -> dict[str, str]:

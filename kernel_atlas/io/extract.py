@@ -5,7 +5,8 @@ footers alone.
 """
 
 import contextlib
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ import pyarrow.parquet as pq
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import is_dead
-from kernel_atlas.io.checkpoint import Layer
-from kernel_atlas.io.shards import reason_of, shards_of, write_manifest
+from kernel_atlas.io.checkpoint import Layer, tell_not_read
+from kernel_atlas.io.shards import read_source, reason_of, shards_of, write_manifest, write_source
 from kernel_atlas.io.sources import read_layers
 from kernel_atlas.io.tables import columns_of, schema_of, stamped, whole_folder
 
@@ -24,7 +25,8 @@ BLOCK_TAPS = 2**20  # of a row group: 4 MB, which bounds the memory of writing a
 INVENTORY = schema_of(
     "inventory.parquet",
     {
-        **dict.fromkeys(["model", "layer", "branch", "dtype", "convolution"], pa.string()),
+        **dict.fromkeys(["model", "layer", "branch", "dtype", "convolution", "padding", "judged_by"], pa.string()),
+        "folded": pa.bool_(),
         **dict.fromkeys(["layer_index", "channels", "kh", "kw"], pa.int32()),
         **dict.fromkeys(["stride", "dilation", "stage"], pa.int64()),
     },
@@ -56,7 +58,7 @@ def extract_model(
     seed: int,
     licence: str | None = None,
     permissive: bool = False,
-) -> int:
+) -> str | None:
     """Write the kernels of one model.
 
     Parameters
@@ -77,15 +79,15 @@ def extract_model(
 
     Returns
     -------
-    int
-        Number of layers.
+    str or None
+        One line about the layers that look as asked for and were not read.
 
     Raises
     ------
     AtlasError
         The source cannot be read, or has no layer of the kind asked for.
     """
-    count = 0
+    digest = hashlib.sha256()  # of names, shapes and taps: equal for equal kernels, whatever the container
     try:
         with whole_folder(shards) as partial:
             checkpoint = read_layers(source, folder, convolution)
@@ -102,11 +104,14 @@ def extract_model(
                         channels = np.sort(draw.choice(channels, dense_per_layer, replace=False))
                     path = partial / f"{index:03d}.parquet"
                     _write_shard(path, model, index, layer, channels, convolution, provenance)
-                    count += 1
+                    digest.update(f"{layer.name} {layer.weight.shape}\n".encode())
+                    digest.update(np.ascontiguousarray(layer.weight))
+            not_read = tell_not_read(checkpoint.not_read)
             write_manifest(partial)
+            write_source(partial, {**provenance, "digest": digest.hexdigest(), "not_read": not_read})
     except AtlasError as error:
         raise AtlasError(f"model {model}: {source}: {error}") from error
-    return count
+    return not_read and f"model {model}: {source}: {not_read}"
 
 
 def _refuse_unless_permissive(licence: str | None) -> None:
@@ -124,7 +129,7 @@ def _write_shard(
     *_, kh, kw = layer.weight.shape
     kernels = layer.weight.reshape(-1, kh * kw)
     row = {"model": model, "layer_index": index, "layer": layer.name, "channels": len(kernels), "kh": kh, "kw": kw}
-    row |= {name: getattr(layer, name) for name in ("stride", "dilation", "stage", "branch", "dtype")}
+    row |= {name: getattr(layer, name) for name in INVENTORY.names if hasattr(layer, name)}
     known = {name: str(value) for name, value in row.items() if value is not None} | {"convolution": convolution}
     schema = shard_schema(kh * kw).with_metadata(known | provenance)
     # Names repeat, so that dictionaries save space; taps do not.
@@ -186,13 +191,15 @@ def read_inventory(directories: Iterable[Path]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=INVENTORY)
 
 
-def read_sources(directories: Iterable[Path]) -> pa.Table:
+def read_sources(directories: Iterable[Path], sources: Mapping[str, str]) -> pa.Table:
     """The origin of each model's kernels, the number of its layers, or why it could not be read.
 
     Parameters
     ----------
     directories : iterable of Path
         As for `read_inventory`.
+    sources : mapping
+        Model -> source, as in the sheet.
 
     Returns
     -------
@@ -201,10 +208,11 @@ def read_sources(directories: Iterable[Path]) -> pa.Table:
     """
     rows, names = [], columns_of("sources.csv")
     for directory in map(Path, directories):
-        footers = _footers(directory)
-        told = {name.decode(): value.decode() for name, value in footers[0].items()} if footers else {}
-        row = {name: told.get(name) for name in names}
-        rows.append(row | {"model": directory.name, "layers": len(footers), "failure": reason_of(directory)})
+        failure = reason_of(directory)
+        told = read_source(directory) if failure is None else {}
+        layers = len(shards_of(directory)) if failure is None else 0
+        place = {"model": directory.name, "source": sources[directory.name], "layers": layers, "failure": failure}
+        rows.append({name: told.get(name) for name in names} | place)
     return pa.Table.from_pylist(rows, pa.schema(dict.fromkeys(names, pa.string()) | {"layers": pa.int32()}))
 
 

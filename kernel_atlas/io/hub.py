@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -181,13 +182,13 @@ def _read_whole(repository: str, revision: str | None, file: str, choose: Choice
         path.resolve().unlink()
         raise AtlasError("damaged on the way: its sha256 is not the hub's; try again")
     commit = path.parents[len(PurePosixPath(file).parts) - 1].name  # snapshots/COMMIT/FILE
-    return Checkpoint(checkpoint.layers, checkpoint.metadata | {"revision": commit} | told)
+    return replace(checkpoint, metadata=checkpoint.metadata | {"revision": commit} | told)
 
 
 def _open(path: Path, choose: Choice, told: dict[str, str]) -> Checkpoint:
     """A file on disk; `told` is what the hub says about it."""
     checkpoint = file_reader(path)(path, choose)
-    return Checkpoint(checkpoint.layers, checkpoint.metadata | told)
+    return replace(checkpoint, metadata=checkpoint.metadata | told)
 
 
 def _describe(repository: str, revision: str | None, file: str, known: dict[str, str] | None = None) -> _Remote | None:

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.shards import leave_reason
@@ -19,8 +19,8 @@ _MENDS = {
 
 
 @contextlib.contextmanager
-def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[None]:
-    """Send what a job prints to its log; an `AtlasError` ends the job with one line, there and on the terminal.
+def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[TextIO]:
+    """Send what a job prints to its log and give the terminal; an `AtlasError` ends the job with one line on both.
 
     A full or read-only disk does the same. Any other exception is a bug; its traceback is in the log.
 
@@ -29,31 +29,43 @@ def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[None]
     path : path
         The log.
     model : path, optional
-        The folder of shards that the job writes. An `AtlasError` then does not fail the job, so that the other models
-        go on: the folder holds the line of the error and no shard.
+        The folder of shards that the job writes. No fault of the model then fails the job, so that the other models go
+        on: the folder holds the line of the error and no shard.
     """
     terminal = sys.stderr
     try:
         with open(path, "w", buffering=1, encoding="utf-8") as log:
             with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
                 try:
-                    yield
+                    yield terminal
                 except AtlasError as error:
                     print(f"error: {error}", file=terminal)
                     print(f"error: {error}", file=log)
                     if model is None:
                         sys.exit(1)
                     leave_reason(model, str(error))
+                except Exception as error:
+                    if model is None or (isinstance(error, OSError) and error.errno in _MENDS):
+                        raise
+                    line = f"model {Path(model).name}: unexpected {_named(error)} (traceback in {path})"
+                    print(f"error: {line}", file=terminal)
+                    traceback.print_exc(file=log)
+                    leave_reason(model, line)
     except Exception as error:  # of the log itself, too
         if isinstance(error, OSError) and error.errno in _MENDS:
             where, why = error.filename or path, os.strerror(error.errno).lower()
             line = f"error: {where}: {why}; {_MENDS[error.errno]} and run again"
         else:
-            line = f"error: unexpected {type(error).__name__}: {error} (traceback in {path})"
+            line = f"error: unexpected {_named(error)} (traceback in {path})"
         print(line, file=terminal)
         with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
         sys.exit(1)
+
+
+def _named(error: Exception) -> str:
+    """An exception in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def end_job() -> NoReturn:

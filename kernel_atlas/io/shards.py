@@ -2,9 +2,10 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from kernel_atlas.core.errors import AtlasError
 
 _MANIFEST = "_SHA256SUMS"  # of a model's shards, as sha256sum writes and checks it
+_SOURCE = "_source.json"  # where the kernels come from: a row of sources.csv
 
 
 class Shard(NamedTuple):
@@ -44,6 +46,28 @@ def write_manifest(folder: Path) -> None:
     shards = sorted(folder.glob("*.parquet"), key=lambda shard: int(shard.stem))
     lines = [f"{hashlib.sha256(shard.read_bytes()).hexdigest()}  {shard.name}\n" for shard in shards]
     (folder / _MANIFEST).write_text("".join(lines), encoding="ascii")
+
+
+def write_source(folder: Path, told: Mapping[str, str | None]) -> None:
+    """Keep where the kernels of a folder come from."""
+    (folder / _SOURCE).write_text(json.dumps(dict(told), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_source(model: str | Path) -> dict[str, str | None]:
+    """What `write_source` kept.
+
+    Raises
+    ------
+    AtlasError
+        It is missing or damaged.
+    """
+    folder = Path(model)
+    try:
+        return json.loads((folder / _SOURCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AtlasError(
+            f"model {folder.name}: {folder / _SOURCE} is damaged; remove {folder} and run again"
+        ) from error
 
 
 def shards_of(model: str | Path) -> list[Shard]:

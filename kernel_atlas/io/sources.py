@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import timm_layers as architectures
-from kernel_atlas.io.checkpoint import Checkpoint, Layer, Rule, by_rule, is_dense, is_depthwise
+from kernel_atlas.io.checkpoint import Checkpoint, Layer, Rule, by_rule, is_dense, is_depthwise, tell_not_read
 from kernel_atlas.io.formats.signatures import file_reader
 
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
@@ -43,19 +43,24 @@ def read_layers(source: str, folder: Path, convolution: str) -> Checkpoint:
     if not match:
         raise AtlasError(f"not of the form {kind.written}")
     checkpoint = kind.read(folder, convolution, *match.groups())
-    return replace(checkpoint, layers=_checked(checkpoint.layers, convolution))
+    return replace(checkpoint, layers=_checked(checkpoint, convolution))
 
 
-def _checked(layers: Iterator[Layer], convolution: str) -> Iterator[Layer]:
+def _checked(checkpoint: Checkpoint, convolution: str) -> Iterator[Layer]:
     """Pass the layers on; refuse a checkpoint without layers, and names that cannot be printed."""
     index = -1
-    with contextlib.closing(layers):
-        for index, layer in enumerate(layers):
+    with contextlib.closing(checkpoint.layers):
+        for index, layer in enumerate(checkpoint.layers):
             if len(layer.name) > MAX_NAME or not layer.name.isprintable():
                 raise AtlasError(f"damaged: the name of layer {index} is not up to {MAX_NAME} printable characters")
             yield layer
     if index < 0:
-        raise AtlasError(f"no {convolution} convolution in it; check that it holds the weights of a network")
+        not_read = tell_not_read(checkpoint.not_read)
+        raise AtlasError(
+            f"no {convolution} convolution was read: {not_read}"
+            if not_read
+            else f"no {convolution} convolution in it; check that it holds the weights of a network"
+        )
 
 
 def _read_file(folder: Path, convolution: str, name: str) -> Checkpoint:
@@ -64,7 +69,7 @@ def _read_file(folder: Path, convolution: str, name: str) -> Checkpoint:
     try:
         checkpoint = file_reader(path)(path, by_rule(_RULES[convolution]))
         day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
-        return Checkpoint(checkpoint.layers, checkpoint.metadata | {"date": day.isoformat()})
+        return replace(checkpoint, metadata=checkpoint.metadata | {"date": day.isoformat()})
     except OSError as error:
         raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path") from error
 
@@ -95,9 +100,10 @@ def _read_timm(_: Path, convolution: str, tag: str) -> Checkpoint:
     def described() -> Iterator[Layer]:
         for layer in checkpoint.layers:
             _, _, stride, dilation, stage, branch = known[layer.name]
-            yield replace(layer, stride=stride, dilation=dilation, stage=stage, branch=branch)
+            told = {"stride": stride, "dilation": dilation, "stage": stage, "branch": branch}
+            yield replace(layer, **told, judged_by="architecture")
 
-    return Checkpoint(described(), checkpoint.metadata)
+    return replace(checkpoint, layers=described())
 
 
 def _read_init(_: Path, convolution: str, architecture: str, seed: str | None) -> Checkpoint:
@@ -116,8 +122,8 @@ def _read_init(_: Path, convolution: str, architecture: str, seed: str | None) -
         for known, module in architectures.find_layers(network, _RULES[convolution]):
             weight = module.weight.detach()
             dtype = str(weight.dtype).removeprefix("torch.")
-            place = (known.stride, known.dilation, known.stage, known.branch)
-            yield Layer(known.name, weight.float().numpy(), dtype, *place)
+            place = {name: getattr(known, name) for name in ("stride", "dilation", "stage", "branch")}
+            yield Layer(known.name, weight.float().numpy(), dtype, **place, judged_by="architecture")
 
     return Checkpoint(layers(), {"revision": f"timm {timm.__version__}"})
 

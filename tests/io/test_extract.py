@@ -46,7 +46,12 @@ def net(tmp_path) -> Path:
 
 
 def test_a_shard_per_layer_with_the_values_of_the_checkpoint(net):
-    assert [path.name for path in sorted(net.iterdir())] == ["000.parquet", "001.parquet", "_SHA256SUMS"]
+    assert [path.name for path in sorted(net.iterdir())] == [
+        "000.parquet",
+        "001.parquet",
+        "_SHA256SUMS",
+        "_source.json",
+    ]
     with np.load(net.parents[1] / "values.npz") as values:
         for path, weight in zip(sorted(net.glob("*.parquet")), values.values(), strict=True):
             table = pq.read_table(path)
@@ -83,6 +88,7 @@ def test_the_metadata_of_a_shard(net):
         "kw": "7",
         "dtype": "float32",
         "convolution": "depthwise",
+        "judged_by": "shape",
         "source": "file:net.safetensors",
         "date": "2001-09-09",
         "licence": "MIT",
@@ -120,9 +126,9 @@ def test_the_inventory_is_a_row_per_layer(net, tmp_path):
     inventory = read_inventory([other, net])
     assert inventory.schema == INVENTORY
     assert [tuple(row.values()) for row in inventory.to_pylist()] == [
-        ("other", 0, "c", 2, 3, 3, None, None, None, None, "float16", "depthwise"),
-        ("net", 0, "a.weight", 6, 5, 3, None, None, None, None, "float32", "depthwise"),
-        ("net", 1, "b.weight", 4, 7, 7, None, None, None, None, "float32", "depthwise"),
+        ("other", 0, "c", 2, 3, 3, None, None, None, None, "float16", "depthwise", None, None, "shape"),
+        ("net", 0, "a.weight", 6, 5, 3, None, None, None, None, "float32", "depthwise", None, None, "shape"),
+        ("net", 1, "b.weight", 4, 7, 7, None, None, None, None, "float32", "depthwise", None, None, "shape"),
     ]
     assert read_inventory([]).num_rows == 0
 
@@ -215,7 +221,7 @@ def test_a_rerun_replaces_all_and_clears_what_a_killed_run_left(net, tmp_path):
     (net.parent / ".net~0123/002.parquet").touch()
     run(tmp_path, save(tmp_path / "net.safetensors", a=np.ones((2, 1, 3, 3), np.float32)))
     assert [path.name for path in net.parent.iterdir()] == ["net"]
-    assert sorted(path.name for path in net.iterdir()) == ["000.parquet", "_SHA256SUMS"]
+    assert sorted(path.name for path in net.iterdir()) == ["000.parquet", "_SHA256SUMS", "_source.json"]
 
 
 def test_a_model_without_such_layers_is_refused(tmp_path):

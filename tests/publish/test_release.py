@@ -53,7 +53,9 @@ def run(finished, tmp_path_factory):
     assign_model(folder / "kernels/odd", read_encoder(encoder), folder / "assignments/odd.parquet")
     sheet = (finished / "sheet.tsv").read_text() + "odd\tfile:deep/odd.safetensors\tassign\n"
     (folder / "sheet.tsv").write_text(sheet)
-    sources = read_sources(folder / "kernels" / model for model in MODELS).to_pandas()
+    sources = read_sources(
+        [folder / "kernels" / model for model in MODELS], {model: f"file:{model}.safetensors" for model in MODELS}
+    ).to_pandas()
     sources["licence"] = ["MIT", "Apache-2.0", None, "bsd-3-clause"]
     sources.loc[2, "source"] = "init:convnext_atto:0"
     tables = yaml.safe_load((ROOT / "schemas/tables.yaml").read_text())

@@ -60,7 +60,7 @@ def read_onnx(path: Path, choose: Choice) -> Checkpoint:
             stride, dilation = (
                 max(attributes[key].ints, default=1) if key in attributes else 1 for key in ("strides", "dilations")
             )
-            yield Layer(name, weight, dtype, stride, dilation)
+            yield Layer(name, weight, dtype, stride, dilation, judged_by="graph")
 
     licence = licence_of({entry.key: entry.value for entry in model.metadata_props})
     return Checkpoint(layers(), {"sha256": hashlib.sha256(content).hexdigest(), **licence})
