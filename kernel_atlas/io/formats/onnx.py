@@ -48,7 +48,7 @@ def read_onnx(path: Path, choose: Choice) -> Checkpoint:
             attributes = {attribute.name: attribute for attribute in node.attribute}
             groups = attributes["group"].i if "group" in attributes else 1
             name, scaling = _constant_behind(node.input[1], constants, producers)
-            if name is None or name in seen or not choose({name: Form(tuple(constants[name].dims), groups)}):
+            if name is None or name in seen or not choose({name: Form(tuple(constants[name].dims), groups)}).weights:
                 continue
             seen.add(name)
             weight = values(name)

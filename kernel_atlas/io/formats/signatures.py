@@ -47,6 +47,11 @@ def file_reader(path: Path) -> Reader:
     return reader
 
 
+def opened_files(path: Path) -> list[Path]:
+    """All files that reading a checkpoint opens."""
+    return [path]
+
+
 def read_state(path: Path) -> "dict[str, torch.Tensor]":
     """All tensors of a safetensors or PyTorch checkpoint by name, for a network to load; no code is run.
 
