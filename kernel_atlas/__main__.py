@@ -1,11 +1,14 @@
 """`python -m kernel_atlas label CHECKPOINT`: label the kernels of a checkpoint; print a table and draw a picture."""
 
 import argparse
+import os
 import sys
 import warnings
 from pathlib import Path
 
 import pandas as pd
+
+os.environ["MPLBACKEND"] = "Agg"  # before matplotlib is imported: a notebook sets one that is not installed here
 
 from kernel_atlas.api import assign, describe_layers, extract
 from kernel_atlas.core.errors import AtlasError

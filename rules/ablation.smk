@@ -13,7 +13,7 @@ rule ablate_model:
         assignments="results/assignments/{model}.parquet",
         encoder=labeller,
         filters=beside("resources/master_key_filters.csv"),
-        checkpoint=checkpoint_file,
+        checkpoint=checkpoint_files,
         library=library("ablate_model.py"),
     output:
         table="results/ablation/models/{model}.csv",

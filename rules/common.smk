@@ -114,7 +114,8 @@ def files_read(model):
     """Local files of a model; none if they are missing, so that it fails its own model only."""
     scheme, _, path = MODELS.at[model, "source"].partition(":")
     path = Path(os.path.dirname(SHEET), path)
-    return [str(file) for file in opened_files(path)] if scheme == "file" else []
+    files = opened_files(path) if scheme == "file" and path.is_file() else []
+    return [str(file) for file in files if file.exists()]
 
 
 def checkpoint_files(wildcards):

@@ -5,7 +5,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
@@ -15,7 +14,7 @@ from kernel_atlas.core.vocabulary import FAMILIES, FITTED, KINDS
 from kernel_atlas.figures.keys import SETS
 from kernel_atlas.figures.layers import MEASURES
 from kernel_atlas.figures.registry import EVIDENCE, FIGURES
-from kernel_atlas.figures.style import STYLE
+from kernel_atlas.figures.style import atlas_style
 from kernel_atlas.figures.write import Drawing
 
 SIZE, SIDE, SAMPLES = "5x5", 5, 200
@@ -28,7 +27,7 @@ FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")
 def drawn(name: str, tables: dict[str, pd.DataFrame], size: str = SIZE, threshold: float = 0.2) -> Drawing:
     """A figure, from those of the tables that the registry names for it."""
     figure = importlib.import_module(f"kernel_atlas.figures.{name}")
-    with style.context(STYLE):
+    with atlas_style():
         return figure.draw(size, threshold, **{table: tables[table] for table in (FIGURES | EVIDENCE)[name]})
 
 

@@ -1,9 +1,7 @@
 """One experiment: its table -> summary, figure and texts."""
 
-from matplotlib import style
-
 from kernel_atlas.figures.experiments import FIGURES
-from kernel_atlas.figures.style import STYLE
+from kernel_atlas.figures.style import atlas_style
 from kernel_atlas.figures.write import write_drawing
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.tables import read_csv
@@ -14,7 +12,7 @@ with job_log(snakemake.log[0]):
     table = read_csv(snakemake.input.table)
     summary = summarise(experiment, table, snakemake.params.seed)
     title, draw = FIGURES[experiment]
-    with style.context(STYLE):
+    with atlas_style():
         drawing = draw(table, summary, title)
     write_drawing(drawing, output.figure, output.pdf, output.summary, output.words)
 end_job()

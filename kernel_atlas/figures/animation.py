@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from PIL import Image
 
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.kernels import draw_kernel
-from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, draw_legend, open_canvas, place_axes, step_axis
+from kernel_atlas.figures.style import SOFT, WIDTH, atlas_style, draw_legend, open_canvas, place_axes, step_axis
 from kernel_atlas.io.tables import whole
 
 COLUMNS = 8  # of kernels
@@ -35,7 +34,7 @@ def animate_kernels(table: pd.DataFrame, output: str | Path) -> None:
     codes = np.stack([kept["code"] for kept in at])
     shown = [family for family in FAMILIES if family in set(table["family"])]
     frames = []
-    with style.context(STYLE):
+    with atlas_style():
         for step in range(len(steps)):
             frames.append(_frame(steps, step, at[step], codes, at[-1]["family"].tolist(), shown))
     all_frames = Image.fromarray(np.concatenate(frames))

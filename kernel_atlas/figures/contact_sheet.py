@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -12,7 +11,7 @@ from matplotlib.patches import Patch
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.kernels import draw_kernel, draw_scale
-from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, cut, draw_legend, open_canvas, wrapped
+from kernel_atlas.figures.style import SOFT, WIDTH, atlas_style, cut, draw_legend, open_canvas, wrapped
 from kernel_atlas.io.tables import whole
 
 LAYERS = 24  # at most, so that the sheet stays a page
@@ -35,7 +34,7 @@ def write_sheet(kernels: pd.DataFrame, title: str, path: str | Path) -> None:
     title : str
     path : path
     """
-    with style.context(STYLE):
+    with atlas_style():
         figure = draw_sheet(kernels, title)
         with whole(path) as partial:
             figure.savefig(partial, format="png", dpi=SHARP, metadata={"Software": None})

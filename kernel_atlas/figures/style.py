@@ -1,5 +1,6 @@
 """How all figures look: inks and colours, axes and rows, legends, intervals, words."""
 
+import contextlib
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -36,6 +38,11 @@ LINES = {
 }
 TURNS = {"first_derivative": 360, "second_derivative": 180, "cross": 90}  # degrees after which an angle comes again
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # of ticks
+
+
+def atlas_style(**settings: Any) -> contextlib.AbstractContextManager[None]:
+    """The settings of matplotlib in which figures are drawn and written, whatever matplotlibrc the user has."""
+    return matplotlib.style.context([STYLE, settings], after_reset=True)
 
 
 def short(label: str) -> str:

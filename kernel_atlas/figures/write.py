@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kernel_atlas.figures.style import SOFT, STYLE, WIDTH, open_canvas
+from kernel_atlas.figures.style import SOFT, WIDTH, atlas_style, open_canvas
 from kernel_atlas.io.tables import whole, write_csv
 
 DOTS = {"svg": 200, "pdf": 300}  # per inch, of what is drawn as an image: pages show 96, paper more
@@ -40,7 +39,7 @@ def draw_nothing(size: str, title: str, why: str) -> Drawing:
 def write_drawing(drawing: Drawing, svg: str | Path, pdf: str | Path, data: str | Path, words: str | Path) -> None:
     """Write the figure as SVG and PDF, the data as CSV and the words as JSON; of equal bytes each time, but for PDF."""
     # ids start from the name of the file: they repeat from run to run, and differ between figures on one page
-    with style.context([STYLE, {"svg.hashsalt": Path(svg).stem}]):
+    with atlas_style(**{"svg.hashsalt": Path(svg).stem}):
         picture = io.StringIO()
         drawing.figure.savefig(picture, format="svg", dpi=DOTS["svg"], metadata={"Date": None, "Creator": None})
         with whole(svg) as partial:

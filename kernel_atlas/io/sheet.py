@@ -1,9 +1,12 @@
 """The configuration and the model sheet, checked before any job runs."""
 
 import copy
+import csv
 import difflib
+import io
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -83,7 +86,8 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        Tab-separated, UTF-8 (with or without a byte order mark, LF or CRLF), one row per model.
+        Tab-separated, as Excel, R and pandas write it: UTF-8 or UTF-16, with or without a byte order mark and quotes,
+        any line ends, comments after #. One row per model.
 
     Returns
     -------
@@ -113,18 +117,14 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
 
 def _read_cells(path: str | Path) -> pd.DataFrame:
     """The cells of a sheet as text, by line of the file, with missing columns and defaults filled in."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError as error:
-        raise AtlasError(f"{path}: no such model sheet; name one with --config models=SHEET") from error
-    except UnicodeDecodeError as error:
-        raise AtlasError(f"{path}: not UTF-8 (byte {error.start}); save the sheet as UTF-8 text") from error
-    except OSError as error:
-        raise AtlasError(f"{path}: {error.strerror}; name a tab-separated file with --config models=SHEET") from error
-    rows = {number: [cell.strip() for cell in line.split("\t")] for number, line in enumerate(lines, start=1)}
-    names = rows.pop(1)
-    _check_names(path, names)
+    rows = dict(_rows(path, _text(path)))
+    names = [_column_name(name) for name in next(iter(rows.values()), [])]
+    first = next(iter(rows), 1)
+    rows.pop(first, None)
+    _check_names(path, first, names)
     rows = {number: cells for number, cells in rows.items() if any(cells)}
+    if rows and all(len(cells) == len(names) + 1 for cells in rows.values()):  # R names rows, and no column for it
+        rows = {number: cells[1:] for number, cells in rows.items()}
     for number, cells in rows.items():
         if any(cells[len(names) :]):
             raise AtlasError(
@@ -143,19 +143,57 @@ def _read_cells(path: str | Path) -> pd.DataFrame:
     return table.replace({column: {"": rules["default"]} for column, rules in COLUMNS.items() if "default" in rules})
 
 
-def _check_names(path: str | Path, names: list[str]) -> None:
+def _text(path: str | Path) -> str:
+    """The text of a sheet, in UTF-8 or, as Excel writes "Unicode Text", in UTF-16 with a byte order mark."""
+    try:
+        content = Path(path).read_bytes()
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
+    except FileNotFoundError as error:
+        raise AtlasError(f"{path}: no such model sheet; name one with --config models=SHEET") from error
+    except UnicodeDecodeError as error:
+        raise AtlasError(f"{path}: not UTF-8 (byte {error.start}); save the sheet as UTF-8 text") from error
+    except OSError as error:
+        raise AtlasError(f"{path}: {error.strerror}; name a tab-separated file with --config models=SHEET") from error
+    if "\0" in text:
+        raise AtlasError(f"{path}: not text, as it holds zero bytes; save the sheet as tab-separated UTF-8 text")
+    return re.sub(r"\r\n?", "\n", text.lstrip("\ufeff"))
+
+
+def _rows(path: str | Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of each row; quotes are those of Excel and R, comments and Excel's line `sep=` are passed over."""
+    lines, start = csv.reader(io.StringIO(text), delimiter="\t", strict=True), 1
+    while True:
+        try:
+            cells = next(lines, None)
+        except csv.Error as error:
+            raise AtlasError(f"{path}: row {start}: {error}; close each quote, or write none") from error
+        if cells is None:
+            return
+        # Pasted text brings spaces without width, and strip() takes those that do not break.
+        cells = [cell.replace("\u200b", "").replace("\n", " ").strip() for cell in cells]
+        if any(cells) and not cells[0].startswith("#") and not (start == 1 and cells[0].startswith("sep=")):
+            yield start, cells
+        start = lines.line_num + 1
+
+
+def _column_name(name: str) -> str:
+    """A column of the schema in its own case of letters; other names as they are."""
+    return name.lower() if name.lower() in COLUMNS else name
+
+
+def _check_names(path: str | Path, row: int, names: list[str]) -> None:
     """Reject a header with a missing, duplicate or misspelt column."""
     for column, rules in COLUMNS.items():
         if rules.get("required") and column not in names:
             raise AtlasError(
-                f"{path}: row 1: column {column} is missing; separate columns by tabs and name them in row 1"
+                f"{path}: row {row}: column {column} is missing; separate columns by tabs and name them in row {row}"
             )
     for name in names:
         near = difflib.get_close_matches(name.lower(), COLUMNS, 1, cutoff=0.8)
         if name and names.count(name) > 1:
-            raise AtlasError(f"{path}: row 1: column {name} appears twice; keep one")
+            raise AtlasError(f"{path}: row {row}: column {name} appears twice; keep one")
         if near and name not in COLUMNS:
-            raise AtlasError(f"{path}: row 1: column {name} is unknown; did you mean {near[0]}?")
+            raise AtlasError(f"{path}: row {row}: column {name} is unknown; did you mean {near[0]}?")
 
 
 def _check_column(path: str | Path, table: pd.DataFrame, column: str, rules: dict) -> None:
@@ -177,8 +215,9 @@ def _check_column(path: str | Path, table: pd.DataFrame, column: str, rules: dic
         checks.append((good, f"is not a number above 0 and up to {highest:g}; write one, or nothing"))
     for good, mend in checks:
         if not good.all():
-            row = good.idxmin()
-            raise AtlasError(f"{path}: row {row}: column {column}: {cells[row]!r} {mend}")
+            row, others = good.idxmin(), int((~good).sum()) - 1
+            more = f" ({others} more row{'s' * (others > 1)} like it)" if others else ""
+            raise AtlasError(f"{path}: row {row}: column {column}: {cells[row]!r} {mend}{more}")
 
 
 def is_permissive(licence: str | None) -> bool:

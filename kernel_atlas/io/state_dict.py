@@ -29,7 +29,7 @@ _TRANSPOSED = re.compile(
     r"(^|[./_])(de_?convs?\d*|conv_?transposed?\w*|transposed?_?conv\w*|conv_?trans|convt)([./_]|$)"
 )
 _PATCHES = re.compile(r"(^|[./])patch_?embeds?[./](\d+[./])?(proj|projection|conv)([./]\d+)*[./]weight")
-_WITHIN = r"((model|net|network|backbone|cnn)[./])?"
+_WITHIN = r"((model|net|network|backbone|cnn|patch_?embed)[./])*"
 # Names of the first layer of a network, the plainest first.
 _ENTRIES = [
     re.compile(rf"{_WITHIN}((patch|pixel)_?embed\w*|stem\w*|conv_?(in|first|stem))[./].*"),
@@ -224,8 +224,8 @@ def _judged(weights: Mapping[str, tuple[Weight, Form]], stored: Mapping[str, tup
     rule : Rule
         `is_depthwise` or `is_dense`.
     """
-    shapes = {name: form.shape for name, (_, form) in weights.items() if rule(form)}
     known = {**stored, **{name: form.shape for name, (_, form) in weights.items()}}
+    shapes = {name: form.shape for name, (_, form) in weights.items() if rule(form)}
     not_read: dict[str, list[str]] = {}
 
     def drop(reason: str, names: Sequence[str]) -> None:
@@ -248,11 +248,15 @@ def _judged(weights: Mapping[str, tuple[Weight, Form]], stored: Mapping[str, tup
         last = [name for name in last if rule(Form(stored.get(name, ())))]
         if last:
             not_read["dense, as the file stores channels last"] = last
-        drop("transposed convolution", _transposed(shapes, known))
+        transposed = _transposed(shapes, known)
+        drop("transposed convolution", transposed)
+        known |= {name: (known[name][1], known[name][0], *known[name][2:]) for name in transposed}
         drop("convolution of a one-channel input", _entries(shapes, known))
     else:
         drop("grouped convolution", _grouped(shapes, known))
-    chosen = [weights[name][0] for name in shapes]
+        single = {name: form.shape for name, (_, form) in weights.items() if is_depthwise(form)}
+        shapes |= dict.fromkeys(_entries(single, known))
+    chosen = [weight for name, (weight, _) in weights.items() if name in shapes]
     return Selection([weight._replace(name=renamed.get(weight.name, weight.name)) for weight in chosen], not_read)
 
 
@@ -331,10 +335,10 @@ def _refuse_twins(known: Mapping[str, tuple[int, ...]], layers: Mapping[str, tup
 
 
 def _transposed(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Layers that are transposed convolutions: by name, or by a bias.
+    """Transposed convolutions, by name or by a bias, and the layers in their blocks.
 
     A weight of torch.nn.ConvTranspose2d is [I, O / groups, kh, kw], so that its bias has as many values as the second
-    side, or as no side. Layers of a block are transposed alike.
+    side. Layers of a block are transposed alike.
     """
     proven: dict[str, set[bool]] = {}  # block, or layer -> whether its layers are transposed, where biases tell
     for name, shape in known.items():
@@ -343,8 +347,9 @@ def _transposed(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple
             proven.setdefault(name, set()).add(bias == shape[1:2])
             if name not in layers:
                 proven.setdefault(_block(name), set()).add(bias == shape[1:2])
-    by_bias = [name for name in layers if proven.get(name, proven.get(_block(name))) == {True}]
-    return by_bias + [name for name in layers if _TRANSPOSED.search(name) and name not in by_bias]
+    found = {name for name, told in proven.items() if told == {True} and name in known}
+    found |= {name for name in layers if proven.get(name, proven.get(_block(name))) == {True}}
+    return [name for name in known if name in found or (len(known[name]) == 4 and _TRANSPOSED.search(name))]
 
 
 def _block(name: str) -> str:
@@ -400,7 +405,7 @@ def _grouped(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[in
     whole = any(max(shape[2:]) == 1 for shape in convolutions.values())
     found, before = [], {}
     for name, (outputs, inputs, *_) in convolutions.items():
-        block = re.sub(r"\.conv\d*\w?$", "", _block(name))
+        block = re.sub(r"\.conv\w*$", "", _block(name))
         reads = before.get(block, inputs)
         alone = inputs > 4 and inputs not in made and (whole or outputs >= 16 * inputs)
         if name in layers and outputs % inputs == 0 and (alone or (whole and reads > inputs and reads % inputs == 0)):

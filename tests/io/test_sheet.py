@@ -26,6 +26,40 @@ def test_bom_crlf_spaces_and_empty_lines(tmp_path):
     assert table["model"].tolist() == ["a", "b"] and table["source"].tolist() == ["file:a.pt", "file:b.pt"]
 
 
+GOOD = "model\tsource\tdataset\na\tfile:a.pt\tone, two\n"
+
+
+@pytest.mark.parametrize(
+    "text, encoding",
+    [
+        ('model\tsource\tdataset\na\tfile:a.pt\t"one, two"\n', "utf-8"),  # Excel quotes a cell with a comma
+        ('"model"\t"source"\t"dataset"\n"a"\t"file:a.pt"\t"one,\ntwo"\n', "utf-8"),
+        ('"model"\t"source"\t"dataset"\n"1"\t"a"\t"file:a.pt"\t"one, two"\n', "utf-8"),  # R: row names without a name
+        ("\tmodel\tsource\tdataset\n0\ta\tfile:a.pt\tone, two\n", "utf-8"),  # pandas: an index
+        (f"# my models\n{GOOD}# b\tfile:b.pt\n", "utf-8"),
+        (f"sep=\t\n{GOOD}", "utf-8"),
+        (GOOD.replace("model", "Model").replace("source", "SOURCE"), "utf-8"),
+        (GOOD, "utf-16"),  # with a byte order mark
+        ("\ufeff\ufeff" + GOOD, "utf-8"),
+        (GOOD.replace("\n", "\r"), "utf-8"),
+        (GOOD.replace("a\tfile", "a\u00a0\tfile").replace("two", "two\u200b"), "utf-8"),
+    ],
+)
+def test_sheets_of_excel_r_and_pandas(tmp_path, text, encoding):
+    table = read_sheet(sheet(tmp_path, text, encoding))
+    assert table[["model", "source", "dataset"]].to_numpy().tolist() == [["a", "file:a.pt", "one, two"]]
+
+
+def test_spaces_inside_a_path_stay(tmp_path):
+    assert read_sheet(sheet(tmp_path, "model\tsource\na\tfile:my  net.pt\n"))["source"][0] == "file:my  net.pt"
+
+
+def test_rows_are_lines_of_the_file(tmp_path):
+    text = '# mine\nmodel\tsource\tdataset\n\na\tfile:a\t"two\nlines"\nb\tb.pt\tx\nc\tc.pt\tx\nd\td.pt\tx\n'
+    with pytest.raises(AtlasError, match=r"row 6: column source: 'b.pt' is not a source.*\(2 more rows like it\)"):
+        read_sheet(sheet(tmp_path, text))
+
+
 def test_one_column_only_names_the_other(tmp_path):
     with pytest.raises(AtlasError, match="row 1: column source is missing"):
         read_sheet(sheet(tmp_path, "model\na\n"))
@@ -60,13 +94,15 @@ def test_wrong_rows_are_named(tmp_path, row, message):
     "text, encoding, message",
     [
         ("", "utf-8", "column model is missing"),
-        ("model\tsource\tUse\na\tfile:a\tassign\n", "utf-8", "row 1: column Use is unknown; did you mean use"),
+        ("model\tsource\tuses\na\tfile:a\tassign\n", "utf-8", "row 1: column uses is unknown; did you mean use"),
         ("model\tsource\tlicense\na\tfile:a\tMIT\n", "utf-8", "did you mean licence"),
         ("model\tsource\tsource\na\tfile:a\tb\n", "utf-8", "column source appears twice"),
         ("model\tsource\n", "utf-8", "no models"),
         ("model\tsource\nä\tfile:a\n", "latin-1", "not UTF-8"),
         ("model\tsource\tuse\na\tfile:a\tcontrol\n", "utf-8", "no row has use = train"),
         ("model,source\na,file:a\n", "utf-8", "column model is missing"),
+        ("model\tsource\tx\na\tfile:a\t\0\n", "utf-8", "zero bytes"),
+        ('model\tsource\na\t"file:a\nb\tfile:b\n', "utf-8", "row 2: unexpected end of data; close each quote"),
     ],
 )
 def test_wrong_sheets(tmp_path, text, encoding, message):

@@ -15,7 +15,6 @@ import torch
 import yaml
 from conftest import PATTERNS, ROOT, SMALL, copy_project, snakemake
 from drawing import texts_of
-from matplotlib import style
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -25,7 +24,7 @@ from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence.fit import draw_fits, fit_kernels
 from kernel_atlas.figures.ablation import draw_ablation
-from kernel_atlas.figures.style import STYLE
+from kernel_atlas.figures.style import atlas_style
 from kernel_atlas.findings.ablation import find_ablation
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.training import ablation, networks, zoo
@@ -500,7 +499,7 @@ def test_numbers_of_the_findings_are_cells(models):
 @pytest.mark.parametrize("models", [1, 6])
 def test_words_stay_inside_and_apart(models):
     table = make_table(models)
-    with style.context(STYLE):
+    with atlas_style():
         drawing = draw_ablation(table, summarise_ablation(table, 0), "What kernels are for")
     page, boxes = drawing.figure.bbox, texts_of(drawing)
     for text, box in boxes.items():

@@ -12,7 +12,6 @@ import torch
 import yaml
 from conftest import ROOT, ROWS, SMALL, copy_project, make_sheet, numbers_missing, snakemake
 from drawing import texts_of
-from matplotlib import style
 from pictures import bright_and_dark
 from PIL import Image
 from safetensors.torch import load_file
@@ -21,7 +20,7 @@ from kernel_atlas.core import vocabulary
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.figures.experiments import FIGURES
-from kernel_atlas.figures.style import STYLE
+from kernel_atlas.figures.style import atlas_style
 from kernel_atlas.findings.experiments import state
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model.encoder import read_encoder
@@ -280,7 +279,7 @@ def test_every_experiment_is_drawn_and_stated(name):
     table = made_up()
     title, draw = FIGURES[name]
     summary = summaries.summarise(name, table, 0)
-    with style.context(STYLE):
+    with atlas_style():
         drawing = draw(table, summary, title)
     page, boxes = drawing.figure.bbox, texts_of(drawing)
     for text, box in boxes.items():
