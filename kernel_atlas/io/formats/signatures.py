@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Checkpoint, Choice
-from kernel_atlas.io.formats.onnx import read_onnx
+from kernel_atlas.io.formats.onnx import external_files, read_onnx
 from kernel_atlas.io.formats.pytorch import load_torch, read_torch
 from kernel_atlas.io.formats.safetensors import read_safetensors
 
@@ -45,6 +45,11 @@ def file_reader(path: Path) -> Reader:
     if isinstance(reader, str):
         raise AtlasError(reader)
     return reader
+
+
+def opened_files(path: Path) -> list[Path]:
+    """The files that reading a checkpoint opens: itself, and external data of ONNX. Raises AtlasError."""
+    return [path, *(external_files(path) if file_reader(path) is read_onnx else [])]
 
 
 def read_state(path: Path) -> "dict[str, torch.Tensor]":
