@@ -78,6 +78,11 @@ def by_rule(rule: Rule) -> Choice:
     return lambda forms: {name: name for name, form in forms.items() if rule(form)}
 
 
+def is_chosen(choose: Choice, name: str, shape: tuple[int, ...], groups: int) -> bool:
+    """Whether a choice takes a weight whose groups the graph tells; such weights are chosen one by one."""
+    return bool(choose({name: Form(shape, groups)}))
+
+
 def tell_not_read(not_read: Mapping[str, list[str]]) -> str | None:
     """One line about the layers that were not read: how many, why, and the first of each reason."""
     if not not_read:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer, is_depthwise, licence_of
+from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer, is_chosen, is_depthwise, licence_of
 from kernel_atlas.io.formats.onnx_graph import OWN_DOMAINS, Graph, Scope, Unfoldable
 
 
@@ -206,10 +206,8 @@ class _Reading:
     def _may_count(self, attributes: dict, groups: int) -> bool:
         """Whether a weight with these groups may be chosen, whatever its shape; spares computing others."""
         side = max(attributes["kernel_shape"].ints, default=0) if "kernel_shape" in attributes else None
-        return side != 1 and any(self._wanted((max(groups, 2), inputs, 3, 3), groups) for inputs in (1, 2))
-
-    def _wanted(self, shape: tuple[int, ...], groups: int) -> bool:
-        return bool(self.choose({"": Form(shape, groups)}))
+        shapes = [(max(groups, 2), inputs, 3, 3) for inputs in (1, 2)]
+        return side != 1 and any(is_chosen(self.choose, "", shape, groups) for shape in shapes)
 
     def _layer(self, scope: Scope, node, inputs: _Inputs, attributes: dict, groups: int) -> Layer | None:
         """The layer of a node; None if its weight does not count, was read before, or is passed over by name."""
@@ -225,7 +223,7 @@ class _Reading:
         channels_last = len(shape) == 4 and shape[2:] != sides and shape[1:3] == sides
         if channels_last:
             shape = shape[0], shape[3], *sides
-        if self._is_passed_over(node, name, shape, groups) or not self._wanted(shape, groups):
+        if self._is_passed_over(node, name, shape, groups) or not is_chosen(self.choose, name, shape, groups):
             return None
         of_network = name if home is self.graph.top else None
         key = of_network if weight is None else None
@@ -278,7 +276,7 @@ class _Reading:
             if constant is not None:
                 tensor, _, name = constant
                 shape = tuple(tensor.dims)
-                if is_depthwise(Form(shape)) and self._wanted(shape, shape[0]):
+                if is_depthwise(Form(shape)) and is_chosen(self.choose, name, shape, shape[0]):
                     self._pass_over(f"unknown operator {node.domain}.{node.op_type}".strip("."), name, shape[0])
 
     def _unique(self, name: str, given: str) -> str:
