@@ -10,7 +10,7 @@ TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int16"
 
 
 class Tensor(NamedTuple):
-    """A tensor; `values` None for one that is computed. `kind` overrides the type of the values, `buffer` their place."""
+    """A tensor; `values` None for one that is computed; `kind` and `buffer` then say what values would."""
 
     name: str
     shape: tuple[int, ...]
