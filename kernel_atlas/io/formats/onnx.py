@@ -151,7 +151,8 @@ def _values(folder: Path, tensor, name: str) -> np.ndarray:
     except Exception as error:  # sizes that do not fit, files that are missing: ValueError, OSError, onnx's own
         raise AtlasError(f"damaged tensor {name!r} ({(str(error).splitlines() or [''])[0][:120]})") from error
     if values.dtype.kind in "OUSc":
-        raise Unfoldable(f"its weight is of {values.dtype}")
+        kind = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
+        raise Unfoldable(f"its weight is stored as {kind}")
     return values
 
 
@@ -319,11 +320,10 @@ class _Reading:
     def _users(self, scope: Scope, node) -> list:
         """The nodes that take a node's output, through those that leave the values as they are."""
         users, names = [], list(node.output[:1])
-        for name in names[:_MOST_USERS]:
-            for user in scope.body.consumers.get(name, [])[:_MOST_USERS]:
-                users.append(user)
-                if user.op_type in _PASSING and len(names) < _MOST_USERS:
-                    names += user.output[:1]
+        while names and len(users) < _MOST_USERS:
+            taking = scope.body.consumers.get(names.pop(0), [])[:_MOST_USERS]
+            users += taking
+            names += [name for user in taking if user.op_type in _PASSING for name in user.output[:1]]
         return users
 
     def _padding(self, scope: Scope, node, attributes: dict) -> str | None:

@@ -19,12 +19,13 @@ MAX_VISITS = 100_000  # of nodes by way of functions, which can call each other 
 MAX_STEPS = 128  # nodes between a weight and its constants; weight standardisation takes 10
 FEWEST_LIMIT = 2**22  # values that a folded node may give in a small file
 
+_SCALING = ("DequantizeLinear", "QuantizeLinear")  # onnxruntime has them in its own domain too
 # Operators that are folded, by how large their output may become. All others, random ones among them, are not.
 _NO_LARGER = frozenset(
     "Identity Cast CastLike Reshape Flatten Transpose Squeeze Unsqueeze Slice Split Shape Size Neg Abs Sqrt Reciprocal "
     "Exp Log Sign Tanh Sigmoid Relu Clip Not Round Floor Ceil Softplus ReduceMean ReduceSum ReduceMax ReduceMin "
-    "ReduceProd ReduceL1 ReduceL2 ReduceSumSquare DequantizeLinear QuantizeLinear".split()
-)
+    "ReduceProd ReduceL1 ReduceL2 ReduceSumSquare".split()
+).union(_SCALING)
 _TENSORS = {"value": "t", "sparse_value": "sparse_tensor"}  # attribute of a Constant: its field
 _BROADCAST = frozenset("Mul Div Add Sub Pow Max Min Where Equal Greater Less And Or".split())
 _LARGER: dict[str, Callable[[list[np.ndarray]], int]] = {
@@ -212,7 +213,7 @@ class _Folding:
             return self.value(called, function.output[place])
         if node.op_type == "If" and node.domain in OWN_DOMAINS:
             return self._branch(scope, node, place)
-        scaling = node.domain == "com.microsoft" and node.op_type in ("DequantizeLinear", "QuantizeLinear")
+        scaling = node.domain == "com.microsoft" and node.op_type in _SCALING
         known = node.op_type in _NO_LARGER or node.op_type in _BROADCAST or node.op_type in _LARGER
         if node.op_type == "Constant" and node.domain in OWN_DOMAINS:
             inputs = []
@@ -247,7 +248,8 @@ class _Folding:
         for name, attribute in attributes.items():
             alone.attribute.add().CopyFrom(attribute)
             alone.attribute[-1].name = name
-        opset = scope.opset if node.domain in OWN_DOMAINS else onnx.defs.onnx_opset_version()
+        scaling = node.op_type in _SCALING  # of which the reference has no old versions; the new ones cover them
+        opset = onnx.defs.onnx_opset_version() if scaling else scope.opset
         alone.domain = ""
         feeds = {name: value for name, value in zip(node.input, values, strict=True) if name}
         try:
