@@ -1,6 +1,7 @@
 """ONNX: what the graph tells, weights behind other nodes, and what is passed over by name."""
 
 import hashlib
+import time
 
 import numpy as np
 import onnx
@@ -283,6 +284,29 @@ def test_functions_that_call_each_other_without_end_are_refused(tmp_path):
     assert "come to more than 100000 nodes" in refusal(path)
 
 
+def test_a_small_file_does_not_make_for_much_work(tmp_path):
+    """A thousand convolutions whose weights would each be computed in a hundred steps of four million values."""
+    nodes = [make_node("ConstantOfShape", ["shape"], ["c0"])]
+    nodes += [make_node("Exp", [f"c{i}"], [f"c{i + 1}"]) for i in range(100)]
+    nodes += [make_node("Mul", ["c100", f"f{i}"], [f"w{i}"]) for i in range(1000)]
+    nodes += [conv(f"w{i}", group=6) for i in range(1000)] + [conv("w", group=6)]
+    constants = {f"f{i}": np.float32(i) for i in range(1000)}
+    constants |= {"shape": np.array([6, 1, 2**10, 2**9]), "w": KERNELS}
+    start = time.perf_counter()
+    layers, passed_over = read_and_passed_over(onnx_model(tmp_path / "m.onnx", nodes, constants))
+    assert time.perf_counter() - start < 10
+    assert [layer.name for layer in layers] == ["w"]
+    assert len(passed_over["its weight takes more computing than its file is large"]) == 1000
+
+
+def test_names_that_are_no_text_are_refused(tmp_path):
+    path = onnx_model(tmp_path / "m.onnx", [conv("weight", group=6)], {"weight": KERNELS})
+    for name in (b"weight", b"Conv"):
+        damaged = tmp_path / "damaged.onnx"
+        damaged.write_bytes(path.read_bytes().replace(name, b"\xff" * len(name)))
+        assert "a name in its graph is no text" in refusal(damaged)
+
+
 def test_sparse_weights_have_their_zeros(tmp_path):
     dense = np.where(np.abs(KERNELS) > 0.5, KERNELS, 0)
     places = np.flatnonzero(dense)
@@ -340,7 +364,7 @@ def test_what_looks_depthwise_and_is_not_read_is_named(tmp_path):
         "deformable convolution": ["deform"],
         "its weight is an input of the graph": ["from_image"],
         "its weight is computed by RandomNormal": ["random"],
-        "its weight is computed by ConstantOfShape and larger than its file": ["larger"],
+        "its weight takes more computing than its file is large": ["larger"],
         "its weight is stored as string": ["words"],
     }
 

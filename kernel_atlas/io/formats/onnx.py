@@ -1,6 +1,7 @@
 """ONNX files: weights of convolutions, with the groups, stride, dilation and padding that the graph tells."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def read_onnx(path: Path, choose: Choice) -> Checkpoint:
     graph = Graph(model, lambda tensor, name: _values(path.parent, tensor, name), 8 * size)
     not_read: dict[str, list[str]] = {}
     layers = _Reading(graph, choose, not_read, _has_norms(model)).layers()
-    licence = licence_of({entry.key: entry.value for entry in model.metadata_props})
+    licence = licence_of({entry.key: str(entry.value) for entry in model.metadata_props})
     return Checkpoint(layers, {"sha256": _sha256(path, content, outside), **licence}, not_read)
 
 
@@ -112,7 +113,7 @@ def _outside(folder: Path, model, content: bytes) -> list[Path]:
                 raise AtlasError(f"{told} lies outside the folder of the model")
             if not (folder / place).is_file():
                 raise AtlasError(f"{told} is missing; put it beside the model")
-        except (OSError, ValueError) as error:  # names that no file can have
+        except (OSError, ValueError, TypeError) as error:  # names that no file can have
             raise AtlasError(f"{told} is no file that can be read") from error
     return [folder / place for place in sorted(places)]
 
@@ -161,8 +162,8 @@ def _has_norms(model) -> bool:
     bodies = [model.graph, *model.functions]
     while bodies:
         for node in bodies.pop().node:
-            norm = "Norm" in node.op_type and node.op_type != "LpNormalization"
-            if norm or node.op_type in ("Sqrt", "Rsqrt"):
+            operator = str(node.op_type)  # protobuf gives bytes where a name is no text
+            if ("Norm" in operator and operator != "LpNormalization") or operator in ("Sqrt", "Rsqrt"):
                 return True
             for attribute in node.attribute:
                 bodies += [attribute.g] if attribute.HasField("g") else []
@@ -230,6 +231,7 @@ class _Reading:
         key = of_network if weight is None else None
         if key is None or key not in self.seen:
             if weight is None:
+                self.graph.spend(math.prod(shape) if key is None else 0)
                 weight = self.graph.load(tensor, name)
                 dtype = weight.dtype.name
             if inputs.zero is not None:

@@ -18,6 +18,7 @@ MAX_DEPTH = 40  # of graphs inside graphs and functions inside functions; export
 MAX_VISITS = 100_000  # of nodes by way of functions, which can call each other a billion times in a small file
 MAX_STEPS = 128  # nodes between a weight and its constants; weight standardisation takes 10
 FEWEST_LIMIT = 2**22  # values that a folded node may give in a small file
+MAX_TIMES = 16  # as many values may be read and computed in all
 
 _SCALING = ("DequantizeLinear", "QuantizeLinear")  # onnxruntime has them in its own domain too
 # Operators that are folded, by how large their output may become. All others, random ones among them, are not.
@@ -52,6 +53,8 @@ class Body:
         self.inputs = frozenset(inputs)
         self.producers, self.consumers = {}, {}
         for node in self.nodes:
+            if bytes in map(type, (node.op_type, node.domain, *node.input, *node.output)):  # protobuf's way to say so
+                raise AtlasError("damaged: a name in its graph is no text")
             self.producers.update(dict.fromkeys(node.output, node))
             for name in node.input:
                 self.consumers.setdefault(name, []).append(node)
@@ -114,9 +117,16 @@ class Graph:
 
     def __init__(self, model, load: Callable, limit: int):
         self.load, self.limit = load, max(limit, FEWEST_LIMIT)
+        self._left = MAX_TIMES * self.limit
         self.functions = {(f.domain, f.name, f.overload): (f, Body(f.node)) for f in model.functions}
         opset = next((entry.version for entry in model.opset_import if entry.domain in OWN_DOMAINS), 1)
         self.top = Scope(_body_of(model.graph), opset=opset)
+
+    def spend(self, count: int) -> None:
+        """Count values to be computed, or read again, so that a small file cannot make for hours of work."""
+        if count > min(self.limit, self._left):
+            raise Unfoldable("its weight takes more computing than its file is large")
+        self._left -= max(0, count)
 
     def nodes(self) -> Iterator[tuple[Scope, object]]:
         """All nodes that are run, with their scopes, in the order of the graph; calls of functions by their bodies.
@@ -200,6 +210,7 @@ class _Folding:
         if name in scope.body.constants:
             tensor = scope.body.constants[name]
             value = _dense(tensor, self.graph) if hasattr(tensor, "indices") else self.graph.load(tensor, name)
+            self.graph.spend(value.size)
             return Folded(value, name, value.dtype.name, scope)
         if name not in scope.body.producers:
             raise Unfoldable("its weight is an input of the graph")
@@ -253,8 +264,7 @@ class _Folding:
         alone.domain = ""
         feeds = {name: value for name, value in zip(node.input, values, strict=True) if name}
         try:
-            if _most_values(node.op_type, attributes, list(feeds.values())) > self.graph.limit:
-                raise Unfoldable(f"its weight is computed by {node.op_type} and larger than its file")
+            self.graph.spend(_most_values(node.op_type, attributes, list(feeds.values())))
             opsets = [onnx.helper.make_opsetid("", opset)]
             program = onnx.helper.make_function("fold", "fold", list(feeds), [node.output[place]], [alone], opsets)
             with np.errstate(all="ignore"):
@@ -284,7 +294,9 @@ def _most_values(operator: str, attributes: dict, values: list[np.ndarray]) -> i
 def _dense(sparse, graph: Graph) -> np.ndarray:
     """A sparse tensor with its zeros."""
     shape = tuple(sparse.dims)
-    if min(shape, default=0) < 0 or math.prod(shape) > graph.limit:
+    if min(shape, default=0) < 0:
+        raise AtlasError(f"damaged sparse tensor {sparse.values.name!r} of shape {shape}")
+    if math.prod(shape) > graph.limit:
         raise Unfoldable("its weight is sparse and larger than its file")
     given = graph.load(sparse.values, sparse.values.name)
     places = graph.load(sparse.indices, sparse.values.name)
