@@ -369,6 +369,16 @@ def test_what_looks_depthwise_and_is_not_read_is_named(tmp_path):
     }
 
 
+def test_a_stated_shape_tells_whether_a_computed_weight_looks_depthwise(tmp_path):
+    shapes = {"grouped": [6, 2, 3, 3], "one_tap": [6, 1, 1, 1], "single": [6, 1, 3, 3], "line": [6, 1, 3]}
+    model = onnx.load(onnx_model(tmp_path / "m.onnx", [conv(n, group=3) for n in [*shapes, "w"]], {"w": KERNELS}))
+    infos = [make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    model.graph.input.extend(infos)
+    onnx.save(model, tmp_path / "m.onnx")
+    _, passed_over = read_and_passed_over(tmp_path / "m.onnx")
+    assert passed_over == {"its weight is an input of the graph": ["single"], "Conv1d": ["line"]}
+
+
 @pytest.mark.parametrize(
     ("attributes", "padding"),
     [

@@ -200,7 +200,11 @@ class _Reading:
             try:
                 layer = self._layer(scope, node, inputs, attributes, groups)
             except Unfoldable as error:
-                self._pass_over(_NOT_KERNELS.get(node.op_type) or str(error), given, groups)
+                shape = self.graph.stated_shape(scope, given)
+                if shape is None:
+                    self._pass_over(_NOT_KERNELS.get(node.op_type) or str(error), given, groups)
+                elif not self._is_passed_over(node, given, shape, groups) and is_depthwise(Form(shape, groups)):
+                    self._pass_over(str(error), given, groups)
                 continue
             if layer is not None:
                 yield layer

@@ -46,11 +46,12 @@ class Unfoldable(Exception):
 class Body:
     """Nodes of one graph or function, and where each name in it comes from."""
 
-    def __init__(self, nodes, initializers=(), sparse=(), inputs=()):
+    def __init__(self, nodes, initializers=(), sparse=(), inputs=(), infos=()):
         self.nodes = list(nodes)
         self.constants = {tensor.name: tensor for tensor in initializers}
         self.constants.update((tensor.values.name, tensor) for tensor in sparse)
-        self.inputs = frozenset(inputs)
+        self.inputs = frozenset(entry.name for entry in inputs)
+        self.infos = [*inputs, *infos]
         self.producers, self.consumers = {}, {}
         for node in self.nodes:
             if bytes in map(type, (node.op_type, node.domain, *node.input, *node.output)):  # protobuf's way to say so
@@ -169,6 +170,15 @@ class Graph:
         home = scope.home(name)
         found = home and home[0].body.constants.get(home[1])
         return (found, *home) if found is not None and not hasattr(found, "indices") else None
+
+    def stated_shape(self, scope: Scope, name: str) -> tuple[int, ...] | None:
+        """The shape that a graph states of a value that is computed; None if it states none, or parts of it."""
+        home = scope.home(name)
+        stated = (
+            [entry.type.tensor_type.shape.dim for entry in home[0].body.infos if entry.name == home[1]] if home else []
+        )
+        shape = tuple(side.dim_value for side in stated[0]) if stated else ()
+        return shape if shape and min(shape) > 0 else None
 
     def fold(self, scope: Scope, name: str) -> Folded:
         """The value of a name.
@@ -309,7 +319,7 @@ def _dense(sparse, graph: Graph) -> np.ndarray:
 
 
 def _body_of(graph) -> Body:
-    return Body(graph.node, graph.initializer, graph.sparse_initializer, (entry.name for entry in graph.input))
+    return Body(graph.node, graph.initializer, graph.sparse_initializer, graph.input, graph.value_info)
 
 
 def _inside(scope: Scope, graph) -> Scope:
