@@ -249,7 +249,7 @@ class _Reading:
             return None
         self.seen.add(key)
         stride, dilation = (
-            max(attributes[key].ints, default=1) if key in attributes else 1 for key in ("strides", "dilations")
+            max(attributes[name].ints, default=1) if name in attributes else 1 for name in ("strides", "dilations")
         )
         told = {"padding": self._padding(scope, node, attributes), "folded": self._folded(scope, node, inputs)}
         return Layer(self._unique(name, given), weight, dtype, stride, dilation, **told, judged_by="graph")

@@ -51,7 +51,7 @@ class Body:
         self.constants = {tensor.name: tensor for tensor in initializers}
         self.constants.update((tensor.values.name, tensor) for tensor in sparse)
         self.inputs = frozenset(entry.name for entry in inputs)
-        self.infos = [*inputs, *infos]
+        self.infos = {entry.name: entry for entry in (*inputs, *infos)}
         self.producers, self.consumers = {}, {}
         for node in self.nodes:
             if bytes in map(type, (node.op_type, node.domain, *node.input, *node.output)):  # protobuf's way to say so
@@ -174,10 +174,8 @@ class Graph:
     def stated_shape(self, scope: Scope, name: str) -> tuple[int, ...] | None:
         """The shape that a graph states of a value that is computed; None if it states none, or parts of it."""
         home = scope.home(name)
-        stated = (
-            [entry.type.tensor_type.shape.dim for entry in home[0].body.infos if entry.name == home[1]] if home else []
-        )
-        shape = tuple(side.dim_value for side in stated[0]) if stated else ()
+        stated = home and home[0].body.infos.get(home[1])
+        shape = tuple(side.dim_value for side in stated.type.tensor_type.shape.dim) if stated else ()
         return shape if shape and min(shape) > 0 else None
 
     def fold(self, scope: Scope, name: str) -> Folded:
