@@ -416,7 +416,8 @@ NORM = [make_node("BatchNormalization", ["y", "one", "one", "one", "one"], ["n"]
     [
         (["x", "w"], [], None),
         (["x", "w", "one"], [], True),
-        (["x", "w", "zero"], [], None),
+        (["x", "w", "zero"], [], True),  # an untrained network
+        (["x", "w", "x"], [], None),
         (["x", "w"], [make_node("Add", ["y", "one"], ["b"])], True),
         (["x", "w"], [make_node("Add", ["y", "x"], ["b"])], None),
         (["x", "w"], NORM, False),

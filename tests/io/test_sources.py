@@ -308,6 +308,7 @@ def test_whole_networks_and_programs_are_refused(tmp_path):
     [
         (b"", "empty"),
         (b"<!DOCTYPE html>", "unknown format"),
+        (b"\x18\0\0\0ORTM" + b"\0" * 40, "name the ONNX file"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
         (b"\0" * 257 + b"ustar", "tar archive"),
         (b"\x08\xff\xff", "ONNX"),

@@ -1,5 +1,6 @@
 """ONNX files: weights of convolutions, with the groups, stride, dilation and padding that the graph tells."""
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Iterator
@@ -53,9 +54,11 @@ def read_onnx(path: Path, choose: Choice) -> Checkpoint:
     Returns
     -------
     Checkpoint
-        Layers in the order of the graph. Weights behind other nodes are computed. `not_read` names convolutions with
-        groups whose weight cannot be, and those over one, three or deformed axes, or transposed. `sha256` covers the
-        external data: with such, it is that of the lines "HASH  NAME" of all files, as sha256sum writes them.
+        Layers in the order of the graph. Weights behind other nodes are computed, integers dequantized; those of a
+        ConvInteger without a scale after it stay whole numbers. `folded` is False before a BatchNormalization, True
+        with a constant bias in a network without norms, None otherwise. `not_read` names convolutions with groups
+        whose weight cannot be computed, and depthwise ones that are 1-D, 3-D, deformable or transposed. `sha256`
+        covers external data: it then is that of the lines "HASH  NAME" which sha256sum writes for all files.
 
     Raises
     ------
@@ -364,8 +367,8 @@ class _Reading:
     def _folded(self, scope: Scope, node, inputs: _Inputs) -> bool | None:
         """Whether a BatchNorm was folded into a weight.
 
-        False if a BatchNormalization follows. True if the network has no norm at all and the convolution a bias that is
-        not zero: exporters fold norms into weight and bias, and depthwise networks train with norms. A network that was
+        False if a BatchNormalization follows. True if the network has no norm at all and the convolution a constant
+        bias: exporters fold norms into weight and bias, and depthwise networks train with norms. A network that was
         trained without any looks the same and counts as folded. None otherwise.
         """
         users = self._users(scope, node)
@@ -376,11 +379,9 @@ class _Reading:
         biases = list(node.input[inputs.bias : inputs.bias + 1]) if inputs.bias else []
         biases += [name for user in users if user.op_type == "Add" for name in user.input]
         for bias in filter(None, biases):
-            try:
-                if np.any(self.graph.fold(scope, bias).value):
-                    return True
-            except Unfoldable:  # a sum of two paths
-                continue
+            with contextlib.suppress(Unfoldable):  # a sum of two paths
+                self.graph.fold(scope, bias)
+                return True
         return None
 
 

@@ -21,6 +21,7 @@ Reader = Callable[[Path, Choice], Checkpoint]
 START_BYTES = 512  # a tar archive names itself at byte 257
 SIGNATURES: list[tuple[int, bytes, Reader | str]] = [  # place, bytes there, reader or reason to refuse
     (4, b"TFL3", read_tflite),
+    (4, b"ORTM", "a model in onnxruntime's own format; name the ONNX file that it was made from"),
     (8, b"{", read_safetensors),
     (0, b"PK\x03\x04", read_torch),
     (0, b"\x80", read_torch),  # a pickle

@@ -70,8 +70,8 @@ def read_tflite(path: Path, choose: Choice) -> Checkpoint:
     Checkpoint
         Layers in the order of the operators, named by their weights. Integers are dequantized. `folded` is True if no
         operator of the network can be a norm, and the weight is quantized or has a bias that is not zero: the converter
-        folds BatchNorm. It is None otherwise. `not_read` names depthwise weights that are sparse, computed while the
-        network runs, or of a convolution that is 3-D or transposed.
+        folds BatchNorm, and gives a bias of zeros to convolutions without one. It is None otherwise. `not_read` names
+        depthwise weights that are sparse, computed while the network runs, or of a 3-D or transposed convolution.
 
     Raises
     ------
