@@ -162,6 +162,7 @@ def test_what_looks_depthwise_and_is_not_read_is_named(tmp_path):
         Operator(67, [3, 9, 0], [1]),
         depthwise([0, 10, 2], 1),
         depthwise([0, 11, 2], 1),
+        depthwise([0, 5, 2], 1),  # once more
         Operator(171, [0, 13], [1], ("StablehloConvolutionOptions", {"FeatureGroupCount": CHANNELS})),
     ]
     layers, passed_over = read_and_passed_over(written(tmp_path / "net", weights, operators))

@@ -48,7 +48,7 @@ _DTYPES = {
 }
 _SMALLEST = 8  # bytes that an operator or tensor takes at least
 _MOST_AXES = 8
-_MOST_NAME = 1000  # characters; converters join the names of all they fuse
+_MOST_NAME = 1000  # bytes; converters join the names of all they fuse
 
 
 class _PassedOver(Exception):
@@ -174,7 +174,7 @@ class _Reading:
         reason = _NOT_KERNELS.get(operator.code)
         if reason or not is_chosen(self.choose, name, shape, groups):
             if reason and looks_depthwise and is_chosen(self.choose, name, (*shape[:2], 3, 3), groups):
-                self.not_read.setdefault(reason, []).append(name)
+                self._pass_over(reason, name)
             return None
         try:
             stored = self._stored(graph, weight_at, producers)
@@ -184,7 +184,7 @@ class _Reading:
             weight, dtype = self._values(stored, stored_shape)
         except _PassedOver as why:
             if looks_depthwise:
-                self.not_read.setdefault(str(why), []).append(name)
+                self._pass_over(str(why), name)
             return None
         unique = name if name not in self.names else f"{name} ({index})"
         self.names.add(unique)
@@ -193,6 +193,12 @@ class _Reading:
         folded = True if not self.norms and (quantized or self._has_bias(graph, operator)) else None
         weight = np.ascontiguousarray(weight.transpose(axes))
         return Layer(unique, weight, dtype, stride, dilation, padding=padding, folded=folded, judged_by="graph")
+
+    def _pass_over(self, reason: str, name: str) -> None:
+        """Name a weight that looks depthwise and is not read, once."""
+        if ("not read", name) not in self.seen:
+            self.seen.add(("not read", name))
+            self.not_read.setdefault(reason, []).append(name)
 
     def _tensor(self, graph, index: int):
         if not 0 <= index < self._count(graph.TensorsLength()):
@@ -291,7 +297,7 @@ class _Reading:
             groups = options.FeatureGroupCount()
             if groups > 1 and is_chosen(self.choose, "", (groups, 1, 3, 3), groups):
                 name = _name(self._tensor(graph, operator.inputs[1])) or f"operator {index}"
-                self.not_read.setdefault("operator of StableHLO", []).append(name)
+                self._pass_over("operator of StableHLO", name)
 
 
 def _dtype_of(stored: _Stored) -> np.dtype:
@@ -337,4 +343,4 @@ def _few(vector) -> list[int]:
 
 
 def _name(tensor) -> str:
-    return (tensor.Name() or b"").decode(errors="replace")[:_MOST_NAME]
+    return (tensor.Name() or b"")[:_MOST_NAME].decode(errors="replace")
