@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = """
 from pathlib import Path
 from kernel_atlas.io.extract import extract_model
-extract_model("convnext_base", "file:model.safetensors", Path(), Path("shards"), dense_per_layer=1, seed=0)
+from kernel_atlas.io.sources import Wanted
+extract_model("convnext_base", "file:model.safetensors", Wanted(Path()), Path("shards"), dense_per_layer=1, seed=0)
 import pyarrow.parquet as pq
 kernels = sum(pq.read_metadata(shard).num_rows for shard in Path("shards").glob("*.parquet"))
 """

@@ -12,7 +12,7 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import is_dead, size_name
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.io.checkpoint import tell_not_read
-from kernel_atlas.io.sources import read_layers
+from kernel_atlas.io.sources import Wanted, read_layers
 from kernel_atlas.model.encoder import read_encoder
 
 __all__ = ["AtlasError", "assign", "extract", "templates"]
@@ -57,7 +57,7 @@ def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
     """
     parts = []
     try:
-        checkpoint = read_layers(f"file:{path}", Path(), convolution)
+        checkpoint = read_layers(f"file:{path}", Wanted(Path(), convolution))
         with contextlib.closing(checkpoint.layers) as layers:
             for index, layer in enumerate(layers):
                 *_, kh, kw = layer.weight.shape

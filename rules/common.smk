@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from itertools import chain
+from pathlib import Path
 
 import pandas as pd
 import yaml
@@ -12,12 +13,13 @@ import yaml
 # this project's folder, also if another workflow imports it as a module
 BASE = os.path.dirname(workflow.current_basedir.get_path_or_uri(False))
 sys.path.insert(0, BASE)
-# scripts import kernel_atlas from here, installed or not
-os.environ.update(PYTHONPATH=BASE)
+# scripts import kernel_atlas from here, installed or not; no backend of a notebook draws
+os.environ.update(PYTHONPATH=BASE, MPLBACKEND="Agg")
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.evidence.kernels import subject_of
 from kernel_atlas.figures import registry
+from kernel_atlas.io.formats.signatures import opened_files
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
 from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
 from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
@@ -108,11 +110,22 @@ def models_of(*uses):
     return sorted(MODELS.index[MODELS["use"].isin(uses)])
 
 
-def checkpoint_file(wildcards):
-    """Local file of a model; no input if it is missing, so that it fails its own model only."""
-    scheme, _, path = MODELS.at[wildcards.model, "source"].partition(":")
-    path = os.path.join(os.path.dirname(SHEET), path)
-    return [path] if scheme == "file" and os.path.exists(path) else []
+def files_read(model):
+    """Local files of a model; none if they are missing, so that it fails its own model only."""
+    scheme, _, path = MODELS.at[model, "source"].partition(":")
+    path = Path(os.path.dirname(SHEET), path)
+    return [str(file) for file in opened_files(path)] if scheme == "file" else []
+
+
+def checkpoint_files(wildcards):
+    """Local files of a model that Snakemake can track: a brace in a path means a wildcard to it."""
+    return [file for file in files_read(wildcards.model) if not re.search("[{}]", file)]
+
+
+def changed(wildcards):
+    """Times of change of the other files, so that a change reads them again."""
+    files = files_read(wildcards.model)
+    return [os.stat(file).st_mtime_ns for file in files if re.search("[{}]", file)]
 
 
 def on_hub(model):
@@ -121,11 +134,12 @@ def on_hub(model):
 
 
 def known_to_timm(wildcards):
-    """The table of timm's depthwise layers, an input for `timm:` sources only."""
-    source = MODELS.at[wildcards.model, "source"]
-    return (
-        [beside("resources/timm_layers.parquet")] if source.startswith("timm:") else []
+    """The table of timm's depthwise layers, an input where timm may know the architecture."""
+    source, architecture = MODELS.loc[wildcards.model, ["source", "architecture"]]
+    asked = source.startswith("timm:") or (
+        architecture and source.startswith(("file:", "hf:"))
     )
+    return [beside("resources/timm_layers.parquet")] if asked else []
 
 
 def only_dense(key):

@@ -12,7 +12,7 @@ then ends with an error. The inventory is the only checkpoint: it determines mod
 
 rule extract_kernels:
     input:
-        checkpoint=checkpoint_file,
+        checkpoint=checkpoint_files,
         known=known_to_timm,
         library=library("extract_kernels.py"),
     output:
@@ -24,9 +24,12 @@ rule extract_kernels:
     conda:
         "../envs/atlas.yaml"
     params:
-        source=lambda wildcards: MODELS.at[wildcards.model, "source"],
-        convolution=lambda wildcards: MODELS.at[wildcards.model, "convolution"],
-        licence=lambda wildcards: MODELS.at[wildcards.model, "licence"],
+        source=of_model("source"),
+        convolution=of_model("convolution"),
+        architecture=of_model("architecture"),
+        leave_out=of_model("leave_out"),
+        changed=changed,
+        licence=of_model("licence"),
         permissive=must_be_permissive,
         dense_per_layer=only_dense("dense_per_layer"),
         seed=only_dense("seed"),

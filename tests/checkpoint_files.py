@@ -8,13 +8,13 @@ import pytest
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Layer
-from kernel_atlas.io.sources import read_layers
+from kernel_atlas.io.sources import Wanted, read_layers
 
 KERNELS = np.random.default_rng(0).standard_normal((6, 1, 5, 3), np.float32)
 
 
 def layers_of(path: Path, convolution: str = "depthwise") -> list[Layer]:
-    return list(read_layers(f"file:{path.name}", path.parent, convolution).layers)
+    return list(read_layers(f"file:{path.name}", Wanted(path.parent, convolution)).layers)
 
 
 def only_layer(path: Path, convolution: str = "depthwise") -> Layer:
@@ -32,7 +32,7 @@ def refusal(path: Path) -> str:
 
 def read_and_passed_over(path: Path) -> tuple[list[Layer], dict[str, list[str]]]:
     """The layers of a file, and the names of those that only look depthwise by the reason."""
-    checkpoint = read_layers(f"file:{path.name}", path.parent, "depthwise")
+    checkpoint = read_layers(f"file:{path.name}", Wanted(path.parent))
     return list(checkpoint.layers), checkpoint.not_read
 
 

@@ -25,6 +25,7 @@ from kernel_atlas.figures import contact_sheet
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.safetensors import PREFIX_BYTES
 from kernel_atlas.io.shards import shards_of
+from kernel_atlas.io.sources import Wanted
 
 NET = ROOT / "resources/zoo/cifar10_7x7_s0.safetensors"
 ASSIGNED = ["code", "dissimilarity", "cluster", "label", "tap_sum"]
@@ -58,7 +59,7 @@ def test_the_five_lines_of_the_readme(monkeypatch):
 
 
 def test_kernels_are_those_of_the_shards(odd, tmp_path):
-    extract_model("odd", f"file:{odd}", Path(), tmp_path / "odd", dense_per_layer=1, seed=0)
+    extract_model("odd", f"file:{odd}", Wanted(Path()), tmp_path / "odd", dense_per_layer=1, seed=0)
     shards = pd.concat([pd.read_parquet(shard.path) for shard in shards_of(tmp_path / "odd")], ignore_index=True)
     kernels = extract(odd)
     assert kernels.columns.tolist() == ["layer_index", "layer", "channel", "kh", "kw", "weight", "dead"]

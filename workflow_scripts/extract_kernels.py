@@ -4,14 +4,19 @@ from pathlib import Path
 
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.sources import Wanted
 
 with job_log(snakemake.log[0], model=snakemake.output.shards) as terminal:
     not_read = extract_model(
         snakemake.wildcards.model,
         snakemake.params.source,
-        Path(snakemake.params.folder),
+        Wanted(
+            Path(snakemake.params.folder),
+            snakemake.params.convolution,
+            snakemake.params.architecture,
+            tuple((snakemake.params.leave_out or "").split()),
+        ),
         Path(snakemake.output.shards),
-        convolution=snakemake.params.convolution,
         dense_per_layer=snakemake.params.dense_per_layer,
         seed=snakemake.params.seed,
         licence=snakemake.params.licence,

@@ -1,6 +1,6 @@
 """Checkpoints: named convolution layers, and the choice of them among the tensors of a source."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,15 +46,30 @@ class Checkpoint:
 
 
 class Form(NamedTuple):
-    """The shape of a weight and, where the network is known, its groups; a choice depends on nothing else."""
+    """The shape of a tensor, its groups where the network is known, and its storage, which tensors may share."""
 
     shape: tuple[int, ...]
     groups: int | None = None
+    storage: Hashable = None
+
+
+class Weight(NamedTuple):
+    """A weight to read: the name of its layer, the tensors that it is made of, and how (`state_dict.MADE`)."""
+
+    name: str
+    tensors: tuple[str, ...]
+    made: str = "stored"
+
+
+class Selection(NamedTuple):
+    """The weights to read, in the order of the network, and the names of others that look alike, by reason."""
+
+    weights: list[Weight]
+    not_read: dict[str, list[str]]
 
 
 Rule = Callable[[Form], bool]
-# All weights of a checkpoint -> the chosen ones in order, each with its new name.
-Choice = Callable[[Mapping[str, Form]], dict[str, str]]
+Choice = Callable[[Mapping[str, Form]], Selection]  # from all tensors of a checkpoint
 
 
 def is_depthwise(form: Form) -> bool:
@@ -63,24 +78,19 @@ def is_depthwise(form: Form) -> bool:
     [O, 1, kh, kw] with O > 1 and a side > 1. Where the network is known, `groups` decides: a dense convolution on a
     one-channel input has the shape too, but one group.
     """
-    shape, groups = form
+    shape, groups, _ = form
     return _is_convolution(shape) and shape[1] == 1 and (shape[0] > 1 if groups is None else groups > 1)
 
 
 def is_dense(form: Form) -> bool:
     """Whether a weight of this form belongs to a regular convolution: I > 1 or, where it is known, one group."""
-    shape, groups = form
+    shape, groups, _ = form
     return _is_convolution(shape) and (shape[1] > 1 if groups is None else groups == 1)
-
-
-def by_rule(rule: Rule) -> Choice:
-    """The choice of every weight that a rule accepts, under its own name."""
-    return lambda forms: {name: name for name, form in forms.items() if rule(form)}
 
 
 def is_chosen(choose: Choice, name: str, shape: tuple[int, ...], groups: int) -> bool:
     """Whether a choice takes a weight whose groups the graph tells; such weights are chosen one by one."""
-    return bool(choose({name: Form(shape, groups)}))
+    return bool(choose({name: Form(shape, groups)}).weights)
 
 
 def tell_not_read(not_read: Mapping[str, list[str]]) -> str | None:

@@ -17,7 +17,7 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import is_dead
 from kernel_atlas.io.checkpoint import Layer, tell_not_read
 from kernel_atlas.io.shards import read_source, reason_of, shards_of, write_manifest, write_source
-from kernel_atlas.io.sources import read_layers
+from kernel_atlas.io.sources import Wanted, read_layers
 from kernel_atlas.io.tables import columns_of, schema_of, stamped, whole_folder
 
 BLOCK_TAPS = 2**20  # of a row group: 4 MB, which bounds the memory of writing and reading
@@ -50,10 +50,9 @@ def shard_schema(taps: int) -> pa.Schema:
 def extract_model(
     model: str,
     source: str,
-    folder: Path,
+    wanted: Wanted,
     shards: Path,
     *,
-    convolution: str = "depthwise",
     dense_per_layer: int,
     seed: int,
     licence: str | None = None,
@@ -65,13 +64,10 @@ def extract_model(
     ----------
     model, source : str
         As in the model sheet.
-    folder : Path
-        Folder of the sheet, the base of relative `file:` sources.
+    wanted : Wanted
+        What to read of it. Of a "dense" layer at most `dense_per_layer` slices, drawn with `seed`.
     shards : Path
         Folder that gets one `LLL.parquet` per layer (LLL: layer_index), whole or not at all; an old one is replaced.
-    convolution : str
-        "depthwise", or "dense": every [kh, kw] slice of regular convolutions, at most `dense_per_layer` a layer,
-        drawn with `seed`.
     licence : str, optional
         From the sheet. It overrides the licence that the source states.
     permissive : bool
@@ -90,7 +86,7 @@ def extract_model(
     digest = hashlib.sha256()  # of names, shapes and taps: equal for equal kernels, whatever the container
     try:
         with whole_folder(shards) as partial:
-            checkpoint = read_layers(source, folder, convolution)
+            checkpoint = read_layers(source, wanted)
             provenance = stamped({"source": source, **checkpoint.metadata})
             if licence:
                 provenance["licence"] = licence
@@ -99,11 +95,11 @@ def extract_model(
             with contextlib.closing(checkpoint.layers) as layers:
                 for index, layer in enumerate(layers):
                     channels = np.arange(layer.weight.shape[0] * layer.weight.shape[1])
-                    if convolution == "dense" and len(channels) > dense_per_layer:
+                    if wanted.convolution == "dense" and len(channels) > dense_per_layer:
                         draw = np.random.default_rng([seed, index])
                         channels = np.sort(draw.choice(channels, dense_per_layer, replace=False))
                     path = partial / f"{index:03d}.parquet"
-                    _write_shard(path, model, index, layer, channels, convolution, provenance)
+                    _write_shard(path, model, index, layer, channels, wanted.convolution, provenance)
                     digest.update(f"{layer.name} {layer.weight.shape}\n".encode())
                     digest.update(np.ascontiguousarray(layer.weight))
             not_read = tell_not_read(checkpoint.not_read)

@@ -26,7 +26,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_st
 from kernel_atlas import __version__
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import safetensors as safetensors_header
-from kernel_atlas.io.checkpoint import Checkpoint, Choice
+from kernel_atlas.io.checkpoint import Checkpoint, Choice, Selection, Weight
 from kernel_atlas.io.formats.signatures import file_reader
 from kernel_atlas.io.safetensors import PREFIX_BYTES, Tensor, choose_tensors
 
@@ -122,17 +122,17 @@ def _read(repository: str, revision: str | None, file: str, choose: Choice, kind
     remote = None if known and (fixed or constants.HF_HUB_OFFLINE) else _describe(repository, revision, file, known)
     if remote and not (known and known["etag"] == remote.etag):
         known = {"etag": remote.etag, "revision": remote.commit} | _about(repository, remote.commit)
-    if remote and "layers" not in known:
+    if remote and "selection" not in known:
         parts = {}
         with contextlib.suppress(_NoRanges):
-            parts = _fetch(_parts(remote), choose)
-            known["layers"] = json.dumps(list(parts))
+            selection, parts = _fetch(_parts(remote), choose)
+            known["selection"] = json.dumps(selection)
         _keep(kept, parts, known)
     told = {name: known[name] for name in ("revision", "licence", "date") if name in known}
-    if "layers" not in known:
+    if "selection" not in known:
         return _read_whole(repository, known["revision"], file, choose, told)
-    names = {name: name for name in json.loads(known["layers"])}  # in the order in which they were chosen
-    return _open(kept, lambda _: names, told)
+    weights, not_read = json.loads(known["selection"])
+    return _open(kept, lambda _: Selection([Weight(*weight) for weight in weights], not_read), told)
 
 
 def _parts(remote: _Remote) -> list[_Remote]:
@@ -165,7 +165,7 @@ def _keep(kept: Path, parts: dict[str, tuple[Tensor, bytes]], metadata: dict[str
     """Write a kept file whole, even if several processes write it at once."""
     partial = kept.with_name(f".{os.getpid()}.{kept.name}")
     tensors = {
-        name: np.frombuffer(data, safetensors_header.FLOATS[tensor.dtype]).reshape(tensor.shape)
+        name: np.frombuffer(data, safetensors_header.NUMPY[tensor.dtype]).reshape(tensor.shape)
         for name, (tensor, data) in parts.items()
     }
     safetensors.numpy.save_file(tensors, partial, metadata | {"version": __version__})
@@ -247,8 +247,8 @@ def _retried(ask: Callable[[], Any]) -> Any:
             time.sleep(limit.reset_in_seconds if limit else int(after) if after.isdecimal() else wait)
 
 
-def _fetch(remotes: list[_Remote], choose: Choice) -> dict[str, tuple[Tensor, bytes]]:
-    """New name -> tensor and its bytes, of the tensors chosen among those of all files.
+def _fetch(remotes: list[_Remote], choose: Choice) -> tuple[Selection, dict[str, tuple[Tensor, bytes]]]:
+    """The choice among the tensors of all files, and name -> tensor and its bytes of those chosen.
 
     Raises
     ------
@@ -258,7 +258,9 @@ def _fetch(remotes: list[_Remote], choose: Choice) -> dict[str, tuple[Tensor, by
     with ThreadPoolExecutor(AT_ONCE) as pool:
         headers = list(pool.map(_header, remotes))
         owner = {tensor.name: remote for remote, tensors in zip(remotes, headers, strict=True) for tensor in tensors}
-        chosen = choose_tensors([tensor for tensors in headers for tensor in tensors], choose)
+        known = {tensor.name: tensor for tensors in headers for tensor in tensors}
+        selection = choose_tensors(list(known.values()), choose)
+        chosen = {name: known[name] for weight in selection.weights for name in weight.tensors}
         ranges = [
             (remote, group)
             for remote in remotes
@@ -270,7 +272,7 @@ def _fetch(remotes: list[_Remote], choose: Choice) -> dict[str, tuple[Tensor, by
         for (_, group), body in zip(ranges, bodies, strict=True)
         for tensor in group
     }
-    return {name: (tensor, data[tensor.name]) for name, tensor in chosen.items()}
+    return selection, {name: (tensor, data[name]) for name, tensor in chosen.items()}
 
 
 def _header(remote: _Remote) -> list[Tensor]:

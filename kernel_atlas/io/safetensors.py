@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.checkpoint import Choice, Form
+from kernel_atlas.io.checkpoint import Choice, Form, Selection
 
 PREFIX_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000  # the bound of the safetensors library itself
@@ -24,6 +24,7 @@ _BITS = {
 }
 # Types read as kernels. Integers and 8-bit floats need a scale, which no header tells.
 FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+NUMPY = FLOATS | {"BOOL": "bool", "U8": "uint8", "I8": "int8"}  # and types of masks
 
 
 @dataclass(frozen=True)
@@ -92,16 +93,26 @@ def parse_header(header: bytes, file_bytes: int) -> tuple[list[Tensor], dict[str
     return tensors, {name: str(value) for name, value in metadata.items()}
 
 
-def choose_tensors(tensors: list[Tensor], choose: Choice) -> dict[str, Tensor]:
-    """New name -> tensor, of the tensors chosen that are floats, in the order of the choice.
+def choose_tensors(tensors: list[Tensor], choose: Choice) -> Selection:
+    """The choice among the tensors of a file; weights in other types than floats are not read.
 
     Writers of safetensors sort the names, "blocks.10" before "blocks.2". Sorting by numbers restores the order of the
     network in most files.
     """
     known = {tensor.name: tensor for tensor in tensors}
     names = sorted(known, key=lambda name: [int(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d{1,9})", name))])
-    chosen = choose({name: Form(known[name].shape) for name in names})
-    return {new: known[name] for name, new in chosen.items() if known[name].dtype in FLOATS}
+    selection = choose({name: Form(known[name].shape) for name in names})
+    weights = []
+    for weight in selection.weights:
+        allowed = FLOATS if len(weight.tensors) == 1 else NUMPY
+        others = {known[name].dtype for name in weight.tensors} - set(allowed)
+        if others:
+            selection.not_read.setdefault(f"stored as {others.pop()}, whose scale no header tells", []).append(
+                weight.name
+            )
+        else:
+            weights.append(weight)
+    return Selection(weights, selection.not_read)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -2,32 +2,69 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.kernels import is_dead
 from kernel_atlas.io import timm_layers as architectures
-from kernel_atlas.io.checkpoint import Checkpoint, Layer, Rule, by_rule, is_dense, is_depthwise, tell_not_read
+from kernel_atlas.io.checkpoint import (
+    Checkpoint,
+    Choice,
+    Form,
+    Layer,
+    Rule,
+    Selection,
+    is_dense,
+    is_depthwise,
+    tell_not_read,
+)
 from kernel_atlas.io.formats.signatures import file_reader
+from kernel_atlas.io.state_dict import choose_by_shape
 
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
-_RULES: dict[str, Rule] = {"depthwise": is_depthwise, "dense": is_dense}
 
 
-def read_layers(source: str, folder: Path, convolution: str) -> Checkpoint:
+class Wanted(NamedTuple):
+    """What to read of a source.
+
+    Parameters
+    ----------
+    folder : Path
+        Base of a relative path: the folder of the model sheet.
+    convolution : str
+        "depthwise" or "dense".
+    architecture : str, optional
+        A name of timm. It decides which tensors of a file are layers, if the file has them all.
+    leave_out : tuple of str
+        Patterns of layer names that are no kernels.
+    """
+
+    folder: Path
+    convolution: str = "depthwise"
+    architecture: str | None = None
+    leave_out: tuple[str, ...] = ()
+
+    @property
+    def rule(self) -> Rule:
+        return is_depthwise if self.convolution == "depthwise" else is_dense
+
+
+def read_layers(source: str, wanted: Wanted) -> Checkpoint:
     """Open a source and find its convolution layers.
 
     Parameters
     ----------
     source : str
         `file:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE` or `init:TIMM_NAME[:SEED]`.
-    folder : Path
-        Base of a relative PATH: the folder of the model sheet.
-    convolution : str
-        "depthwise" or "dense".
+    wanted : Wanted
+        The rest of a row of the sheet.
 
     Raises
     ------
@@ -42,19 +79,23 @@ def read_layers(source: str, folder: Path, convolution: str) -> Checkpoint:
     match = re.fullmatch(kind.pattern, rest)
     if not match:
         raise AtlasError(f"not of the form {kind.written}")
-    checkpoint = kind.read(folder, convolution, *match.groups())
-    return replace(checkpoint, layers=_checked(checkpoint, convolution))
+    checkpoint = kind.read(wanted, *match.groups())
+    return replace(checkpoint, layers=_checked(checkpoint, wanted.convolution))
 
 
 def _checked(checkpoint: Checkpoint, convolution: str) -> Iterator[Layer]:
-    """Pass the layers on; refuse a checkpoint without layers, and names that cannot be printed."""
-    index = -1
+    """Pass the layers on, without fixed filters; refuse a checkpoint of no layers, and names that cannot be printed."""
+    count = 0
     with contextlib.closing(checkpoint.layers):
         for index, layer in enumerate(checkpoint.layers):
             if len(layer.name) > MAX_NAME or not layer.name.isprintable():
                 raise AtlasError(f"damaged: the name of layer {index} is not up to {MAX_NAME} printable characters")
+            if convolution == "depthwise" and _is_fixed(layer.weight):
+                checkpoint.not_read.setdefault("a fixed filter, as its kernels are equal", []).append(layer.name)
+                continue
+            count += 1
             yield layer
-    if index < 0:
+    if not count:
         not_read = tell_not_read(checkpoint.not_read)
         raise AtlasError(
             f"no {convolution} convolution was read: {not_read}"
@@ -63,50 +104,87 @@ def _checked(checkpoint: Checkpoint, convolution: str) -> Iterator[Layer]:
         )
 
 
-def _read_file(folder: Path, convolution: str, name: str) -> Checkpoint:
+def _is_fixed(weight: np.ndarray) -> bool:
+    """Whether the kernels of a layer are copies of few: blur, Sobel, SSIM.
+
+    Of 6,704 real layers none has less than 0.7 different kernels to a live one; that one is stored in 8 bits.
+    """
+    kernels = weight[:4096].reshape(len(weight[:4096]), -1)
+    live = kernels[~is_dead(kernels)]
+    return len(live) > 2 and len(np.unique(live, axis=0)) <= len(live) / 2
+
+
+def _choice(wanted: Wanted) -> tuple[Choice, dict[str, architectures.KnownLayer]]:
+    """Which tensors to read, by the architecture where it is known and fits, else by shapes; and what it tells."""
+    by_shape = choose_by_shape(wanted.rule, wanted.leave_out)
+    layers = architectures.layers_of(wanted.architecture, wanted.rule) if wanted.architecture else []
+    known = {layer.name: layer for layer in layers}
+    told: dict[str, architectures.KnownLayer] = {}
+
+    def choose(forms: Mapping[str, Form]) -> Selection:
+        if not known or any(form.groups is not None for form in forms.values()):
+            return by_shape(forms)
+        try:
+            selection = architectures.choose_known(wanted.architecture, layers, forms)
+        except AtlasError as error:
+            print(f"judged by shapes: {error}")
+            return by_shape(forms)
+        told.update(known)
+        return selection
+
+    return choose, told
+
+
+def _described(checkpoint: Checkpoint, known: dict[str, architectures.KnownLayer], wanted: Wanted) -> Checkpoint:
+    """The layers with what an architecture tells of them, without those to leave out."""
+
+    def layers() -> Iterator[Layer]:
+        for layer in checkpoint.layers:
+            if not any(fnmatchcase(layer.name, pattern) for pattern in wanted.leave_out):
+                yield replace(layer, **known[layer.name].place()) if layer.name in known else layer
+
+    return replace(checkpoint, layers=layers())
+
+
+def _read_file(wanted: Wanted, name: str) -> Checkpoint:
     """A checkpoint on disk."""
-    path = folder / name
+    path = wanted.folder / name
+    choose, known = _choice(wanted)
     try:
-        checkpoint = file_reader(path)(path, by_rule(_RULES[convolution]))
+        checkpoint = _described(file_reader(path)(path, choose), known, wanted)
         day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
         return replace(checkpoint, metadata=checkpoint.metadata | {"date": day.isoformat()})
     except OSError as error:
         raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path") from error
 
 
-def _read_hf(_: Path, convolution: str, repository: str, revision: str | None, file: str) -> Checkpoint:
+def _read_hf(wanted: Wanted, repository: str, revision: str | None, file: str) -> Checkpoint:
     """A checkpoint on the hub, of an unknown network."""
     from kernel_atlas.io.hub import read_hub
 
-    return read_hub(repository, revision, [file], by_rule(_RULES[convolution]), convolution)
+    choose, known = _choice(wanted)
+    kind = ".".join(filter(None, [wanted.convolution, wanted.architecture, *wanted.leave_out]))
+    return _described(read_hub(repository, revision, [file], choose, kind), known, wanted)
 
 
-def _read_timm(_: Path, convolution: str, tag: str) -> Checkpoint:
+def _read_timm(wanted: Wanted, tag: str) -> Checkpoint:
     """A pretrained network of timm, on the hub; timm tells which of its tensors are convolutions."""
     from kernel_atlas.io.hub import read_hub
 
-    weights, layers = architectures.known_layers(tag, _RULES[convolution])
+    weights, layers = architectures.known_layers(tag, wanted.rule)
     if "://" in weights:
         raise AtlasError(f"not on the hub; fetch {weights} and name it as file:PATH")
     checkpoint = read_hub(
         weights,
         None,
         ["model.safetensors", "pytorch_model.bin"],
-        lambda forms: architectures.names_in_checkpoint(tag, layers, forms),
-        f"{convolution}.{tag}",
+        lambda forms: architectures.choose_known(tag, layers, forms),
+        f"{wanted.convolution}.{tag}",
     )
-    known = {layer.name: layer for layer in layers}
-
-    def described() -> Iterator[Layer]:
-        for layer in checkpoint.layers:
-            _, _, stride, dilation, stage, branch = known[layer.name]
-            told = {"stride": stride, "dilation": dilation, "stage": stage, "branch": branch}
-            yield replace(layer, **told, judged_by="architecture")
-
-    return replace(checkpoint, layers=described())
+    return _described(checkpoint, {layer.name: layer for layer in layers}, wanted)
 
 
-def _read_init(_: Path, convolution: str, architecture: str, seed: str | None) -> Checkpoint:
+def _read_init(wanted: Wanted, architecture: str, seed: str | None) -> Checkpoint:
     """An untrained network of timm: the control for patterns of the initialisation."""
     import timm  # here: 8 s that only this source pays for
     import torch
@@ -119,18 +197,17 @@ def _read_init(_: Path, convolution: str, architecture: str, seed: str | None) -
             raise AtlasError(f"timm {timm.__version__} cannot build {architecture!r}: {error}") from error
 
     def layers() -> Iterator[Layer]:
-        for known, module in architectures.find_layers(network, _RULES[convolution]):
+        for known, module in architectures.find_layers(network, wanted.rule):
             weight = module.weight.detach()
             dtype = str(weight.dtype).removeprefix("torch.")
-            place = {name: getattr(known, name) for name in ("stride", "dilation", "stage", "branch")}
-            yield Layer(known.name, weight.float().numpy(), dtype, **place, judged_by="architecture")
+            yield Layer(known.name, weight.float().numpy(), dtype, **known.place())
 
-    return Checkpoint(layers(), {"revision": f"timm {timm.__version__}"})
+    return _described(Checkpoint(layers(), {"revision": f"timm {timm.__version__}"}), {}, wanted)
 
 
 class Source(NamedTuple):
-    """A kind of source: the pattern after its scheme, how the sheet writes it, and the reader, called with the folder,
-    the kind of convolution and the groups of the pattern."""
+    """A kind of source: the pattern after its scheme, how the sheet writes it, and the reader, called with what is
+    wanted and the groups of the pattern."""
 
     pattern: str
     written: str

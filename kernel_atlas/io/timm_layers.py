@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.checkpoint import Form, Rule, is_depthwise
+from kernel_atlas.io.checkpoint import Form, Rule, Selection, Weight, is_depthwise
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +47,11 @@ class KnownLayer(NamedTuple):
     dilation: int
     stage: int | None
     branch: str | None
+
+    def place(self) -> dict[str, object]:
+        """What the architecture adds to a `Layer`."""
+        told = {name: getattr(self, name) for name in ("stride", "dilation", "stage", "branch")}
+        return told | {"judged_by": "architecture"}
 
 
 def known_layers(tag: str, rule: Rule) -> tuple[str, list[KnownLayer]]:
@@ -87,11 +92,25 @@ def known_layers(tag: str, rule: Rule) -> tuple[str, list[KnownLayer]]:
     return _weights(tag), [layer for layer, _ in find_layers(build_on_meta(tag), rule)]
 
 
-def _rows(tag: str) -> list[dict]:
-    """The rows of the table for one network, which lie together."""
+def layers_of(architecture: str, rule: Rule) -> list[KnownLayer]:
+    """The convolutions of an architecture that a rule accepts; none where timm does not know it.
+
+    Of depthwise layers the table alone is asked, as timm takes 8 s to say that it does not know a name.
+    """
+    if rule is is_depthwise:
+        rows = _rows(architecture) if TABLE.exists() else []
+        return known_layers(rows[0]["model"], rule)[1] if rows else []
+    import timm
+
+    return [layer for layer, _ in find_layers(build_on_meta(architecture), rule)] if timm.is_model(architecture) else []
+
+
+def _rows(name: str) -> list[dict]:
+    """The rows of the table for one tag, which lie together; for an architecture, those of its first tag."""
     # Plain Python: the filters of pyarrow import pandas, which takes longer than reading a model.
     table = pq.ParquetFile(TABLE).read()
     models = table["model"].to_pylist()
+    tag = name if "." in name else next((model for model in models if model.startswith(f"{name}.")), "")
     return table.slice(models.index(tag), models.count(tag)).to_pylist() if tag in models else []
 
 
@@ -166,8 +185,8 @@ def _branch(network: "torch.nn.Module", path: str) -> str | None:
     return None
 
 
-def names_in_checkpoint(tag: str, layers: list[KnownLayer], forms: Mapping[str, Form]) -> dict[str, str]:
-    """Name in a checkpoint -> name in timm, of the layers of a network, in their order.
+def choose_known(tag: str, layers: list[KnownLayer], forms: Mapping[str, Form]) -> Selection:
+    """The choice of the layers of a network, in their order, under the names of timm.
 
     Foreign names go through the filter by which timm loads that family, on the meta device, without values.
 
@@ -186,7 +205,9 @@ def names_in_checkpoint(tag: str, layers: list[KnownLayer], forms: Mapping[str, 
         A layer is not in the checkpoint, or timm would compute it from others.
     """
     if all(layer.name in forms and forms[layer.name].shape == layer.shape for layer in layers):
-        return {layer.name: layer.name for layer in layers}
+        return Selection([Weight(layer.name, (layer.name,)) for layer in layers], {})
+    if not any(len(form.shape) == 2 or form.shape[1:2] > (1,) for form in forms.values()):
+        raise AtlasError(f"kernels alone, under other names than those of timm's {tag}")
     origin = _loaded_from(tag, forms)
     missing = [layer.name for layer in layers if layer.name not in origin]
     if missing:
@@ -194,7 +215,7 @@ def names_in_checkpoint(tag: str, layers: list[KnownLayer], forms: Mapping[str, 
             f"not the weights of timm's {tag}: {len(missing)} of {len(layers)} layers are not in it, the first "
             f"{missing[0]!r}; name the file as hf:OWNER/REPO:FILE or file:PATH to read it by shapes alone"
         )
-    return {origin[layer.name]: layer.name for layer in layers}
+    return Selection([Weight(layer.name, (origin[layer.name],)) for layer in layers], {})
 
 
 def _loaded_from(tag: str, forms: Mapping[str, Form]) -> dict[str, str]:

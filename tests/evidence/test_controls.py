@@ -14,6 +14,7 @@ from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence.controls import EXAMPLES, MADE, answer, make_control
 from kernel_atlas.evidence.kernels import pick_kernels, subject_of, unit_kernels
 from kernel_atlas.io.extract import extract_model
+from kernel_atlas.io.sources import Wanted
 from kernel_atlas.io.tables import read_table
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
@@ -85,9 +86,8 @@ def test_dead_kernels_are_left_out(project, tmp_path):
     taps[:7] = 0
     save_file({"dw.weight": taps}, tmp_path / "chance.safetensors")
     shutil.rmtree(project / "results/kernels/chance")
-    extract_model(
-        "chance", "file:chance.safetensors", tmp_path, project / "results/kernels/chance", dense_per_layer=0, seed=0
-    )
+    folder = project / "results/kernels/chance"
+    extract_model("chance", "file:chance.safetensors", Wanted(tmp_path), folder, dense_per_layer=0, seed=0)
     assert len(pick(project)) == live - 7
 
 

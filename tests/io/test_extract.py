@@ -18,6 +18,7 @@ import kernel_atlas.io.extract
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.extract import INVENTORY, extract_model, read_inventory
 from kernel_atlas.io.shards import shards_of
+from kernel_atlas.io.sources import Wanted
 
 RANDOM = np.random.default_rng(0)
 
@@ -28,9 +29,10 @@ def save(path: Path, **layers: np.ndarray) -> str:
     return f"file:{path.name}"
 
 
-def run(folder: Path, source: str, model: str = "net", **options) -> Path:
+def run(folder: Path, source: str, model: str = "net", convolution: str = "depthwise", **options) -> Path:
     shards = folder / "results" / model
-    extract_model(model, source, folder, shards, **{"dense_per_layer": 5, "seed": 1, **options})
+    options = {"dense_per_layer": 5, "seed": 1, **options}
+    extract_model(model, source, Wanted(folder, convolution), shards, **options)
     return shards
 
 

@@ -29,7 +29,7 @@ from tflite_files import Operator, Tensor, conv, depthwise, tflite_model
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import safetensors as safetensors_header
 from kernel_atlas.io.sheet import check_config, read_sheet
-from kernel_atlas.io.sources import read_layers
+from kernel_atlas.io.sources import Wanted, read_layers
 from kernel_atlas.model.clusters import read_clusters
 
 SCHEMA = ROOT / "schemas/config.schema.yaml"
@@ -109,7 +109,7 @@ def read(path: Path, content: bytes, convolution: str = "depthwise") -> None:
     path.write_bytes(content)
     with watched():
         try:
-            for layer in read_layers(f"file:{path.name}", path.parent, convolution).layers:
+            for layer in read_layers(f"file:{path.name}", Wanted(path.parent, convolution)).layers:
                 assert layer.weight.dtype == np.float32 and layer.weight.ndim == 4
                 assert layer.weight.nbytes <= max(16 * len(content), 2**28)
         except AtlasError as error:
@@ -283,7 +283,7 @@ def test_a_torch_tensor_larger_than_its_file_is_refused(tmp_path):
     """A view with strides of 0 claims any shape of a few values."""
     torch.save({"dw.weight": torch.zeros(1).expand(2**40, 1, 3, 3)}, tmp_path / "net.pth")
     with watched(), pytest.raises(AtlasError, match=r"'dw\.weight' claims more values than the file has bytes"):
-        list(read_layers("file:net.pth", tmp_path, "depthwise").layers)
+        list(read_layers("file:net.pth", Wanted(tmp_path)).layers)
 
 
 def test_a_torch_file_that_unpacks_to_much_more_is_refused(tmp_path):
@@ -291,7 +291,7 @@ def test_a_torch_file_that_unpacks_to_much_more_is_refused(tmp_path):
         archive.writestr("archive/data.pkl", bytes(2**27))
         archive.writestr("archive/version", "3\n")
     with watched(), pytest.raises(AtlasError, match="compressed, to unpack to much more"):
-        read_layers("file:net.pth", tmp_path, "depthwise")
+        read_layers("file:net.pth", Wanted(tmp_path))
 
 
 CELLS = st.one_of(

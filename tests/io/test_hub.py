@@ -27,8 +27,9 @@ import sys
 from pathlib import Path
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.extract import extract_model
+from kernel_atlas.io.sources import Wanted
 try:
-    extract_model("net", sys.argv[1], Path(), Path(sys.argv[2]), dense_per_layer=100, seed=0)
+    extract_model("net", sys.argv[1], Wanted(Path()), Path(sys.argv[2]), dense_per_layer=100, seed=0)
 except AtlasError as error:
     sys.exit(f"error: {error}")
 """

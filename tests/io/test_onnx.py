@@ -14,7 +14,7 @@ from onnx.numpy_helper import from_array
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.formats.onnx import external_files
 from kernel_atlas.io.formats.signatures import opened_files
-from kernel_atlas.io.sources import read_layers
+from kernel_atlas.io.sources import Wanted, read_layers
 
 INTEGERS = np.arange(-45, 45, dtype=np.int8).reshape(6, 1, 5, 3)
 SCALES = np.linspace(0.01, 0.06, 6).astype(np.float32)
@@ -43,7 +43,7 @@ def test_onnx_groups_decide(tmp_path):
     assert [layer.name for layer in layers_of(path, "dense")] == ["one_channel_input", "dense"]
     _, passed_over = read_and_passed_over(path)
     assert passed_over == {"transposed convolution": ["up"], "its weight is not in the file": ["computed"]}
-    metadata = read_layers(f"file:{path}", tmp_path, "depthwise").metadata
+    metadata = read_layers(f"file:{path}", Wanted(tmp_path)).metadata
     assert metadata["licence"] == "apache-2.0"
     assert len(metadata["sha256"]) == 64
 
@@ -71,7 +71,7 @@ def test_onnx_weights_behind_other_nodes(tmp_path):
 def test_onnx_external_data_stays_in_its_folder(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
-    big = np.tile(KERNELS, (100, 1, 1, 1))
+    big = np.tile(KERNELS, (100, 1, 1, 1)) * np.arange(1, 601, dtype=np.float32)[:, None, None, None]
     path = onnx_model(
         folder / "model.onnx", [conv("w", group=600)], {"w": big}, save_as_external_data=True, location="w.bin"
     )
@@ -471,15 +471,17 @@ def test_external_files_are_listed_and_hashed_wherever_tensors_stand(tmp_path):
     lines = "".join(
         f"{hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}  {name}\n" for name in ["m.onnx", *sorted(files)]
     )
-    metadata = read_layers("file:m.onnx", tmp_path, "depthwise").metadata
+    metadata = read_layers("file:m.onnx", Wanted(tmp_path)).metadata
     assert metadata["sha256"] == hashlib.sha256(lines.encode()).hexdigest()
     (tmp_path / "b").unlink()
     with pytest.raises(AtlasError, match="external data 'b' of tensor 'b' is missing"):
         external_files(path)
+    assert opened_files(path) == [path]  # so that it fails its own model alone
+    assert opened_files(tmp_path / "missing.onnx") == []
 
 
 def test_a_model_without_external_data_has_its_own_hash(tmp_path):
     path = onnx_model(tmp_path / "m.onnx", [conv("w", group=6)], {"w": KERNELS})
     assert external_files(path) == []
-    metadata = read_layers("file:m.onnx", tmp_path, "depthwise").metadata
+    metadata = read_layers("file:m.onnx", Wanted(tmp_path)).metadata
     assert metadata["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -16,7 +16,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from kernel_atlas.io.sources import read_layers
+from kernel_atlas.io.sources import Wanted, read_layers
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -130,7 +130,7 @@ def test_every_depthwise_kernel_is_read_and_nothing_else(name, tmp_path):
         save(moganet(*MOGANET[variant]), tmp_path / "net.pth", "state_dict")
     else:  # its published files are the weights alone
         save(replknet(*REPLKNET[variant]), tmp_path / "net.pth", None)
-    layers, kernels = list(read_layers("file:net.pth", tmp_path, "depthwise").layers), collections.Counter()
+    layers, kernels = list(read_layers("file:net.pth", Wanted(tmp_path)).layers), collections.Counter()
     for channels, _, kh, kw in (layer.weight.shape for layer in layers):
         kernels[f"{kh}x{kw}"] += channels
     assert (len(layers), kernels.total()) == tuple(COUNTS.loc[name, ["dw_layers", "kernels_total"]])
@@ -141,7 +141,7 @@ def test_every_depthwise_kernel_is_read_and_nothing_else(name, tmp_path):
 def test_rectangular_kernels_keep_their_shape(branch, tmp_path):
     shapes = slak_tiny(branch)
     save(shapes, tmp_path / "slak.pth", "model")
-    layers = {layer.name: layer.weight.shape for layer in read_layers("file:slak.pth", tmp_path, "depthwise").layers}
+    layers = {layer.name: layer.weight.shape for layer in read_layers("file:slak.pth", Wanted(tmp_path)).layers}
     assert layers == {name: shape for name, shape in shapes.items() if ".large_kernel." in name}
     assert {shape[2:] for shape in layers.values() if shape[0] == 124} == {(51, 5), (5, 51), (5, 5)}
 

@@ -24,7 +24,7 @@ from hypothesis.extra import numpy as hnp
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Form, is_dense, is_depthwise
-from kernel_atlas.io.sources import read_layers
+from kernel_atlas.io.sources import Wanted, read_layers
 
 DATA = os.environ.get("KERNEL_ATLAS_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="KERNEL_ATLAS_DATA does not name the folder of real checkpoints")
@@ -56,7 +56,7 @@ def test_shape_and_groups_tell_which_layers_count(shape, groups, depthwise, dens
 
 def test_unknown_scheme_names_those_there_are(tmp_path):
     with pytest.raises(AtlasError, match="file:, timm:, hf:, init:"):
-        read_layers("ftp:somewhere", tmp_path, "depthwise")
+        read_layers("ftp:somewhere", Wanted(tmp_path))
 
 
 # -- safetensors
@@ -107,7 +107,7 @@ def test_safetensors_layers_come_in_natural_order_without_the_rest(tmp_path):
     path = tmp_path / "named_badly.pth"
     safetensors.numpy.save_file(dict.fromkeys(names, KERNELS) | other, path, metadata={"license": "mit"})
     os.utime(path, (0, 86400 * 366))
-    checkpoint = read_layers(f"file:{path}", Path("/nowhere"), "depthwise")  # an absolute path needs no folder
+    checkpoint = read_layers(f"file:{path}", Wanted(Path("/nowhere"), "depthwise"))  # an absolute path needs no folder
     layers = list(checkpoint.layers)
     assert [layer.name for layer in layers] == names
     assert all(layer.stride is None and layer.dilation is None for layer in layers)
@@ -181,9 +181,9 @@ def test_a_header_length_that_lies_allocates_nothing(tmp_path, length):
 
 
 def test_a_file_truncated_while_it_is_read_is_refused(tmp_path):
-    weights = {f"{layer}.weight": np.ones((20_000, 1, 7, 7), np.float32) for layer in range(3)}
+    weights = {f"{layer}.weight": np.arange(980_000, dtype=np.float32).reshape(-1, 1, 7, 7) for layer in range(3)}
     safetensors.numpy.save_file(weights, tmp_path / "net")
-    layers = read_layers("file:net", tmp_path, "depthwise").layers
+    layers = read_layers("file:net", Wanted(tmp_path)).layers
     next(layers)
     os.truncate(tmp_path / "net", 5_000_000)
     with pytest.raises(AtlasError, match="ends early"):
@@ -212,7 +212,7 @@ def test_state_dicts_of_both_formats_by_any_name(tmp_path, options, ending):
     layer = only_layer(path)
     assert (layer.name, layer.dtype, layer.stride) == ("dw.weight", "float32", None)
     np.testing.assert_array_equal(layer.weight, KERNELS)
-    assert len(read_layers(f"file:{path}", tmp_path, "depthwise").metadata["sha256"]) == 64
+    assert len(read_layers(f"file:{path}", Wanted(tmp_path)).metadata["sha256"]) == 64
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", "params", "params_ema", "ema"])
@@ -349,8 +349,7 @@ def test_truncated_files_are_refused(tmp_path, kind):
 
 def test_init_builds_an_untrained_network_from_its_seed(tmp_path):
     first, again, other = (
-        list(read_layers(f"init:mobilenetv3_small_050{seed}", tmp_path, "depthwise").layers)
-        for seed in ("", ":0", ":1")
+        list(read_layers(f"init:mobilenetv3_small_050{seed}", Wanted(tmp_path)).layers) for seed in ("", ":0", ":1")
     )
     network = timm.create_model("mobilenetv3_small_050", pretrained=False)
     modules = [module for module in network.modules() if getattr(module, "groups", 1) > 1]
@@ -362,19 +361,19 @@ def test_init_builds_an_untrained_network_from_its_seed(tmp_path):
         assert not np.array_equal(one.weight, different.weight)
     (stem,) = (
         layer
-        for layer in read_layers("init:mobilenetv3_small_050", tmp_path, "dense").layers
+        for layer in read_layers("init:mobilenetv3_small_050", Wanted(tmp_path, "dense")).layers
         if layer.weight.shape[2] > 1
     )
     assert stem.weight.shape == (16, 3, 3, 3)
     state = torch.random.get_rng_state()
-    read_layers("init:mobilenetv3_small_050:5", tmp_path, "depthwise")
+    read_layers("init:mobilenetv3_small_050:5", Wanted(tmp_path))
     assert torch.equal(state, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize("name", ["no_such_network", "hf-hub:timm/x", "mobilenetv3_small_050:one"])
 def test_init_of_unknown_networks_is_refused(tmp_path, name):
     with pytest.raises(AtlasError, match=r"cannot build|not of the form"):
-        read_layers(f"init:{name}", tmp_path, "depthwise")
+        read_layers(f"init:{name}", Wanted(tmp_path))
 
 
 # -- real files
@@ -395,7 +394,7 @@ def test_real_checkpoints_give_their_counts():
     assert len(table) == 13
     for row in table.itertuples():
         assert counts(folder / row.file) == ast.literal_eval(row.one_channel_kernels_by_shape), row.file
-        checkpoint = read_layers(f"file:{row.file}", folder, "depthwise")
+        checkpoint = read_layers(f"file:{row.file}", Wanted(folder))
         assert checkpoint.metadata.get("sha256") in (row.sha256, None)
 
 

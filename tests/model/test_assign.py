@@ -16,6 +16,7 @@ from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.io import merge
 from kernel_atlas.io.extract import extract_model
+from kernel_atlas.io.sources import Wanted
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import assign_model, assign_noise, sample_assigned
@@ -42,7 +43,7 @@ def run(tmp_path_factory):
     weights["b"]["1"][1] = 5.0  # constant, not dead
     for model, tensors in weights.items():
         save_file(tensors, folder / f"{model}.safetensors")
-        extract_model(model, f"file:{model}.safetensors", folder, folder / model, dense_per_layer=1, seed=0)
+        extract_model(model, f"file:{model}.safetensors", Wanted(folder), folder / model, dense_per_layer=1, seed=0)
     return folder
 
 

@@ -21,6 +21,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from kernel_atlas.io.extract import extract_model
+from kernel_atlas.io.sources import Wanted
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model.assign import SCHEMA
 from kernel_atlas.publish import atlas
@@ -113,7 +114,7 @@ def write_small(folder):
     kernels[1], kernels[2, 0, 0, 0] = 0, np.nan
     save_file({f"{NASTY}.weight": kernels}, folder / "net.safetensors")
     model = folder / "results" / "net"
-    extract_model("net", "file:net.safetensors", folder, model, dense_per_layer=5, seed=1)
+    extract_model("net", "file:net.safetensors", Wanted(folder), model, dense_per_layer=5, seed=1)
     write_table(SCHEMA.empty_table(), folder / "net.parquet")
     sheet = pd.DataFrame({"model": ["net"], "use": "train", "convolution": "depthwise"})
     sheet = sheet.reindex(columns=[*sheet, "family", "dataset", "top1"])

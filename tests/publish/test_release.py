@@ -23,6 +23,7 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.extract import extract_model, read_sources
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.sheet import read_sheet
+from kernel_atlas.io.sources import Wanted
 from kernel_atlas.model.assign import assign_model
 from kernel_atlas.model.encoder import read_encoder, write_encoder
 from kernel_atlas.publish.release import choose_models, write_release
@@ -49,7 +50,7 @@ def run(finished, tmp_path_factory):
     weights = {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
     weights["1"][0], weights["1"][1, 0, 1, 1], weights["2"][0] = 0, np.nan, 0
     save_file(weights, folder / "odd.safetensors")
-    extract_model("odd", "file:odd.safetensors", folder, folder / "kernels/odd", dense_per_layer=1, seed=0)
+    extract_model("odd", "file:odd.safetensors", Wanted(folder), folder / "kernels/odd", dense_per_layer=1, seed=0)
     assign_model(folder / "kernels/odd", read_encoder(encoder), folder / "assignments/odd.parquet")
     sheet = (finished / "sheet.tsv").read_text() + "odd\tfile:deep/odd.safetensors\tassign\n"
     (folder / "sheet.tsv").write_text(sheet)

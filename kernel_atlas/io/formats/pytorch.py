@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
+
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer
+from kernel_atlas.io.state_dict import make
 
 if TYPE_CHECKING:
     import torch
@@ -74,19 +77,46 @@ def read_torch(path: Path, choose: Choice) -> Checkpoint:
     import torch
 
     tensors, file_bytes, sha256 = load_torch(path)
-    chosen = choose({name: Form(tuple(tensor.shape)) for name, tensor in tensors.items()})
+    selection = choose({name: Form(tuple(tensor.shape), storage=_storage(tensor)) for name, tensor in tensors.items()})
+
+    def values(name: str) -> np.ndarray:
+        tensor = tensors[name]
+        if tensor.numel() > max(file_bytes, MAX_REPEATED):
+            raise AtlasError(f"damaged: tensor {name[:100]!r} claims more values than the file has bytes")
+        tensor = tensor.dequantize() if tensor.is_quantized else tensor.detach()
+        return tensor.to(torch.float64 if tensor.dtype == torch.float64 else torch.float32).contiguous().numpy()
 
     def layers() -> Iterator[Layer]:
-        for name, new in chosen.items():
-            tensor = tensors[name]
-            if tensor.numel() > max(file_bytes, MAX_REPEATED):
-                raise AtlasError(f"damaged: tensor {name[:100]!r} claims more values than the file has bytes")
-            if tensor.is_quantized or (tensor.is_floating_point() and tensor.layout == torch.strided):
-                dtype = str(tensor.dtype).removeprefix("torch.")
-                values = tensor.dequantize() if tensor.is_quantized else tensor.detach().to(torch.float32)
-                yield Layer(new, values.contiguous().numpy(), dtype)
+        for weight in selection.weights:
+            tensor = tensors[weight.tensors[0]]
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            why = _why_not_read(tensor) if len(weight.tensors) == 1 else None
+            if why:
+                selection.not_read.setdefault(why, []).append(weight.name)
+            else:
+                yield Layer(weight.name, make(weight, [values(name) for name in weight.tensors]), dtype)
 
-    return Checkpoint(layers(), {"sha256": sha256})
+    return Checkpoint(layers(), {"sha256": sha256}, selection.not_read)
+
+
+def _storage(tensor: "torch.Tensor") -> tuple | None:
+    """What tensors with the same values in memory share: a module at several places of a network is one layer."""
+    if tensor.is_meta or tensor.is_sparse or tensor.is_quantized or tensor.numel() == 0:
+        return None
+    return (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
+
+
+def _why_not_read(tensor: "torch.Tensor") -> str | None:
+    """Why the values of a tensor are no taps; None if they are."""
+    import torch
+
+    if tensor.is_meta:
+        return "without values, on the meta device"
+    if tensor.layout != torch.strided:
+        return "sparse"
+    if tensor.is_quantized or tensor.dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        return None
+    return f"stored as {str(tensor.dtype).removeprefix('torch.')}, whose scale no state dict tells"
 
 
 def _unpacked_bytes(file: BinaryIO) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import ml_dtypes  # noqa: F401  (gives numpy the type bfloat16)
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import safetensors as header
 from kernel_atlas.io.checkpoint import Checkpoint, Choice, Layer, licence_of
+from kernel_atlas.io.state_dict import make
 
 
 def read_safetensors(path: Path, choose: Choice) -> Checkpoint:
@@ -23,19 +25,22 @@ def read_safetensors(path: Path, choose: Choice) -> Checkpoint:
     """
     with path.open("rb") as file:
         tensors, metadata = header.read_header(file, path.stat().st_size)
-    chosen = header.choose_tensors(tensors, choose)
+    selection = header.choose_tensors(tensors, choose)
+    known = {tensor.name: tensor for tensor in tensors}
+
+    def read(file: BinaryIO, tensor: header.Tensor) -> np.ndarray:
+        # Read, as the library maps: a mapped file that is truncated meanwhile kills the process (SIGBUS).
+        file.seek(tensor.start)
+        data = file.read(tensor.stop - tensor.start)
+        if len(data) < tensor.stop - tensor.start:
+            raise AtlasError(f"truncated: tensor {tensor.name[:100]!r} ends early; fetch the file again")
+        return np.frombuffer(data, header.NUMPY[tensor.dtype]).reshape(tensor.shape)
 
     def layers() -> Iterator[Layer]:
-        # Read, as the library maps: a mapped file that is truncated meanwhile kills the process (SIGBUS).
         with path.open("rb") as file:
-            for name, tensor in chosen.items():
-                file.seek(tensor.start)
-                data = file.read(tensor.stop - tensor.start)
-                if len(data) < tensor.stop - tensor.start:
-                    raise AtlasError(f"truncated: tensor {tensor.name[:100]!r} ends early; fetch the file again")
-                weight = np.frombuffer(data, header.FLOATS[tensor.dtype]).reshape(tensor.shape)
-                with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel is dead
-                    weight = weight.astype(np.float32, copy=False)
-                yield Layer(name, weight, header.FLOATS[tensor.dtype])
+            for weight in selection.weights:
+                parts = [known[name] for name in weight.tensors]
+                made = make(weight, [read(file, part) for part in parts])
+                yield Layer(weight.name, made, header.NUMPY[parts[0].dtype])
 
-    return Checkpoint(layers(), licence_of(metadata))
+    return Checkpoint(layers(), licence_of(metadata), selection.not_read)

@@ -51,8 +51,13 @@ def file_reader(path: Path) -> Reader:
 
 
 def opened_files(path: Path) -> list[Path]:
-    """The files that reading a checkpoint opens: itself, and external data of ONNX. Raises AtlasError."""
-    return [path, *(external_files(path) if file_reader(path) is read_onnx else [])]
+    """All files that reading a checkpoint opens; none if it is missing. Of a damaged one reading says why."""
+    if not path.is_file():
+        return []
+    try:
+        return [path, *(external_files(path) if file_reader(path) is read_onnx else [])]
+    except (AtlasError, OSError):
+        return [path]
 
 
 def read_state(path: Path) -> "dict[str, torch.Tensor]":

@@ -1,0 +1,409 @@
+"""The kernels of a state dict: which of its tensors are convolution weights, and how a weight is rebuilt.
+
+A state dict tells names and shapes alone. Every rule here rests on evidence in the file: its names, the shapes of
+neighbouring tensors, the outputs that feed a layer. A graph or a known architecture needs none of these rules.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.io.checkpoint import Choice, Form, Rule, Selection, Weight, is_depthwise
+
+FEWEST = 8  # channels of the smallest of 6,704 real depthwise layers
+IMAGE = 16  # most channels of an image, a spectrogram or a stack of frames
+_SET = re.compile(r"(^|\.)(?:(?:module|_orig_mod)\.)+")  # wrappers of parallel and compiled networks
+_MOMENT = re.compile(
+    r"(^|[./_])(exp_avg(_sq)?|max_exp_avg(_sq)?|exp_inf|momentum_buffer|square_avg|grad_avg|acc_delta|optimi[sz]er\w*)"
+    r"([./]|$)"
+)
+_TABLE = re.compile(
+    r"(^|_)(t?pos|position\w*|embed\w*|enc|encoding|table|bias|tokens?|window|mask|anchors?|index|queue|buffer|filt"
+    r"|running)(_|$)"
+)
+_TRANSPOSED = re.compile(
+    r"(^|[./_])(de_?convs?\d*|conv_?transposed?\w*|transposed?_?conv\w*|conv_?trans|convt)([./_]|$)"
+)
+_PATCHES = re.compile(r"(^|[./])patch_?embeds?[./](\d+[./])?(proj|projection|conv)([./]\d+)*[./]weight")
+_WITHIN = r"((model|net|network|backbone|cnn)[./])?"
+# Names of the first layer of a network, the plainest first.
+_ENTRIES = [
+    re.compile(rf"{_WITHIN}((patch|pixel)_?embed\w*|stem\w*|conv_?(in|first|stem))[./].*"),
+    re.compile(rf"{_WITHIN}((base_layer|layer0|features|encoder)[./])?(0|conv_?[01](_1)?)[./].*"),
+    re.compile(rf"{_WITHIN}((base_layer|layer0|features|encoder|layers|net)[./])?0[./].*"),
+]
+# Roles of copies, told by one segment of a name.
+_AVERAGED = re.compile(
+    r"ema|ema_model|model_ema|\w+_ema|ema_\w+|teacher\w*|\w+_teacher|swa_\w+|averaged?_\w+|avg_\w+|shadow\w*"
+)
+_FOLLOWER = re.compile(r"encoder_k|key_encoder|momentum_\w+|\w+_momentum|target_\w+|\w+_target")
+_LEADER = re.compile(r"model|net|network|online\w*|student\w*|encoder_q|query_encoder|backbone|encoder|generator|g")
+
+
+def choose_by_shape(rule: Rule, leave_out: Sequence[str] = ()) -> Choice:
+    """The choice of every weight of a state dict that a rule accepts and that nothing speaks against.
+
+    Parameters
+    ----------
+    rule : Rule
+        `is_depthwise` or `is_dense`.
+    leave_out : sequence of str
+        Patterns of layer names, as in a shell (`decoder.*`), that are no kernels.
+
+    Raises
+    ------
+    AtlasError
+        On choosing: the file holds two copies of a network, or a weight that cannot be rebuilt.
+    """
+
+    def choose(forms: Mapping[str, Form]) -> Selection:
+        if all(form.groups is not None for form in forms.values()):  # a graph tells
+            names = [name for name, form in forms.items() if rule(form) and not _matches(name, leave_out)]
+            return Selection([Weight(name, (name,)) for name in names], {})
+        stored = _cleaned(forms, leave_out)
+        return _judged(_rebuilt(stored, rule), {name: form.shape for name, (_, form) in stored.items()}, rule)
+
+    return choose
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _cleaned(forms: Mapping[str, Form], leave_out: Sequence[str]) -> dict[str, tuple[str, Form]]:
+    """Name without wrappers -> stored name and form, without optimizers, of what is not left out; one per storage."""
+    names = {name: _SET.sub(r"\1", name) for name in forms}
+    if len(set(names.values())) < len(names):  # two tensors would get one name
+        names = {name: name for name in forms}
+    found, storages = {}, set()
+    for stored, name in names.items():
+        form = forms[stored]
+        if _MOMENT.search(name) or _matches(name, leave_out) or (form.storage and form.storage in storages):
+            continue
+        storages.add(form.storage)
+        found[name] = (stored, form)
+    return found
+
+
+# Parametrisations
+
+
+_PARAMETRISED = re.compile(
+    r"(?P<base>(?:.*\.)?)(?:parametrizations\.weight\.(?P<new>.+)|weight_(?P<old>orig|mask|[guv]))"
+)
+# Tensors that a weight is rebuilt from, in the order of the function in `MADE`.
+_RECIPES = {
+    ("orig", "mask"): "masked",
+    ("g", "v"): "weight_norm",
+    ("orig", "u", "v"): "spectral_norm",
+    ("original0", "original1"): "weight_norm",
+    ("original", "0._u", "0._v"): "spectral_norm",
+    ("original", "0.mask"): "masked",
+}
+
+
+def _masked(weight: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """torch.nn.utils.prune."""
+    return weight * mask
+
+
+def _weight_norm(size: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """torch.nn.utils.weight_norm (Salimans & Kingma 2016): g v / |v|, normed over the axes on which g has one value."""
+    axes = tuple(axis for axis, side in enumerate(size.shape) if side == 1) if size.ndim else None
+    return direction * (size / np.sqrt(np.square(direction).sum(axis=axes, keepdims=True)))
+
+
+def _spectral_norm(weight: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """torch.nn.utils.spectral_norm (Miyato et al. 2018), as in evaluation: W / (u W v)."""
+    return weight / (left @ weight.reshape(len(weight), -1) @ right)
+
+
+MADE: dict[str, Callable[..., np.ndarray]] = {
+    "masked": _masked,
+    "weight_norm": _weight_norm,
+    "spectral_norm": _spectral_norm,
+    "from OHWI": lambda weight: weight.transpose(0, 3, 1, 2),
+    "from HWIO": lambda weight: weight.transpose(3, 2, 0, 1),
+    # Keras keeps the kernels of a depthwise layer as [kh, kw, channels, multiplier].
+    "from HWCM": lambda weight: weight.reshape(*weight.shape[:2], 1, -1).transpose(3, 2, 0, 1),
+}
+
+
+def make(weight: Weight, tensors: Sequence[np.ndarray]) -> np.ndarray:
+    """A weight as float32 [O, I, kh, kw] from its tensors, computed in float64 where there is something to compute.
+
+    Raises
+    ------
+    AtlasError
+        The shapes of the tensors do not fit.
+    """
+    with np.errstate(all="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel is dead
+        if weight.made == "stored":
+            return tensors[0].astype(np.float32, copy=False)
+        try:
+            made = MADE[weight.made](*(tensor.astype(np.float64) for tensor in tensors))
+        except ValueError as error:
+            raise AtlasError(f"damaged: {weight.name!r} cannot be made of {', '.join(weight.tensors)}") from error
+        return np.ascontiguousarray(made, np.float32)
+
+
+def _rebuilt(stored: Mapping[str, tuple[str, Form]], rule: Rule) -> dict[str, tuple[Weight, Form]]:
+    """Name -> weight and its form [O, I, kh, kw], of all tensors but the parts of parametrised weights.
+
+    Raises
+    ------
+    AtlasError
+        A weight that the rule accepts is computed in a way that is not in `_RECIPES`.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for name in stored:
+        match = _PARAMETRISED.fullmatch(name)
+        if match:
+            groups.setdefault(match["base"], {})[match["new"] or match["old"]] = name
+    parametrised: dict[str, Weight | None] = {}  # main tensor -> the weight, others -> None
+    for base, group in groups.items():
+        recipe = next((recipe for recipe in _RECIPES if set(recipe) == set(group)), None)
+        main = next((group[part] for part in ("orig", "original", "original1", "v") if part in group), None)
+        if recipe:
+            tensors = tuple(stored[group[part]][0] for part in recipe)
+            parametrised |= dict.fromkeys(group.values())
+            parametrised[main] = Weight(f"{base}weight", tensors, _RECIPES[recipe])
+        elif main and set(group) != {"v"} and rule(stored[main][1]):
+            raise AtlasError(
+                f"the weight of {base.rstrip('.') or main!r} is computed from {', '.join(sorted(group.values()))} by a "
+                "parametrisation that is not known here; remove it before saving, with "
+                "torch.nn.utils.parametrize.remove_parametrizations, or name the layer in the sheet's leave_out"
+            )
+    layout = _layout({name: form.shape for name, (_, form) in stored.items() if len(form.shape) == 4})
+    weights = {}
+    for name, (origin, form) in stored.items():
+        weight = parametrised.get(name, Weight(name, (origin,)))
+        if weight and layout and len(form.shape) == 4:
+            weight = weight._replace(made=layout(name))
+            form = form._replace(shape=MADE[weight.made](np.broadcast_to(np.float32(0), form.shape)).shape)
+        if weight:
+            weights[weight.name] = (weight, form)
+    return weights
+
+
+def _layout(shapes: Mapping[str, tuple[int, ...]]) -> Callable[[str], str] | None:
+    """Name -> how a weight of a file with channels last is brought to [O, I, kh, kw]; None for PyTorch's layout.
+
+    Flax and Keras call a weight `kernel` and store [kh, kw, I, O]. MLX stores [O, kh, kw, I]: all its weights have two
+    equal sides in the middle, which those of a network in PyTorch's layout have not.
+    """
+    if any(_last(name) == "kernel" for name in shapes):
+        return lambda name: "from HWCM" if _last(name).startswith("depthwise") else "from HWIO"
+    equal = all(shape[1] == shape[2] for shape in shapes.values())
+    if equal and any(shape[2] != shape[3] and shape[2] > 1 for shape in shapes.values()):
+        return lambda name: "from OHWI"
+    return None
+
+
+def _last(name: str) -> str:
+    """The last segment of a name, in the writing of PyTorch or of Flax."""
+    return re.split(r"[./]", name)[-1]
+
+
+# What speaks against a weight of the right shape
+
+
+def _judged(weights: Mapping[str, tuple[Weight, Form]], stored: Mapping[str, tuple[int, ...]], rule: Rule) -> Selection:
+    """The weights that a rule accepts and nothing speaks against; the others by reason.
+
+    Parameters
+    ----------
+    weights : mapping
+        From `_rebuilt`.
+    stored : mapping
+        Name -> shape as it is stored, of all tensors.
+    rule : Rule
+        `is_depthwise` or `is_dense`.
+    """
+    shapes = {name: form.shape for name, (_, form) in weights.items() if rule(form)}
+    known = {**stored, **{name: form.shape for name, (_, form) in weights.items()}}
+    not_read: dict[str, list[str]] = {}
+
+    def drop(reason: str, names: Sequence[str]) -> None:
+        names = [name for name in names if shapes.pop(name, None)]
+        if names:
+            not_read.setdefault(reason, []).extend(names)
+
+    drop("a table or a buffer, by its name", [name for name in shapes if _TABLE.search(_last(name))])
+    renamed = {}
+    for reason, names, average in _copies(shapes):
+        drop(reason, names)
+        renamed |= average
+    _refuse_twins(known, shapes)
+    if rule is is_depthwise:
+        for sides, what in ((3, "Conv1d"), (5, "Conv3d")):
+            other = [n for n, (_, form) in weights.items() if len(form.shape) == sides and _is_one_by_channel(n, form)]
+            if other:
+                not_read[f"{what}, of other dimensions"] = other
+        last = [name for name, (weight, form) in weights.items() if "from" in weight.made and not rule(form)]
+        last = [name for name in last if rule(Form(stored.get(name, ())))]
+        if last:
+            not_read["dense, as the file stores channels last"] = last
+        drop("transposed convolution", _transposed(shapes, known))
+        drop("convolution of a one-channel input", _entries(shapes, known))
+    else:
+        drop("grouped convolution", _grouped(shapes, known))
+    chosen = [weights[name][0] for name in shapes]
+    return Selection([weight._replace(name=renamed.get(weight.name, weight.name)) for weight in chosen], not_read)
+
+
+def _is_one_by_channel(name: str, form: Form) -> bool:
+    """Whether a weight of one or three dimensions has one kernel for each channel: [C, 1, k] or [C, 1, kd, kh, kw]."""
+    shape = form.shape
+    return _last(name).startswith(("weight", "kernel")) and shape[0] > 1 == shape[1] and max(shape[2:]) > 1
+
+
+def _copies(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, list[str], dict[str, str]]]:
+    """Weights that are in a state dict twice: reason, names to drop, and new names of those that stay.
+
+    Averaged weights are those that were evaluated. A follower (a momentum encoder) is nobody's result. A copy has
+    the names of its original but for one segment, or for the dots: `ema_blocks_0_weight`, `model_ema.blocks0weight`.
+    """
+    originals: dict[tuple[str, tuple[int, ...]], str] = {}
+    copies: dict[tuple[str, bool], list[tuple[str, set[str]]]] = {}  # role's prefix, averaged -> names with their keys
+    for name, shape in shapes.items():
+        parts = name.split(".")
+        place = next(
+            (i for i, part in enumerate(parts) if _AVERAGED.fullmatch(part) or _FOLLOWER.fullmatch(part)), None
+        )
+        if place is None:
+            bare = [part for i, part in enumerate(parts) if i or not _LEADER.fullmatch(part)]
+            originals |= dict.fromkeys([(_squashed(parts), shape), (_squashed(bare), shape)], name)
+            continue
+        before, role, after = parts[:place], parts[place], parts[place + 1 :]
+        rest = re.sub(r"(^|_)(ema|teacher|swa|averaged?|avg|shadow|key|momentum|target)(?=_|$)", "", role)
+        keys = {_squashed([*before, *after]), _squashed([*before, rest, *after])}
+        averaged = _AVERAGED.fullmatch(role) is not None
+        group = ".".join([*before, role]) if after else "ema_"
+        copies.setdefault((group, averaged), []).append((name, keys))
+    for (role, averaged), members in copies.items():
+        pairs = {
+            name: next((originals[key, shapes[name]] for key in keys if (key, shapes[name]) in originals), None)
+            for name, keys in members
+        }
+        if None in pairs.values():
+            continue  # of another network, or of a layer that is called so
+        if averaged:
+            yield f"raw weights beside their average {role!r}", list(pairs.values()), pairs
+        else:
+            yield f"follower {role!r} beside its leader", list(pairs), {}
+
+
+def _squashed(parts: Sequence[str]) -> str:
+    return re.sub(r"[._]", "", "".join(parts))
+
+
+def _refuse_twins(known: Mapping[str, tuple[int, ...]], layers: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse a file that is mainly two sets of equal names and shapes under two prefixes, of which a layer is in each.
+
+    Raises
+    ------
+    AtlasError
+        As said; it names the prefixes.
+    """
+    split = {name: name.partition(".") for name, shape in known.items() if len(shape) > 1}
+    while len({first for first, _, _ in split.values()}) == 1 and all(dot for _, dot, _ in split.values()):
+        split = {name: rest.partition(".") for name, (_, _, rest) in split.items()}
+    sets: dict[str, set[tuple[str, tuple[int, ...]]]] = {}
+    for name, (first, _, rest) in split.items():
+        sets.setdefault(first, set()).add((rest, known[name]))
+    having = {split[name][0] for name in layers if name in split}
+    same: dict[frozenset, list[str]] = {}
+    for prefix in having:
+        same.setdefault(frozenset(sets[prefix]), []).append(prefix)
+    for members, prefixes in same.items():
+        numbered = len({re.sub(r"\d+", "", prefix) for prefix in prefixes}) < len(prefixes)
+        if len(prefixes) > 1 and not numbered and len(members) > 1 and len(members) * len(prefixes) >= 0.9 * len(split):
+            first, second, *_ = sorted(prefixes)
+            raise AtlasError(
+                f"holds the same shapes under '{first}.' and '{second}.': two copies of one network; name one in the "
+                f"sheet's leave_out, such as '{second}.*'"
+            )
+
+
+def _transposed(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Layers that are transposed convolutions: by name, or by a bias.
+
+    A weight of torch.nn.ConvTranspose2d is [I, O / groups, kh, kw], so that its bias has as many values as the second
+    side, or as no side. Layers of a block are transposed alike.
+    """
+    proven: dict[str, set[bool]] = {}  # block, or layer -> whether its layers are transposed, where biases tell
+    for name, shape in known.items():
+        bias = known.get(f"{name.removesuffix('weight')}bias") if name.endswith("weight") else None
+        if bias and len(shape) == 4 and shape[0] != shape[1] and bias in (shape[:1], shape[1:2]):
+            proven.setdefault(name, set()).add(bias == shape[1:2])
+            if name not in layers:
+                proven.setdefault(_block(name), set()).add(bias == shape[1:2])
+    by_bias = [name for name in layers if proven.get(name, proven.get(_block(name))) == {True}]
+    return by_bias + [name for name in layers if _TRANSPOSED.search(name) and name not in by_bias]
+
+
+def _block(name: str) -> str:
+    """The path of the module that holds a layer."""
+    return name.rpartition(".")[0].rpartition(".")[0]
+
+
+def _entries(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Layers [O, 1, kh, kw] that read a one-channel input: dense, though of the shape of a depthwise layer.
+
+    Patch embeddings by their name; and layers of fewer channels than any real depthwise layer beside one of real size.
+    A network whose convolutions all read what other layers make has its first layer among the candidates: by its
+    name, or as nothing else makes its channels.
+    """
+    known = {name: shape for name, shape in known.items() if len(shape) > 1}
+    made = Counter(shape[0] for name, shape in known.items() if name not in layers)
+    largest = max((shape[0] for shape in layers.values()), default=0)
+    found = [name for name in layers if _PATCHES.search(name)]
+    found += [
+        n for n, (channels, *_) in layers.items() if channels < FEWEST <= largest / channels and not made[channels]
+    ]
+    rest = {name: shape for name, shape in layers.items() if name not in found}
+    others = {name: shape for name, shape in known.items() if shape[1] > 1}
+    convolutions = {name: shape for name, shape in others.items() if len(shape) == 4}
+    outputs = {shape[0] for shape in known.values()}
+    first = [name for name, shape in convolutions.items() if shape[1] <= IMAGE and shape[1] not in outputs]
+    if not others or set(first) - set(_grouped(convolutions, known)):
+        return found  # kernels alone, or another layer is the first
+    spatial = any(max(shape[2:]) > 1 for shape in convolutions.values())
+    # A depthwise block alone, of a layer and of pointwise ones that read it, is no network that lacks its first layer.
+    alone = Counter(shape[0] for shape in rest.values())
+    read = {shape[1] for shape in others.values()}
+    unmade = [
+        name
+        for name, (channels, *_) in rest.items()
+        if channels in read and not made[channels] and (spatial or alone[channels] > 1)
+    ]
+    for plain, pattern in zip((True, False, False), _ENTRIES, strict=True):
+        named = [name for name in rest if pattern.fullmatch(name) and (plain or spatial or name in unmade)]
+        if named:
+            return found + named[:1]
+    return found + unmade[:1]
+
+
+def _grouped(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Regular convolutions by shape [O, I, kh, kw] that are slices of groups.
+
+    The layer before in the same block has a multiple of I outputs, no layer of a file with pointwise ones has I
+    outputs, or in a file of kernels alone O is 16 times I or more.
+    """
+    convolutions = {name: shape for name, shape in known.items() if len(shape) == 4}
+    made = {shape[0] for shape in known.values() if len(shape) > 1}
+    whole = any(max(shape[2:]) == 1 for shape in convolutions.values())
+    found, before = [], {}
+    for name, (outputs, inputs, *_) in convolutions.items():
+        block = re.sub(r"\.conv\d*\w?$", "", _block(name))
+        reads = before.get(block, inputs)
+        alone = inputs > 4 and inputs not in made and (whole or outputs >= 16 * inputs)
+        if name in layers and outputs % inputs == 0 and (alone or (whole and reads > inputs and reads % inputs == 0)):
+            found.append(name)
+        before[block] = outputs
+    return found
