@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m kernel_atlas", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="label")
     label = commands.add_parser("label", help="label the depthwise kernels of a checkpoint", description=__doc__)
-    label.add_argument("checkpoint", type=Path, help="safetensors, PyTorch or ONNX; no code in it is run")
+    label.add_argument("checkpoint", type=Path, help="safetensors, PyTorch, ONNX or TFLite; no code in it is run")
     label.add_argument(
         "--encoder", type=Path, help="encoder.safetensors of a run, or its folder (default: the project's)"
     )

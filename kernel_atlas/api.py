@@ -26,8 +26,8 @@ def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        safetensors, PyTorch (a state dict, bare or in a training checkpoint) or ONNX. Content decides the format; no
-        code in the file is run.
+        safetensors, PyTorch (a state dict, bare or in a training checkpoint), ONNX or TFLite. Content decides the
+        format; no code in the file is run.
     convolution : str
         "depthwise", or "dense": every [kh, kw] slice of regular convolutions.
 

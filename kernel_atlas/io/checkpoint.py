@@ -88,6 +88,11 @@ def is_dense(form: Form) -> bool:
     return _is_convolution(shape) and (shape[1] > 1 if groups is None else groups == 1)
 
 
+def is_chosen(choose: Choice, name: str, shape: tuple[int, ...], groups: int) -> bool:
+    """Whether a choice takes a weight whose groups the graph tells; such weights are chosen one by one."""
+    return bool(choose({name: Form(shape, groups)}).weights)
+
+
 def tell_not_read(not_read: Mapping[str, list[str]]) -> str | None:
     """One line about the layers that were not read: how many, why, and the first of each reason."""
     if not not_read:

@@ -24,6 +24,7 @@ import yaml
 from conftest import ROOT
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tflite_files import Operator, Tensor, conv, depthwise, tflite_model
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import safetensors as safetensors_header
@@ -131,16 +132,42 @@ def _torch(**options) -> bytes:
 
 
 def _onnx() -> bytes:
-    scale = np.array(0.1, np.float32)
+    make = onnx.helper.make_node
+    inner = [onnx.numpy_helper.from_array(2 * KERNELS, "inner")]
+    branch = onnx.helper.make_graph([make("Conv", ["a", "inner"], ["y"], group=6)], "b", [], [], inner)
+    body = [make("Transpose", ["k"], ["t"], perm=[0, 1, 3, 2]), make("Conv", ["i", "t"], ["o"], group=6)]
+    function = onnx.helper.make_function("local", "F", ["i", "k"], ["o"], body, [onnx.helper.make_opsetid("", 21)])
     nodes = [
-        onnx.helper.make_node("Conv", ["x", "w"], ["a"], group=6, strides=[2, 2]),
-        onnx.helper.make_node("DequantizeLinear", ["q", "scale"], ["d"]),
-        onnx.helper.make_node("Conv", ["a", "d"], ["b"], group=6),
+        make("Conv", ["x", "w"], ["a"], group=6, strides=[2, 2]),
+        make("DequantizeLinear", ["q", "scale"], ["d"]),
+        make("Reshape", ["d", "shape"], ["r"]),
+        make("Conv", ["a", "r"], ["b"], group=6),
+        make("If", ["yes"], ["c"], then_branch=branch, else_branch=branch),
+        make("Tile", ["w", "times"], ["tiled"]),
+        make("F", ["b", "tiled"], ["e"], domain="local"),
+        make("ConvInteger", ["a", "q"], ["f"], group=6),
     ]
-    constants = {"w": KERNELS, "q": (10 * KERNELS).astype(np.int8), "scale": scale}
-    tensors = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
+    constants = {"w": KERNELS, "q": (10 * KERNELS).astype(np.int8), "scale": np.float32(0.1), "yes": np.array(True)}
+    constants |= {"shape": np.array([6, 1, 3, 3]), "times": np.array([2, 1, 1, 1])}
+    tensors = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = onnx.helper.make_graph(nodes, "g", [], [], tensors)
-    return onnx.helper.make_model(graph).SerializeToString()
+    opsets = [onnx.helper.make_opsetid("", 21), onnx.helper.make_opsetid("local", 1)]
+    return onnx.helper.make_model(graph, functions=[function], opset_imports=opsets).SerializeToString()
+
+
+def _tflite(outside: bool = False) -> bytes:
+    weight = KERNELS.transpose(1, 2, 3, 0)
+    tensors = [
+        Tensor("x", (1, 8, 8, 6)),
+        Tensor("y", (1, 8, 8, 6)),
+        Tensor("w", weight.shape, weight),
+        Tensor("q", weight.shape, (10 * weight).astype(np.int8), (0.1,) * 6, axis=3),
+        Tensor("half", weight.shape, weight.astype(np.float16)),
+        Tensor("full", weight.shape),
+        Tensor("dense", (6, 3, 3, 1), KERNELS),
+    ]
+    operators = [depthwise([0, 2], 1), depthwise([0, 3], 1), Operator(6, [4], [5]), depthwise([0, 5], 1)]
+    return tflite_model([(tensors, [*operators, conv([0, 6], 1)])], outside)
 
 
 FILES = {
@@ -148,6 +175,8 @@ FILES = {
     "zip": _torch(),
     "legacy": _torch(_use_new_zipfile_serialization=False),
     "onnx": _onnx(),
+    "tflite": _tflite(),
+    "tflite_outside": _tflite(outside=True),
 }
 
 BYTES = st.one_of(
@@ -212,7 +241,14 @@ def test_torch_files_whose_pickle_was_edited_and_whose_checksums_hold(tmp_path, 
 @example(b"\x80\x02cos\nsystem\n(S'touch mark'\ntR.")
 @example(b"PK\x03\x04" + b"\0" * 40)
 def test_random_bytes(tmp_path, content):
-    for start in (b"", b"\x80\x02", b"PK\x03\x04", b"\x08\x07", len(content).to_bytes(8, "little") + b"{"):
+    for start in (
+        b"",
+        b"\x80\x02",
+        b"PK\x03\x04",
+        b"\x08\x07",
+        b"\x10\0\0\0TFL3",
+        len(content).to_bytes(8, "little") + b"{",
+    ):
         read(tmp_path / "net", start + content)
 
 

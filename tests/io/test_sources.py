@@ -11,42 +11,23 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pandas as pd
 import pytest
 import safetensors.numpy
 import safetensors.torch
 import timm
 import torch
+from checkpoint_files import KERNELS, conv, layers_of, only_layer, onnx_model, refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.checkpoint import Form, Layer, is_dense, is_depthwise
+from kernel_atlas.io.checkpoint import Form, is_dense, is_depthwise
 from kernel_atlas.io.sources import Wanted, read_layers
 
 DATA = os.environ.get("KERNEL_ATLAS_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="KERNEL_ATLAS_DATA does not name the folder of real checkpoints")
-
-KERNELS = np.random.default_rng(0).standard_normal((6, 1, 5, 3), np.float32)
-
-
-def layers_of(path: Path, convolution: str = "depthwise") -> list[Layer]:
-    return list(read_layers(f"file:{path.name}", Wanted(path.parent, convolution)).layers)
-
-
-def only_layer(path: Path, convolution: str = "depthwise") -> Layer:
-    (layer,) = layers_of(path, convolution)
-    return layer
-
-
-def refusal(path: Path) -> str:
-    """The one line with which a file is refused."""
-    with pytest.raises(AtlasError) as caught:
-        layers_of(path)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # -- which layers count
@@ -319,104 +300,6 @@ def test_whole_networks_and_programs_are_refused(tmp_path):
     assert "TorchScript" in refusal(tmp_path / "script.pt")
 
 
-# -- ONNX
-
-
-def onnx_model(path: Path, nodes: list, constants: dict, **options) -> Path:
-    graph = onnx.helper.make_graph(
-        nodes,
-        "g",
-        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, None)],
-        [],
-        [
-            value if isinstance(value, onnx.TensorProto) else onnx.numpy_helper.from_array(value, name)
-            for name, value in constants.items()
-        ],
-    )
-    model = onnx.helper.make_model(graph)
-    onnx.helper.set_model_props(model, {"license": "apache-2.0"})
-    onnx.save(model, path, **options)
-    return path
-
-
-def conv(weight: str, kind: str = "Conv", **attributes) -> onnx.NodeProto:
-    return onnx.helper.make_node(kind, ["x", weight], [f"y_{weight}_{len(attributes)}"], **attributes)
-
-
-def test_onnx_groups_decide(tmp_path):
-    nodes = [
-        conv("dilated", group=6, dilations=[1, 3], strides=[2, 2]),
-        conv("one_channel_input"),
-        conv("up", "ConvTranspose", group=6, strides=[2, 1]),
-        conv("dense"),
-        conv("grouped", group=2),
-        conv("dilated", group=6),  # the same weight in a second node
-        conv("computed", group=6),
-    ]
-    constants = dict.fromkeys(["dilated", "one_channel_input", "up"], KERNELS)
-    constants |= {"dense": np.ones((4, 3, 3, 3), np.float32), "grouped": np.ones((4, 2, 3, 3), np.float32)}
-    path = onnx_model(tmp_path / "model.onnx", nodes, constants)
-    layers = layers_of(path)
-    found = [(layer.name, layer.stride, layer.dilation) for layer in layers]
-    assert found == [("dilated", 2, 3), ("up", 2, 1)]
-    np.testing.assert_array_equal(layers[0].weight, KERNELS)
-    assert [layer.name for layer in layers_of(path, "dense")] == ["one_channel_input", "dense"]
-    metadata = read_layers(f"file:{path}", Wanted(tmp_path)).metadata
-    assert metadata["licence"] == "apache-2.0"
-    assert len(metadata["sha256"]) == 64
-
-
-def test_onnx_weights_behind_other_nodes(tmp_path):
-    integers = np.arange(90, dtype=np.int8).reshape(6, 1, 5, 3)
-    scales, zeros = np.linspace(0.01, 0.06, 6).astype(np.float32), np.arange(6, dtype=np.int8)
-    make = onnx.helper.make_node
-    nodes = [
-        make("Constant", [], ["constant"], value=onnx.numpy_helper.from_array(KERNELS.astype(np.float16), "")),
-        make("Cast", ["constant"], ["cast"], to=onnx.TensorProto.FLOAT),
-        make("DequantizeLinear", ["integers", "scale"], ["by_tensor"]),
-        make("DequantizeLinear", ["integers2", "scales", "zeros"], ["by_channel"], axis=0),
-        make("Identity", ["circle"], ["circle"]),
-        conv("cast", group=6),
-        conv("by_tensor", group=6),
-        conv("by_channel", group=6),
-        conv("circle", group=6),
-    ]
-    constants = {"integers": integers, "integers2": integers, "scale": np.float32(0.5), "scales": scales}
-    layers = layers_of(onnx_model(tmp_path / "model.onnx", nodes, constants | {"zeros": zeros}))
-    assert [layer.dtype for layer in layers] == ["float16", "int8", "int8"]
-    np.testing.assert_array_equal(layers[0].weight, KERNELS.astype(np.float16))
-    np.testing.assert_array_equal(layers[1].weight, integers * np.float32(0.5))
-    column = (6, 1, 1, 1)
-    expected = (integers - zeros.reshape(column)) * scales.reshape(column)
-    np.testing.assert_allclose(layers[2].weight, expected, rtol=1e-6)
-
-
-def test_onnx_external_data_stays_in_its_folder(tmp_path):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    big = np.tile(KERNELS, (100, 1, 1, 1)) * np.arange(1, 601, dtype=np.float32)[:, None, None, None]
-    path = onnx_model(
-        folder / "model.onnx", [conv("w", group=600)], {"w": big}, save_as_external_data=True, location="w.bin"
-    )
-    np.testing.assert_array_equal(only_layer(path).weight, big)
-    (folder / "w.bin").rename(tmp_path / "w.bin")
-    assert "damaged tensor 'w'" in refusal(path)
-    (folder / "w.bin").symlink_to(tmp_path / "w.bin")
-    assert "lies outside the folder" in refusal(path)
-    for location in ("../w.bin", str(tmp_path / "w.bin")):
-        model = onnx.load(path, load_external_data=False)
-        next(e for e in model.graph.initializer[0].external_data if e.key == "location").value = location
-        path.write_bytes(model.SerializeToString())
-        assert "lies outside the folder" in refusal(path)
-
-
-def test_onnx_tensor_of_the_wrong_size_is_refused(tmp_path):
-    lying = onnx.numpy_helper.from_array(KERNELS, "w")
-    lying.dims[0] = 10**9
-    path = onnx_model(tmp_path / "model.onnx", [conv("w", group=6)], {"w": lying})
-    assert "damaged tensor 'w'" in refusal(path)
-
-
 # -- files that are no checkpoints
 
 
@@ -425,6 +308,7 @@ def test_onnx_tensor_of_the_wrong_size_is_refused(tmp_path):
     [
         (b"", "empty"),
         (b"<!DOCTYPE html>", "unknown format"),
+        (b"\x18\0\0\0ORTM" + b"\0" * 40, "name the ONNX file"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
         (b"\0" * 257 + b"ustar", "tar archive"),
         (b"\x08\xff\xff", "ONNX"),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Checkpoint, Choice
-from kernel_atlas.io.formats.onnx import read_onnx
+from kernel_atlas.io.formats.onnx import external_files, read_onnx
 from kernel_atlas.io.formats.pytorch import load_torch, read_torch
 from kernel_atlas.io.formats.safetensors import read_safetensors
+from kernel_atlas.io.formats.tflite import read_tflite
 
 if TYPE_CHECKING:
     import torch
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 Reader = Callable[[Path, Choice], Checkpoint]
 START_BYTES = 512  # a tar archive names itself at byte 257
 SIGNATURES: list[tuple[int, bytes, Reader | str]] = [  # place, bytes there, reader or reason to refuse
+    (4, b"TFL3", read_tflite),
+    (4, b"ORTM", "a model in onnxruntime's own format; name the ONNX file that it was made from"),
     (8, b"{", read_safetensors),
     (0, b"PK\x03\x04", read_torch),
     (0, b"\x80", read_torch),  # a pickle
     (0, b"\x08", read_onnx),  # protobuf has no magic; this is the tag of the field every ONNX file begins with
     (257, b"ustar", "a tar archive; unpack it, or save the network again as safetensors"),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself; run `git lfs pull`"),
-    (0, b"", "unknown format; known are safetensors, PyTorch state dicts and ONNX"),
+    (0, b"", "unknown format; known are safetensors, PyTorch state dicts, ONNX and TFLite"),
 ]
 
 
@@ -48,8 +51,13 @@ def file_reader(path: Path) -> Reader:
 
 
 def opened_files(path: Path) -> list[Path]:
-    """All files that reading a checkpoint opens."""
-    return [path]
+    """All files that reading a checkpoint opens; none if it is missing. Of a damaged one reading says why."""
+    if not path.is_file():
+        return []
+    try:
+        return [path, *(external_files(path) if file_reader(path) is read_onnx else [])]
+    except (AtlasError, OSError):
+        return [path]
 
 
 def read_state(path: Path) -> "dict[str, torch.Tensor]":
