@@ -60,7 +60,7 @@ def read_state(path: Path) -> "dict[str, torch.Tensor]":
 
     reader = file_reader(path)
     if reader is read_torch:
-        return load_torch(path)[0]
+        return load_torch(path)
     if reader is not read_safetensors:
         raise AtlasError("not a state dict; save the network's state_dict() as safetensors")
     try:
