@@ -18,13 +18,18 @@ _AVERAGED = re.compile(r"(^|[_.-])(ema|swa|averaged?|shadow|polyak|teacher)($|[_
 # Keys of raw weights, best first.
 _RAW = (
     *("state_dict", "model_state_dict", "model_state", "model", "params", "net", "network", "weights", "module"),
-    *("net_g", "netg", "g", "generator", "gen", "student", "app", "state"),
+    *("net_g", "netg", "g", "generator", "gen", "student", "student_state_dict", "student_model"),
+    *("app", "state"),
 )
 # What is never opened: optimizers hold tensors of the shapes of the weights, and discriminators are no result.
 _CLOSED = re.compile(
-    r"optim|sched|scaler|discriminator|critic|callback|metric|hyper_param|^opt$|^(net_?|model_?)?d(is|isc)?(_ema|_?[ab0-9])?$",
+    r"optim|sched|(^|_)scaler|discriminator|critic|callback|metric|hyper_param|^opt$|"
+    r"^(net_?|model_?)?d(is|isc)?(_?(ema|state_dict|state|weights|[ab0-9]))*$",
     re.IGNORECASE,
 )
+_FLAT_OPTIMIZER = re.compile(
+    r"optim(izer)?s?(_\w+)?\."
+)  # in the names of a state dict, where a module may have any other
 _MARKS_OF_MM = {"mmengine_version", "mmcv_version", "mmdet_version", "mmseg_version"}
 
 
@@ -86,7 +91,7 @@ def _inside(found: Found) -> Iterator[tuple[str, object]]:
     for name, value in found.members.items():
         beside = not found.path and dotted and "." not in name
         if isinstance(value, Tensor):
-            if not _CLOSED.search(name.split(".")[0]) or "." not in name:
+            if not _FLAT_OPTIMIZER.match(name):
                 yield name, value
         elif isinstance(value, (Stub, Name)) and not beside and not name.endswith("_extra_state"):
             if not (isinstance(value, Name) and re.fullmatch(r"torch\.[a-z]\w+", value)):
@@ -140,9 +145,12 @@ def _choose(members: Mapping[str, object], inner: Mapping[str, Found]) -> str | 
     if _is_of_mm(members) and "state_dict" in inner:
         averaged = [key for key in averaged if key != "ema_state_dict"]  # its hook swaps the two when it saves
     raw = sorted((key for key in inner if key.lower() in _RAW), key=lambda key: _RAW.index(key.lower()))
-    if "teacher" in averaged and raw and _shapes(inner.get("teacher")) not in [_shapes(inner[key]) for key in raw]:
-        averaged.remove("teacher")  # of a distillation: another network
-    named = [key for key in averaged if key in inner]
+    copies = [_shapes(found) for key, found in inner.items() if key not in averaged]
+    named = [
+        key
+        for key in averaged
+        if key in inner and ("teacher" not in key.lower() or not copies or _shapes(inner[key]) in copies)
+    ]  # a teacher of other shapes than the student is another network, and no average
     if len({id(inner[key].members) for key in named}) > 1:
         raise AtlasError(_several(named))
     if named:
@@ -157,7 +165,7 @@ def _choose(members: Mapping[str, object], inner: Mapping[str, Found]) -> str | 
         return raw[0]
     if _has_weights(members) and _has_dotted(members):
         return None
-    spatial = [key for key in inner if any(len(shape) == 4 for shape in _shapes(inner[key]))] or list(inner)
+    spatial = [key for key, found in inner.items() if found.problem or _shapes(found)] or list(inner)
     if len({id(inner[key].members) for key in spatial}) > 1:
         raise AtlasError(_several(spatial))
     return spatial[0] if spatial else None
@@ -182,10 +190,11 @@ def _has_dotted(members: Mapping[str, object]) -> bool:
     return any("." in name for name, value in members.items() if isinstance(value, Tensor))
 
 
-def _shapes(found: Found | None) -> list[tuple[int, ...]]:
+def _shapes(found: Found) -> list[tuple[int, ...]]:
     """The shapes of a network's kernels, by which two copies of it are known."""
-    tensors = found.members.values() if found else ()
-    return sorted(value.shape for value in tensors if isinstance(value, Tensor) and len(value.shape) == 4)
+    return sorted(
+        value.shape for value in found.members.values() if isinstance(value, Tensor) and len(value.shape) == 4
+    )
 
 
 def _weights_without_names(value: object) -> bool:
