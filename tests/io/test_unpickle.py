@@ -52,7 +52,7 @@ def test_numpy_state_dicts(tmp_path, protocol, dtype, order):
     (tmp_path / "net.pdparams").write_bytes(pickle.dumps({"model": state, "objects": np.array([{}])}, protocol))
     if protocol < 2:  # such a pickle has no first byte of its own
         with (tmp_path / "net.pdparams").open("rb") as file:
-            if not file.read(3) in (b"(dp", b"}q\0"):
+            if file.read(3) not in (b"(dp", b"}q\0"):
                 return
     (layer,) = read_layers("file:net.pdparams", tmp_path, "depthwise").layers
     np.testing.assert_array_equal(layer.weight, KERNELS.astype(dtype).astype(np.float32))
@@ -95,11 +95,6 @@ def test_quantized_tensors_are_dequantized_as_torch_does(tmp_path, kind):
     torch.save(state, tmp_path / "net.pt")
     for layer in read_layers("file:net.pt", tmp_path, "depthwise").layers:
         np.testing.assert_array_equal(layer.weight, state[layer.name].dequantize().numpy())
-
-
-def test_packed_weights_of_a_quantized_program(tmp_path):
-    if "qnnpack" not in torch.backends.quantized.supported_engines:
-        pytest.skip("this PyTorch packs no weights")
 
 
 # -- nothing runs
@@ -189,14 +184,12 @@ TRICKS = {
 @pytest.mark.parametrize("place", ["root", "beside", "inside"])
 @pytest.mark.parametrize("how", ["zip", "stream"])
 def test_no_trick_runs_anything(tmp_path, mark, trick, place, how):
-    """Each in the place of everything, beside the weights, and among them; torch.load's own pickle is left whole."""
-    code = TRICKS[trick].replace(b"touch MARK", b"touch ../m").replace(b"MARK", b"MARK")
-    before = set(tmp_path.iterdir())
-    modules = set(sys.modules)
+    """Each in the place of everything, beside the weights, and among them."""
+    code, before = TRICKS[trick], set(tmp_path.iterdir())
     weights = pickle.dumps({"dw.weight": KERNELS}, 2)[2:-1]  # without protocol and end
     content = {
         "root": code,
-        "beside": b"(}" + text("net") + weights + b"s" + text("x") + code + b"s" + b"1" * 0,
+        "beside": b"(}" + text("net") + weights + b"s" + text("x") + code + b"s",
         "inside": weights + text("dw2.weight") + code + b"s",
     }[place]
     content = b"\x80\x02" + content.removeprefix(b"(") + b"."
@@ -219,7 +212,6 @@ def test_no_trick_runs_anything(tmp_path, mark, trick, place, how):
         os.chdir(workplace)
     assert not mark.exists()
     assert set(tmp_path.iterdir()) - before == {path}
-    assert not {"functools_", "torch.jit.trap"} & (set(sys.modules) - modules)
 
 
 @pytest.mark.parametrize("trick", ["reduce", "new", "state", "eval", "subclass", "dotted_2"])
@@ -249,7 +241,6 @@ def test_names_of_the_extension_registry_are_never_looked_up(tmp_path, mark):
         b"\x8e" + struct.pack("<Q", 2**40),  # bytes
         b"\x96" + struct.pack("<Q", 2**40),  # a bytearray
         b"\x8b" + struct.pack("<I", 2**31 - 1),  # an integer
-        b"}r\xff\xff\xff\xff",  # a place in the memo
         b"0" * 100,
         b"\x95",
         b"q\1",
@@ -278,7 +269,7 @@ def test_containers_in_each_other_end(tmp_path):
         pair = text("a") + b"h" + bytes([n]) + b"s" + text("b") + b"h" + bytes([n]) + b"s"
         inner += module + b"}" + pair + b"sbq" + bytes([n + 1])
     (tmp_path / "net").write_bytes(b"\x80\x02" + inner + b".")
-    with pytest.raises(AtlasError, match="without end|no state dict"):
+    with pytest.raises(AtlasError, match=r"without end|no state dict"):
         read_layers("file:net", tmp_path, "depthwise")
 
 

@@ -90,7 +90,7 @@ class Tensor:
         dtype = dtype_of(self.dtype)
         span = 1 + sum((side - 1) * step for side, step in zip(self.shape, self.stride, strict=True))
         start, size = self.offset * dtype.itemsize, span * dtype.itemsize
-        if self.offset + span > self.storage.count:
+        if start + size > self.storage.count * dtype_of(self.storage.dtype).itemsize:
             raise AtlasError("damaged: a tensor reaches beyond its storage; fetch the file again")
         data = self.storage.data
         if isinstance(data, str):
@@ -98,11 +98,10 @@ class Tensor:
         data = read(self.storage, start, size) if data is None else data[start : start + size]
         if len(data) < size:
             raise AtlasError("truncated: a tensor ends early; fetch the file again")
-        flat = np.frombuffer(data, dtype.newbyteorder() if self.swapped else dtype)
+        flat = np.frombuffer(data, f"V{dtype.itemsize}")  # as_strided does not know all types
         steps = [step * dtype.itemsize for step in self.stride]
-        values = np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat, self.shape, steps)).astype(
-            dtype, copy=False
-        )
+        values = np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat, self.shape, steps))
+        values = values.view(dtype.newbyteorder() if self.swapped else dtype).astype(dtype, copy=False)
         values = values.reshape(self.shape)  # of a scalar, ascontiguousarray makes a row
         return self._dequantized(values, read) if self.scales else values
 
@@ -165,15 +164,13 @@ def _whole(numbers: object) -> tuple[int, ...]:
 def _tensor(storage: Storage, offset: int, shape: object, stride: object, dtype: str | None = None) -> Tensor:
     """A view of a storage of torch.
 
-    A storage without a type counts bytes, and its tensor says the dtype.
+    A storage without a type counts bytes, and its tensor tells the `dtype`.
     """
     if not isinstance(storage, Storage):
         raise ValueError("a tensor without a storage")
     shape, stride, (offset,) = _whole(shape), _whole(stride), _whole([offset])
     if len(shape) != len(stride):
         raise ValueError("a shape and strides of other lengths")
-    if dtype and dtype != storage.dtype:
-        storage = Storage(storage.place, dtype, storage.count // dtype_of(dtype).itemsize, storage.data)
     tensor = Tensor(shape, dtype or storage.dtype, storage, offset, stride)
     if tensor.dtype in ("quint4x2", "quint2x4"):
         tensor.why_not = f"{tensor.dtype}, several values to the byte"
