@@ -48,7 +48,7 @@ class State:
             raise AtlasError(f"damaged: tensor {name[:100]!r} claims more values than the file has bytes")
         try:
             return tensor.values(read)
-        except (AtlasError, OSError):
+        except AtlasError:
             raise
         except Exception as error:  # a damaged archive can raise anything
             raise AtlasError(f"damaged: tensor {name[:100]!r} ({str(error)[:100]}); fetch the file again") from error
@@ -178,7 +178,7 @@ def _load_zip(file: BinaryIO, size: int) -> tuple[object, str | None]:
                     root.state |= {
                         f"CONSTANTS.c{i}": each for i, each in enumerate(constants) if isinstance(each, Tensor)
                     }
-    except (AtlasError, OSError):
+    except AtlasError:
         raise
     except Exception as error:  # a damaged archive can raise anything
         raise AtlasError(f"a damaged zip archive ({str(error)[:100]}); fetch the file again") from error
