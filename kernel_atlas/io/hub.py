@@ -27,6 +27,7 @@ from kernel_atlas import __version__
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import safetensors as safetensors_header
 from kernel_atlas.io.checkpoint import Checkpoint, Choice, Selection, Weight
+from kernel_atlas.io.formats.parts import index_name
 from kernel_atlas.io.formats.signatures import file_reader
 from kernel_atlas.io.safetensors import PREFIX_BYTES, Tensor, choose_tensors
 
@@ -145,6 +146,8 @@ def _parts(remote: _Remote) -> list[_Remote]:
     """
     if remote.file.endswith(INDEX):
         return _shards(remote)
+    if index := index_name(PurePosixPath(remote.file).name):
+        raise AtlasError(f"one of several parts of a network; name their index {index}")
     cached = huggingface_hub.try_to_load_from_cache(remote.repository, remote.file, revision=remote.commit)
     if isinstance(cached, str) or not remote.file.endswith(".safetensors"):
         raise _NoRanges

@@ -8,6 +8,8 @@ import faulthandler
 import io
 import json
 import os
+import pickle
+import pickletools
 import resource
 import signal
 import sys
@@ -170,6 +172,20 @@ def _tflite(outside: bool = False) -> bytes:
     return tflite_model([(tensors, [*operators, conv([0, 6], 1)])], outside)
 
 
+def _network() -> bytes:
+    """A whole network beside values of other classes."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, groups=4), torch.nn.BatchNorm2d(4))
+    file = io.BytesIO()
+    torch.save({"model": network, "when": Path("a"), "seen": {1, 2}, "range": slice(3)}, file)
+    return file.getvalue()
+
+
+def _script() -> bytes:
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, groups=4))), file)
+    return file.getvalue()
+
+
 FILES = {
     "safetensors": _safetensors(),
     "zip": _torch(),
@@ -177,6 +193,9 @@ FILES = {
     "onnx": _onnx(),
     "tflite": _tflite(),
     "tflite_outside": _tflite(outside=True),
+    "network": _network(),
+    "script": _script(),
+    "numpy": pickle.dumps({"model": {"dw.weight": KERNELS, "fc": np.ones((4, 4))}, "step": np.int64(3)}, 4),
 }
 
 BYTES = st.one_of(
@@ -225,11 +244,27 @@ def test_files_with_random_edits(tmp_path, kind, edits):
     read(tmp_path / "net", edited(FILES[kind], edits))
 
 
+NAMES = [b"cos\nsystem\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"ccollections\nOrderedDict\n", b"cnumpy\ndtype\n"]
+STEPS = st.one_of(
+    st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletools.opcodes]),
+    st.sampled_from([*NAMES, b"cnumpy.core.multiarray\n_reconstruct\n", b"X\1\0\0\0a", b"K\1", b"q\0", b"h\0"]),
+    st.sampled_from([b"N", b"}", b")", b"]", b"(", b"R", b"b", b"s"]),
+    st.binary(max_size=4),
+)
+
+
+@fuzz(2000)
+@given(steps=st.lists(STEPS, max_size=40))
+def test_random_programs_of_pickle(tmp_path, steps):
+    read(tmp_path / "net", b"\x80\x02" + b"".join(steps) + b".")
+
+
+@pytest.mark.parametrize("kind", ["zip", "network", "script"])
 @fuzz(600)
 @given(edits=EDITS)
-def test_torch_files_whose_pickle_was_edited_and_whose_checksums_hold(tmp_path, edits):
+def test_torch_files_whose_pickle_was_edited_and_whose_checksums_hold(tmp_path, kind, edits):
     repacked = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(FILES["zip"])) as before, zipfile.ZipFile(repacked, "w") as after:
+    with zipfile.ZipFile(io.BytesIO(FILES[kind])) as before, zipfile.ZipFile(repacked, "w") as after:
         for member in before.infolist():
             content = before.read(member)
             after.writestr(member.filename, edited(content, edits) if member.filename.endswith(".pkl") else content)

@@ -3,11 +3,13 @@
 import argparse
 import ast
 import collections
+import hashlib
 import json
 import os
 import pickle
 import struct
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from hypothesis.extra import numpy as hnp
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Form, is_dense, is_depthwise
+from kernel_atlas.io.formats.signatures import opened_files, read_state
 from kernel_atlas.io.sources import Wanted, read_layers
 
 DATA = os.environ.get("KERNEL_ATLAS_DATA")
@@ -238,9 +241,57 @@ def test_averaged_weights_are_preferred(tmp_path, training):
     np.testing.assert_array_equal(only_layer(path).weight, 2 * KERNELS)
 
 
-def test_what_holds_no_state_dict_is_refused(tmp_path):
-    assert "optimizer" in refusal(save_torch(tmp_path / "a.pth", {"optimizer": OPTIMIZER}))
-    assert "list" in refusal(save_torch(tmp_path / "b.pth", [torch.ones(2, 1, 3, 3)]))
+RAW = {"dw.weight": torch.from_numpy(KERNELS), "pw.weight": torch.ones(4, 4, 1, 1)}
+OTHER = {"c.weight": torch.ones(8, 4, 3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("training", "key", "factor"),
+    [
+        ({"state_dict": AVERAGED, "ema_state_dict": {**RAW, "steps": torch.tensor(5)}}, "state_dict", 2),  # mmengine
+        ({"state_dict": AVERAGED, "ema_state_dict": RAW, "message_hub": {}}, "state_dict", 2),
+        ({"state_dict": AVERAGED, "ema_state_dict": RAW, "meta": {"mmengine_version": "0.9"}}, "state_dict", 2),
+        ({"state_dict": RAW, "ema_state_dict": AVERAGED}, "ema_state_dict", 2),
+        ({"student": RAW, "teacher": {**RAW, **AVERAGED}, "center": torch.ones(1, 9)}, "teacher", 2),  # DINO
+        ({"student": RAW, "teacher": OTHER}, "student", 1),  # a distillation
+        ({"g": RAW, "d": OTHER, "g_ema": AVERAGED}, "g_ema", 2),
+        ({"generator": RAW, "discriminator": {"dw.weight": torch.ones(2, 1, 3, 3)}}, "generator", 1),
+        ({"net_g": RAW, "step": torch.tensor(3)}, "net_g", 1),
+        ({"epoch": 3, "loss": torch.tensor(0.3), "backbone": RAW}, "backbone", 1),
+        ({"state_dict": RAW, "ema": {"decay": torch.tensor(0.9), "num_updates": torch.tensor(7)}}, "state_dict", 1),
+        ({"state_dict": RAW, "ema": {"shadow": AVERAGED, "decay": 0.9}}, "ema.shadow", 2),
+        ({"model": RAW, "swa_model": {"module.dw.weight": 2 * RAW["dw.weight"]}}, "swa_model", 2),
+        ({"app": {"model": RAW, "optim": {"state": {"dw.weight": {"exp_avg": 3 * RAW["dw.weight"]}}}}}, "app.model", 1),
+        ({"model": [RAW]}, "model.0", 1),
+        ((RAW, 3), "0", 1),
+        ({"a": {"model": {"state_dict": {"module": RAW}}}}, "a.model.state_dict.module", 1),
+        ({"model": RAW, "best": {"encoder": RAW, "decoder": AVERAGED}}, "model", 1),
+        ({**RAW, "optimizer.state.dw.weight.exp_avg": 3 * RAW["dw.weight"]}, None, 1),
+        ({**RAW, "args": argparse.Namespace(lr=0.1), "epoch": 3}, None, 1),
+        ({"model": {"upscaler.dw.weight": RAW["dw.weight"]}}, "model", 1),
+    ],
+)
+def test_the_copy_that_was_evaluated_is_read_and_its_key_said(tmp_path, training, key, factor):
+    path = save_torch(tmp_path / "model.pth", training)
+    np.testing.assert_array_equal(only_layer(path).weight, factor * KERNELS)
+    assert read_layers(f"file:{path}", Wanted(tmp_path)).metadata.get("key") == key
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"optimizer": OPTIMIZER}, ["optimizer"]),
+        ([torch.ones(2, 1, 3, 3)], ["list"]),
+        (OPTIMIZER, ["param_groups"]),
+        ({"state_dict": RAW, "ema": {"decay": 0.9, "shadow_params": [torch.ones(6, 1, 5, 3)]}}, ["'ema'", "no names"]),
+        ({"encoder": RAW, "decoder": AVERAGED}, ["'encoder', 'decoder'"]),
+        ({"net_a": RAW, "x": {"p": RAW, "q": AVERAGED}}, ["'net_a', 'x'"]),
+        ({"model": RAW, "ema_1": RAW, "ema_2": AVERAGED}, ["'ema_1', 'ema_2'"]),
+    ],
+)
+def test_what_holds_no_state_dict_or_several_is_refused(tmp_path, training, words):
+    reason = refusal(save_torch(tmp_path / "a.pth", training))
+    assert all(word in reason for word in words), reason
 
 
 def test_dtypes_of_torch(tmp_path):
@@ -255,8 +306,23 @@ def test_dtypes_of_torch(tmp_path):
         "per_channel": per_channel,
         "mask": torch.ones(4, 1, 3, 3, dtype=torch.int64),
         "sparse": torch.ones(4, 1, 3, 3).to_sparse(),
+        "int8": weight.to(torch.int8),
+        "float8": weight.to(torch.float8_e4m3fn),
+        "complex": weight.to(torch.complex64),
+        "meta": weight.to("meta"),
+        "empty": weight[:0],
     }
-    layers = {layer.name: layer for layer in layers_of(save_torch(tmp_path / "model.pth", state))}
+    checkpoint = read_layers(f"file:{save_torch(tmp_path / 'model.pth', state)}", Wanted(tmp_path))
+    assert checkpoint.not_read == {
+        "empty": ["empty"],
+        "int64 without a scale": ["mask"],
+        "sparse": ["sparse"],
+        "int8 without a scale": ["int8"],
+        "float8_e4m3fn without a scale": ["float8"],
+        "complex64": ["complex"],
+        "on the meta device, without values": ["meta"],
+    }
+    layers = {layer.name: layer for layer in checkpoint.layers}
     dtypes = ["float16", "bfloat16", "float64", "float32", "quint8", "qint8"]
     assert [layer.dtype for layer in layers.values()] == dtypes
     assert all(layer.weight.dtype == np.float32 for layer in layers.values())
@@ -277,27 +343,48 @@ class Hostile:
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
-@pytest.mark.parametrize("wrapped", ["bare", "beside", "inside"])
+@pytest.mark.parametrize("wrapped", ["bare", "beside", "inside", "among"])
 @pytest.mark.parametrize("how", ["zip", "legacy", "pickle"])
-def test_a_file_that_would_run_code_is_refused_by_name(tmp_path, protocol, wrapped, how):
+def test_a_file_that_would_run_code_runs_none(tmp_path, protocol, wrapped, how):
+    """Beside the weights it is passed over; in their place the file is refused by the name of what it asks for."""
     hostile = Hostile(tmp_path / "mark")
-    content = {"bare": hostile, "beside": {"model": dict(STATE), "x": hostile}, "inside": {"model": {"w": hostile}}}[
-        wrapped
-    ]
+    content = {
+        "bare": hostile,
+        "beside": {"model": dict(STATE), "x": hostile},
+        "inside": {"model": {"w": hostile}},
+        "among": {"model": {**STATE, "w": hostile}},
+    }[wrapped]
     path = tmp_path / "model.pth"
     if how == "pickle":
         path.write_bytes(pickle.dumps(hostile, protocol=protocol))
     else:
         torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=how == "zip")
-    assert "would run code on loading: posix.system" in refusal(path)
+    if wrapped == "beside" and how != "pickle":
+        np.testing.assert_array_equal(only_layer(path).weight, KERNELS)
+    else:
+        assert "would run code on loading: posix.system" in refusal(path)
     assert not hostile.mark.exists()
 
 
-def test_whole_networks_and_programs_are_refused(tmp_path):
-    network = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, groups=4))
-    assert "would run code on loading: torch.nn" in refusal(save_torch(tmp_path / "network.pth", network))
-    torch.jit.save(torch.jit.script(network), tmp_path / "script.pt")
-    assert "TorchScript" in refusal(tmp_path / "script.pt")
+def test_whole_networks_and_programs_are_read_and_not_run(tmp_path):
+    network = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, groups=4), torch.nn.Sequential(torch.nn.Conv2d(4, 4, 1)))
+    network.register_buffer("filter", torch.ones(4, 1, 3, 3), persistent=False)
+    save_torch(tmp_path / "network.pth", {"epoch": 3, "ema": None, "model": network})
+    save_torch(tmp_path / "old.pth", network, _use_new_zipfile_serialization=False)
+    scripted = torch.jit.script(network)
+    torch.jit.save(scripted, tmp_path / "script.pt")
+    frozen = torch.jit.freeze(scripted.eval())
+    torch.jit.save(frozen, tmp_path / "frozen.pt")
+    expected = network[0].weight.detach().numpy()
+    for name in ("network.pth", "old.pth", "script.pt", "frozen.pt"):
+        layers = layers_of(tmp_path / name)  # a program does not tell which of its buffers are kept
+        np.testing.assert_array_equal(layers[-1].weight, expected, name)
+    assert [layer.name for layer in layers_of(tmp_path / "network.pth")] == ["0.weight"]
+    assert read_layers("file:network.pth", Wanted(tmp_path)).metadata["key"] == "model"
+    state = {name: value for name, value in network.state_dict().items()}
+    assert {name: value.tolist() for name, value in read_state(tmp_path / "network.pth").items()} == {
+        name: value.tolist() for name, value in state.items()
+    }
 
 
 # -- files that are no checkpoints
@@ -307,14 +394,27 @@ def test_whole_networks_and_programs_are_refused(tmp_path):
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"<!DOCTYPE html>", "unknown format"),
+        (b"<!DOCTYPE html>", "an HTML page"),
+        (b"<?xml version='1.0'?><Error>", "an XML page"),
+        (b"<?xml version='1.0'?><net name='a'>", "OpenVINO"),
+        (b'{"error": "no such file"}', "JSON, no weights"),
+        (b"Entry not found", "text, no weights: 'Entry not found'"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"\x93NUMPY", "one array of numpy"),
+        (b"GGUF\3", "GGUF"),
+        (b"\x1f\x8b\x08", "a gzip archive; unpack it"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
+        (b"\x08\x01\x12\x04abcd", "SavedModel"),
+        (b"\x0a\x20\x0a\x05input", "frozen graph"),
+        (b"\x81\xa6params\x82", "Flax"),
+        (b"\0\1\2\3", "unknown format"),
         (b"\x18\0\0\0ORTM" + b"\0" * 40, "name the ONNX file"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
         (b"\0" * 257 + b"ustar", "tar archive"),
         (b"\x08\xff\xff", "ONNX"),
         (b"\x08\x07", "ONNX"),
-        (b"PK\x03\x04 no archive", "PyTorch cannot load it"),
-        (b"\x80\x02 no pickle", "PyTorch cannot load it"),
+        (b"PK\x03\x04 no archive", "a damaged zip archive"),
+        (b"\x80\x02 no pickle", "damaged, or no pickle"),
     ],
 )
 def test_unknown_contents_are_refused(tmp_path, content, reason):
@@ -324,8 +424,66 @@ def test_unknown_contents_are_refused(tmp_path, content, reason):
 
 def test_missing_files_and_folders_are_refused(tmp_path):
     assert "No such file" in refusal(tmp_path / "missing.pth")
-    (tmp_path / "folder").mkdir()
-    assert "Is a directory" in refusal(tmp_path / "folder")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert "it has none that is known" in refusal(folder)
+    save_torch(folder / "net.pth", STATE)
+    assert "name the file of weights in it (net.pth)" in refusal(folder)
+    (folder / ".metadata").touch()
+    assert "dcp_to_torch" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        (["config.json", "metadata.json", "model.weights.h5"], "a Keras archive"),
+        (["dw.weight.npy"], "arrays of numpy"),
+        (["net/archive_format", "net/models/model.json", "net/data/weights/w"], "torch.export"),
+        (["released/net.pth", "README"], "with 'released/net.pth' in it; unpack it"),
+        (["README"], "without a checkpoint that is known"),
+    ],
+)
+def test_archives_say_what_they_are(tmp_path, members, reason):
+    with zipfile.ZipFile(tmp_path / "net", "w") as archive:
+        for member in members:
+            archive.writestr(member, "x")
+    assert reason in refusal(tmp_path / "net")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_a_network_in_parts_is_read_by_its_index(tmp_path, kind):
+    save = safetensors.torch.save_file if kind == "safetensors" else torch.save
+    name = "model" if kind == "safetensors" else "pytorch_model"
+    parts = [tmp_path / f"{name}-0000{number}-of-00002.{kind}" for number in (1, 2)]
+    weights = {"a.dw.weight": torch.from_numpy(KERNELS), "b.dw.weight": torch.from_numpy(2 * KERNELS)}
+    save({"a.dw.weight": weights["a.dw.weight"], "x": torch.ones(3)}, parts[0])
+    save({"b.dw.weight": weights["b.dw.weight"], "c": torch.ones(4, 1, 3, 3, dtype=torch.int8)}, parts[1])
+    index = tmp_path / f"{name}.{kind}.index.json"
+    assert f"put {index.name} and the other parts beside it" in refusal(parts[0])
+    where = {"a.dw.weight": parts[0].name, "x": parts[0].name, "b.dw.weight": parts[1].name, "c": parts[1].name}
+    index.write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    for path in (index, *parts):
+        layers = layers_of(path)
+        assert [layer.name for layer in layers] == list(weights)
+        np.testing.assert_array_equal(layers[1].weight, 2 * KERNELS)
+        assert opened_files(path) == [index, *parts]
+        assert sorted(read_state(path)) == ["a.dw.weight", "b.dw.weight", "c", "x"]
+    if kind == "bin":
+        checkpoint = read_layers(f"file:{index}", Wanted(tmp_path))
+        lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in (index, *parts)]
+        assert checkpoint.metadata["sha256"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+        list(checkpoint.layers)
+        assert checkpoint.not_read == {"int8 without a scale": ["c"]}
+    for lying, reason in [
+        ({"a": parts[0].name}, "names 1 of 2 parts"),
+        ({"a": "../other.bin"}, "outside its folder"),
+        ({"a": "/etc/passwd"}, "outside its folder"),
+        ({"a": 3}, "names no files"),
+        ({"a": "missing.bin"}, "parts are missing"),
+        ({}, "JSON, no weights"),
+    ]:
+        index.write_text(json.dumps({"weight_map": lying}))
+        assert reason in refusal(index)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy", "onnx"])
@@ -396,6 +554,13 @@ def test_real_checkpoints_give_their_counts():
         assert counts(folder / row.file) == ast.literal_eval(row.one_channel_kernels_by_shape), row.file
         checkpoint = read_layers(f"file:{row.file}", Wanted(folder))
         assert checkpoint.metadata.get("sha256") in (row.sha256, None)
+
+
+@needs_data
+def test_whole_networks_and_programs_of_others_give_their_counts():
+    folder = Path(DATA, "checkpoints_next")
+    assert counts(folder / "leyolo_nano.pt") == {"3x3": 1296, "5x5": 4512}
+    assert counts(folder / "proxyless_yolox.torchscript.pt") == {"3x3": 960, "5x5": 696, "7x7": 1128}
 
 
 @needs_data

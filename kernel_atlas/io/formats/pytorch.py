@@ -1,14 +1,12 @@
-"""PyTorch state dicts, of the zip and of the older format, loaded without running code."""
+"""What torch.save and torch.jit.save write, and pickles of numpy arrays: read as data, without torch; no code runs."""
 
-import argparse
+import contextlib
 import hashlib
 import io
-import itertools
-import pickletools
-import re
-import warnings
+import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,168 +14,234 @@ import numpy as np
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer
+from kernel_atlas.io.formats.rebuild import FLOATS, ReadBytes, Storage, Tensor, dtype_of, storage_dtype
+from kernel_atlas.io.formats.unpickle import Stub, Unpickler
+from kernel_atlas.io.formats.wrappers import find_state
 from kernel_atlas.io.state_dict import make
 
 if TYPE_CHECKING:
     import torch
 
 MAX_REPEATED = 2**26  # values of a tensor larger than its file: strides of 0 repeat one value to any shape
-MAX_PICKLE_BYTES = 16_000_000  # of a refused pickle, searched for the reason; names and shapes take a tenth of it
-# Keys under which training scripts keep the weights, best first: averaged weights are those that were evaluated.
-# Optimizers and schedulers beside them hold tensors of the same shapes and are never opened.
-_WRAPPERS = (
-    *("state_dict_ema", "model_ema", "params_ema", "ema_state_dict", "ema"),
-    *("state_dict", "model_state_dict", "model_state", "model", "params", "net", "network", "weights", "module"),
-)
+MAX_PICKLE_BYTES = 16_000_000  # that a compressed archive may unpack to beyond twice its size
+LEGACY = 0x1950A86A20F9469CFC6C  # the number at the start of files from before the zip format
 
 
-def load_torch(path: Path) -> "tuple[dict[str, torch.Tensor], int, str]":
-    """The tensors of a state dict from `torch.save`, the size of the file in bytes and its hash.
+@dataclass(frozen=True)
+class State:
+    """The state dict of a file. `key` leads to it, with dots; it is empty at the top of the file."""
+
+    tensors: dict[str, Tensor]
+    key: str
+    file_bytes: int
+    sha256: str
+
+    def values(self, name: str, read: ReadBytes) -> np.ndarray:
+        """The values of one tensor in their own dtype; of a quantized one as float32.
+
+        Raises
+        ------
+        AtlasError
+            It is damaged.
+        """
+        tensor = self.tensors[name]
+        if math.prod(tensor.shape) > max(self.file_bytes, MAX_REPEATED):
+            raise AtlasError(f"damaged: tensor {name[:100]!r} claims more values than the file has bytes")
+        try:
+            return tensor.values(read)
+        except AtlasError:
+            raise
+        except Exception as error:  # a damaged archive can raise anything
+            raise AtlasError(f"damaged: tensor {name[:100]!r} ({str(error)[:100]}); fetch the file again") from error
+
+
+def open_state(path: Path) -> State:
+    """The state dict of a file: names, shapes and places of its tensors, whose values stay in the file.
 
     Raises
     ------
     AtlasError
         The file is damaged, holds no state dict or would run code.
     """
-    import torch  # here: 3 s and 250 MB that only these files pay for
-
     with path.open("rb") as file:
-        # Only the zip format can be mapped, and torch.load trusts a name that ends in .safetensors.
-        mapped = file.read(2) == b"PK" and path.suffix != ".safetensors"
-        file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        file_bytes = file.tell()
+        size = file.tell()
         file.seek(0)
-        try:
-            # Namespace holds the arguments that timm and others save beside the weights.
-            # The warnings ignored are torch's about itself.
-            if mapped and _unpacked_bytes(file) > 2 * file_bytes + MAX_PICKLE_BYTES:
-                raise ValueError("compressed, to unpack to much more; torch.save compresses nothing")
-            with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
-                checkpoint = torch.load(
-                    str(path) if mapped else file, map_location="cpu", mmap=mapped, weights_only=True
-                )
-        except Exception as error:  # a damaged pickle can raise anything
-            raise AtlasError(_why_not_loaded(path, error)) from error
-    state = _state_dict(checkpoint)
-    if state is None:
-        keys = list(checkpoint)[:5] if isinstance(checkpoint, dict) else []
-        raise AtlasError(
-            f"holds no state dict (found: {type(checkpoint).__name__} {keys}); save the network's state_dict() alone"
-        )
-
-    tensors = {
-        str(name).removeprefix("module."): tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)
-    }
-    return tensors, file_bytes, sha256
+        archived = file.read(2) == b"PK"
+        file.seek(0)
+        root, foreign = _load_zip(file, size) if archived else _load_stream(file, size)
+    keys, tensors = find_state(root, foreign)
+    return State(
+        {name.removeprefix("module."): tensor for name, tensor in tensors.items()}, ".".join(keys), size, sha256
+    )
 
 
 def read_torch(path: Path, choose: Choice) -> Checkpoint:
-    """The layers chosen from a state dict of `torch.save`; quantized weights are dequantized."""
-    import torch
+    """The layers chosen from a state dict; quantized weights are dequantized.
 
-    tensors, file_bytes, sha256 = load_torch(path)
-    selection = choose({name: Form(tuple(tensor.shape), storage=_storage(tensor)) for name, tensor in tensors.items()})
-
-    def values(name: str) -> np.ndarray:
-        tensor = tensors[name]
-        if tensor.numel() > max(file_bytes, MAX_REPEATED):
-            raise AtlasError(f"damaged: tensor {name[:100]!r} claims more values than the file has bytes")
-        tensor = tensor.dequantize() if tensor.is_quantized else tensor.detach()
-        return tensor.to(torch.float64 if tensor.dtype == torch.float64 else torch.float32).contiguous().numpy()
+    Raises
+    ------
+    AtlasError
+        The file is damaged, holds no state dict or would run code; also while iterating.
+    """
+    state = open_state(path)
+    forms = {name: Form(tensor.shape, storage=tensor.memory) for name, tensor in state.tensors.items()}
+    selection = choose(forms)
+    empty = [name for name, form in forms.items() if len(form.shape) == 4 and form.shape[1] == 1 and 0 in form.shape]
+    if empty:
+        selection.not_read["empty"] = empty
+    readable = []
+    for weight in selection.weights:
+        reason = _why_not_read(state.tensors[weight.tensors[0]])
+        if reason:
+            selection.not_read.setdefault(reason, []).append(weight.name)
+        else:
+            readable.append(weight)
 
     def layers() -> Iterator[Layer]:
-        for weight in selection.weights:
-            tensor = tensors[weight.tensors[0]]
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            why = _why_not_read(tensor) if len(weight.tensors) == 1 else None
-            if why:
-                selection.not_read.setdefault(why, []).append(weight.name)
-            else:
-                yield Layer(weight.name, make(weight, [values(name) for name in weight.tensors]), dtype)
+        with _reader(path) as read:
+            for weight in readable:
+                parts = [state.values(name, read) for name in weight.tensors]
+                yield Layer(weight.name, make(weight, parts), state.tensors[weight.tensors[0]].dtype)
 
-    return Checkpoint(layers(), {"sha256": sha256}, selection.not_read)
+    metadata = {"sha256": state.sha256} | ({"key": state.key} if state.key else {})
+    return Checkpoint(layers(), metadata, selection.not_read)
 
 
-def _storage(tensor: "torch.Tensor") -> tuple | None:
-    """What tensors with the same values in memory share: a module at several places of a network is one layer."""
-    if tensor.is_meta or tensor.is_sparse or tensor.is_quantized or tensor.numel() == 0:
-        return None
-    return (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
+def load_torch(path: Path) -> "dict[str, torch.Tensor]":
+    """All tensors of a state dict that have values, for a network to load; quantized ones as float32.
 
-
-def _why_not_read(tensor: "torch.Tensor") -> str | None:
-    """Why the values of a tensor are no taps; None if they are."""
+    Raises
+    ------
+    AtlasError
+        The file is damaged, holds no state dict or would run code.
+    """
     import torch
 
-    if tensor.is_meta:
-        return "without values, on the meta device"
-    if tensor.layout != torch.strided:
-        return "sparse"
-    if tensor.is_quantized or tensor.dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
-        return None
-    return f"stored as {str(tensor.dtype).removeprefix('torch.')}, whose scale no state dict tells"
+    state, loaded = open_state(path), {}
+    with _reader(path) as read:
+        for name, tensor in state.tensors.items():
+            if not tensor.why_not:
+                values = state.values(name, read)
+                if values.dtype.kind == "V" or "float8" in tensor.dtype or tensor.dtype == "bfloat16":  # not of numpy
+                    bits = np.uint8 if values.itemsize == 1 else np.int16
+                    loaded[name] = torch.tensor(values.view(bits)).view(getattr(torch, tensor.dtype))
+                else:
+                    loaded[name] = torch.tensor(values)
+    return loaded
 
 
-def _unpacked_bytes(file: BinaryIO) -> int:
-    with zipfile.ZipFile(file) as archive:
-        return sum(member.file_size for member in archive.infolist())
+def _why_not_read(tensor: Tensor) -> str | None:
+    """Why a tensor that was chosen gives no kernels: its values are missing, or are not the weights."""
+    if tensor.why_not or tensor.scales or tensor.dtype in FLOATS:
+        return tensor.why_not
+    return tensor.dtype if tensor.dtype in ("bool", "complex64", "complex128") else f"{tensor.dtype} without a scale"
 
 
-def _state_dict(checkpoint: object, depth: int = 3) -> dict | None:
-    """The state dict inside an object of `torch.load`, None if there is none."""
-    import torch
+@contextlib.contextmanager
+def _reader(path: Path) -> Iterator[ReadBytes]:
+    """Reads the storages of a file."""
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":
+            with zipfile.ZipFile(file) as archive:
 
-    if not isinstance(checkpoint, dict) or depth == 0:
-        return None
-    for wrapper in _WRAPPERS:
-        found = _state_dict(checkpoint.get(wrapper), depth - 1)
-        if found is not None:
-            return found
-    return checkpoint if any(isinstance(value, torch.Tensor) for value in checkpoint.values()) else None
+                def read(storage: Storage, start: int, size: int) -> bytes:
+                    with archive.open(storage.place) as member:
+                        member.seek(start)
+                        return member.read(size)
 
+                yield read
+        else:
 
-def _why_not_loaded(path: Path, error: Exception) -> str:
-    """The reason of torch.load's refusal in a few words: code by its name, or damage."""
-    message = str(error)
-    if "TorchScript" in message:
-        return "would run code on loading: it is a TorchScript program; save the network's state_dict() instead"
-    refused = re.search(r"GLOBAL (\S+)", message)
-    name = refused[1] if refused else _foreign_global(path)
-    if name:
-        return f"would run code on loading: {name}; save the network's state_dict() alone, or as safetensors"
-    first_line = message.strip().splitlines()[0] if message.strip() else type(error).__name__
-    return f"PyTorch cannot load it, it is damaged or no state dict ({first_line[:120]}); fetch the file again"
+            def read(storage: Storage, start: int, size: int) -> bytes:
+                file.seek(storage.place + start)
+                return file.read(size)
+
+            yield read
 
 
-def _foreign_global(path: Path) -> str | None:
-    """The first name outside torch that the pickle of a checkpoint would import.
+def _load_zip(file: BinaryIO, size: int) -> tuple[object, str | None]:
+    """The object of an archive, and the first name of a program in it.
 
-    torch does not name it from protocol 4 on, where names come from the stack.
+    A frozen TorchScript has its weights as constants.
     """
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-                with archive.open(name) as member:
-                    pickled = member.read(MAX_PICKLE_BYTES)
-        else:
-            with path.open("rb") as file:
-                pickled = file.read(MAX_PICKLE_BYTES)
-        stream = io.BytesIO(pickled)
-        strings: list[str] = []
-        # the old format has three small pickles before the tensors
-        for opcode, argument, _ in itertools.chain.from_iterable(pickletools.genops(stream) for _ in range(4)):
-            if opcode.name in ("GLOBAL", "INST"):
-                name = argument.replace(" ", ".")
-            elif opcode.name == "STACK_GLOBAL":
-                name = ".".join(strings[-2:])
-            else:
-                if isinstance(argument, str):
-                    strings.append(argument)
-                continue
-            if name.split(".")[0] not in ("torch", "collections"):
-                return name
-    except Exception:  # a damaged file can raise anything; the caller reports the damage
-        pass
-    return None
+        with zipfile.ZipFile(file) as archive:
+            if sum(member.file_size for member in archive.infolist()) > 2 * size + MAX_PICKLE_BYTES:
+                raise AtlasError("damaged: compressed, to unpack to much more; torch.save compresses nothing")
+            names = set(archive.namelist())
+            top = next(name for name in archive.namelist() if name.split("/", 1)[-1] == "data.pkl").removesuffix(
+                "data.pkl"
+            )
+            if f"{top}byteorder" in names and archive.read(f"{top}byteorder") == b"big":
+                raise AtlasError("written on a big-endian computer; load it there and save it as safetensors")
+            root, foreign = _load_member(archive, f"{top}data.pkl", f"{top}data/")
+            if f"{top}constants.pkl" in names and isinstance(root, Stub) and isinstance(root.state, dict):
+                constants, _ = _load_member(archive, f"{top}constants.pkl", f"{top}constants/")
+                if isinstance(constants, tuple):
+                    root.state |= {
+                        f"CONSTANTS.c{i}": each for i, each in enumerate(constants) if isinstance(each, Tensor)
+                    }
+    except AtlasError:
+        raise
+    except Exception as error:  # a damaged archive can raise anything
+        raise AtlasError(f"a damaged zip archive ({str(error)[:100]}); fetch the file again") from error
+    return root, foreign
+
+
+def _load_member(archive: zipfile.ZipFile, name: str, data: str) -> tuple[object, str | None]:
+    """The object of one pickle, whose storages are members of a folder of the archive."""
+    content = archive.read(name)
+    unpickler = Unpickler(io.BytesIO(content), len(content), _storages(lambda key: data + key))
+    return unpickler.load(), unpickler.foreign
+
+
+def _load_stream(file: BinaryIO, size: int) -> tuple[object, str | None]:
+    """The object of a bare pickle or of torch's format before the zip, and the first name of a program in it."""
+    known: dict[str, Storage] = {}
+    unpickler = Unpickler(file, size, _storages(lambda key: None, known))
+    root = unpickler.load()
+    if root != LEGACY:
+        return root, unpickler.foreign
+    unpickler.load()  # the version of the format
+    unpickler.load()  # the sizes of types where it was written
+    root, keys = unpickler.load(), unpickler.load()
+    try:
+        for key in keys:
+            storage = known[key]
+            count = int.from_bytes(file.read(8), "little")
+            if count != storage.count:
+                raise ValueError("a storage of another size")
+            storage.place = file.tell()
+            if file.seek(count * dtype_of(storage.dtype).itemsize, io.SEEK_CUR) > size:
+                raise AtlasError("truncated: its weights end early; fetch the file again")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise AtlasError("damaged: its storages are not those of its tensors; fetch the file again") from error
+    return root, unpickler.foreign
+
+
+def _storages(
+    place: Callable[[str], str | None], known: dict[str, Storage] | None = None
+) -> Callable[[object], object]:
+    """From the persistent ids of torch.save to storages, each built once."""
+    known = {} if known is None else known
+
+    def find(identity: object) -> object:
+        if not isinstance(identity, tuple) or not identity:
+            return Stub("a persistent id")
+        kind, *rest = identity
+        if kind == "module" and rest:  # a class with its source
+            return rest[0]
+        if kind != "storage":
+            return Stub("a persistent id")
+        dtype, key, _, count, *view = rest
+        if not isinstance(key, str) or type(count) is not int or not 0 <= count < 2**63:
+            raise ValueError("no storage")
+        storage = known.setdefault(key, Storage(place(key), storage_dtype(dtype), count))
+        if storage_dtype(dtype) != storage.dtype:
+            raise ValueError("a storage of two types")
+        if view and view[0]:
+            raise AtlasError("of a form of PyTorch before 1.0; load it with PyTorch and save it again")
+        return storage
+
+    return find
