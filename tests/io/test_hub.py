@@ -282,13 +282,17 @@ class Mischief:
         return os.system, ("touch mischief",)
 
 
-def test_a_checkpoint_that_would_run_code_is_refused_by_name(reader, hub, tmp_path):
+def test_a_checkpoint_that_would_run_code_runs_none(reader, hub, tmp_path):
     hub.update(REPO, "net.bin", pickle.dumps({"state_dict": Mischief()}, protocol=2))
     torch.save({"state_dict": {"dw": torch.zeros(8, 1, 3, 3)}, "args": Mischief()}, tmp_path / "net.pth")
     hub.update(REPO, "net.pth", tmp_path / "net.pth")
-    for file in ("net.bin", "net.pth"):
-        error = reader.read(f"hf:{REPO}:{file}")
-        assert f"hf:{REPO}:{file}: {REPO}: {file}: would run code on loading: posix.system" in error
+    error = reader.read(f"hf:{REPO}:net.bin")
+    assert f"hf:{REPO}:net.bin: {REPO}: net.bin: would run code on loading: posix.system" in error
+    assert (
+        reader.read(f"hf:{REPO}:net.pth") == "" and len(reader.kernels()) == 1
+    )  # beside the weights it is passed over
+    hub.update(REPO, "model-00001-of-00002.safetensors", saved(tmp_path, network(5)))
+    assert "name their index model.safetensors.index.json" in reader.read(f"hf:{REPO}:model-00001-of-00002.safetensors")
     assert not list(tmp_path.rglob("mischief"))
 
 

@@ -142,6 +142,7 @@ def unknown_reason(path: Path, start: bytes) -> str:
         return f"a part of a TensorFlow checkpoint; {ONNX} (tf2onnx)"
     if path.suffix in _ENDINGS:
         return _ENDINGS[path.suffix]
+    known = "unknown format; known are safetensors, PyTorch checkpoints, pickles of numpy arrays and ONNX"
     if re.fullmatch(rb"[\t\n\r\x20-\x7e]+", start):
-        return f"text, no weights: {' '.join(start[:40].decode().split())!r}; download the file itself"
-    return "unknown format; known are safetensors, PyTorch checkpoints, pickles of numpy arrays and ONNX"
+        return f"{known}, and this is a text that begins {' '.join(start[:40].decode().split())!r}"
+    return known
