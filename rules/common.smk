@@ -18,6 +18,7 @@ os.environ.update(PYTHONPATH=BASE)
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.evidence.kernels import subject_of
 from kernel_atlas.figures import registry
+from kernel_atlas.io.packages import files_to_watch
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
 from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
 from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
@@ -111,6 +112,8 @@ def models_of(*uses):
 def checkpoint_file(wildcards):
     """Local file of a model; no input if it is missing, so that it fails its own model only."""
     scheme, _, path = MODELS.at[wildcards.model, "source"].partition(":")
+    if scheme == "package":
+        return [os.path.relpath(file) for file in files_to_watch(*path.split(":", 1))]
     path = os.path.join(os.path.dirname(SHEET), path)
     return [path] if scheme == "file" and os.path.exists(path) else []
 

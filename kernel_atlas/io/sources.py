@@ -12,6 +12,7 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io import timm_layers as architectures
 from kernel_atlas.io.checkpoint import Checkpoint, Layer, Rule, by_rule, is_dense, is_depthwise, tell_not_read
 from kernel_atlas.io.formats.signatures import file_reader
+from kernel_atlas.io.packages import find_packaged
 
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
 _RULES: dict[str, Rule] = {"depthwise": is_depthwise, "dense": is_dense}
@@ -23,7 +24,8 @@ def read_layers(source: str, folder: Path, convolution: str) -> Checkpoint:
     Parameters
     ----------
     source : str
-        `file:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE` or `init:TIMM_NAME[:SEED]`.
+        `file:PATH`, `package:DISTRIBUTION:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE` or
+        `init:TIMM_NAME[:SEED]`.
     folder : Path
         Base of a relative PATH: the folder of the model sheet.
     convolution : str
@@ -72,6 +74,14 @@ def _read_file(folder: Path, convolution: str, name: str) -> Checkpoint:
         return replace(checkpoint, metadata=checkpoint.metadata | {"date": day.isoformat()})
     except OSError as error:
         raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+
+
+def _read_package(_: Path, convolution: str, distribution: str, path: str) -> Checkpoint:
+    """A checkpoint among the files of an installed distribution; its day would be that of the installation."""
+    file, told = find_packaged(distribution, path)
+    checkpoint = _read_file(file.parent, convolution, file.name)
+    metadata = {name: value for name, value in checkpoint.metadata.items() if name != "date"}
+    return replace(checkpoint, metadata=told | metadata)
 
 
 def _read_hf(_: Path, convolution: str, repository: str, revision: str | None, file: str) -> Checkpoint:
@@ -139,6 +149,7 @@ class Source(NamedTuple):
 
 SOURCES = {
     "file": Source(r"(\S.*)", "file:PATH", _read_file),
+    "package": Source(r"(\w[\w.-]*):(\S.*)", "package:DISTRIBUTION:PATH", _read_package),
     "timm": Source(r"(\w+\.[\w.-]+)", "timm:NAME.TAG", _read_timm),
     "hf": Source(r"([\w.-]+/[\w.-]+)(?:@([^:\s]+))?:(\S+)", "hf:OWNER/REPO[@REVISION]:FILE", _read_hf),
     "init": Source(r"([\w.-]+)(?::(\d+))?", "init:TIMM_NAME[:SEED]", _read_init),
