@@ -23,6 +23,7 @@ from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_shee
 from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
 from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
 from kernel_atlas.model.clusters import read_clusters
+from kernel_atlas.stats.independence import related
 
 TABLES = yaml.load(
     DESCRIPTIONS.read_bytes(), yaml.CSafeLoader
@@ -197,6 +198,11 @@ def subjects():
         model: subject_of(*MODELS.loc[model, ["use", "convolution"]])
         for model in sorted(MODELS.index)
     }
+
+
+def units():
+    """Model -> what it is a part of, for the evidence: related networks count as one."""
+    return related(MODELS).sort_index().to_dict()
 
 
 def stated(column):
