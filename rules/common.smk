@@ -268,14 +268,39 @@ def of_model(column):
     return lambda wildcards: MODELS.at[wildcards.model, column]
 
 
+def of_zoo():
+    """Whether each model is a network of the zoo, which brings its images."""
+    return MODELS["architecture"].fillna("").str.startswith("zoonet_")
+
+
 def ablated(pattern):
-    """A file of each model of the ablation: by default the training models of the zoo."""
-    zoo = MODELS["architecture"].fillna("").str.startswith("zoonet_")
-    chosen = config["ablation"]["models"] or models_of("train")
-    return expand(
-        pattern,
-        model=[m for m in chosen if config["ablation"]["models"] or zoo[m]],
-    )
+    """A file of each model of the ablation.
+
+    By default the training models of the zoo and, with images for others, the smallest of these with a top-1.
+    """
+    training = MODELS[MODELS["use"] == "train"]
+    zoo = of_zoo()[training.index]
+    others = training[
+        ~zoo & training["top1"].notna() & training["architecture"].notna()
+    ]
+    smallest = others.sort_values(["params", "model"]).index[:1]
+    chosen = [*training.index[zoo], *(smallest if config["ablation"]["images"] else [])]
+    return expand(pattern, model=config["ablation"]["models"] or sorted(chosen))
+
+
+# of networks not of the zoo, where the configuration does not say: a photograph takes a hundred times as long
+PHOTOGRAPHS = {"test_images": 500, "part_images": 64, "train_images": 0}
+
+
+def ablation_options(wildcards):
+    """The configuration of the ablation without the list of models, so that a new one reruns no other."""
+    options = {
+        name: value for name, value in config["ablation"].items() if name != "models"
+    }
+    few = {} if of_zoo()[wildcards.model] else PHOTOGRAPHS
+    return options | {
+        name: value for name, value in few.items() if name not in STATED_ABLATION
+    }
 
 
 def kept(ending):
@@ -345,6 +370,7 @@ try:
         raise AtlasError(
             f"{os.getcwd()}: not writable; choose another folder with --directory"
         )
+    STATED_ABLATION = dict(config.get("ablation") or {})
     config = check_config(config, os.path.join(BASE, "schemas/config.schema.yaml"))
     SHEET = find_file(config["models"])
     MODELS = read_sheet(SHEET)
