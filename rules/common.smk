@@ -283,7 +283,7 @@ def ablated(pattern):
     others = training[
         ~zoo & training["top1"].notna() & training["architecture"].notna()
     ]
-    smallest = others.sort_values(["params", "model"]).index[:1]
+    smallest = others.sort_index().sort_values("params", kind="stable").index[:1]
     chosen = [*training.index[zoo], *(smallest if config["ablation"]["images"] else [])]
     return expand(pattern, model=config["ablation"]["models"] or sorted(chosen))
 
