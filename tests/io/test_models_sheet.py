@@ -6,7 +6,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from kernel_atlas.io.sheet import is_permissive, read_sheet
+from kernel_atlas.io.sheet import check_config, is_permissive, read_sheet
 from kernel_atlas.io.sources import read_layers
 from kernel_atlas.stats.independence import related
 
@@ -43,6 +43,17 @@ def test_the_default_configuration_names_it():
     schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
     default = yaml.safe_load((ROOT / "config.yaml").read_text())["models"]
     assert default == schema["properties"]["models"]["default"] == "config/models.tsv"
+
+
+@pytest.mark.parametrize("name", ["full", "paper", "timm"])
+def test_other_configurations_take_as_many_samples_as_the_schema_has(name):
+    """`config.yaml`, which they are laid over, takes fewer."""
+    schema = ROOT / "schemas/config.schema.yaml"
+    stated = yaml.safe_load((ROOT / "config.yaml").read_text()) | yaml.safe_load(
+        (ROOT / f"config/{name}.yaml").read_text()
+    )
+    default, found = check_config({}, schema), check_config(stated, schema)
+    assert all(found[key] == default[key] for key in ("training", "evidence"))
 
 
 def test_the_zoo_is_in_it_as_it_lists_itself(sheet):

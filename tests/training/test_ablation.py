@@ -438,8 +438,8 @@ def ablated(nets, pictures, tmp_path_factory) -> tuple[Path, str]:
     """A project with both networks after `snakemake ablation`, and what that printed."""
     project = copy_project(tmp_path_factory.mktemp("ablated") / "project")
     shutil.copytree(nets, project / "nets")
-    rows = ["model source use architecture", "tiny file:nets/tiny.safetensors train zoonet_5x5"]
-    rows += [f"mobile file:nets/mobile.pth train {TIMM}"]
+    rows = ["model source use architecture top1", "tiny file:nets/tiny.safetensors train zoonet_5x5 95"]
+    rows += [f"mobile file:nets/mobile.pth train {TIMM} 95"]
     (project / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
     few = "{models: [tiny, mobile], images: %s, test_images: 16, part_images: 8, train_images: 8, draws: 2}"
     settings = few % (pictures / "cifar10_tiny.parquet")
@@ -462,6 +462,38 @@ def test_a_run_makes_what_the_schemas_say(ablated):
     assert whole.loc[("tiny", "zero"), "baseline_top1"] > 90
     assert (table["top1"] - table["baseline_top1"] - table["difference"]).abs().max() < 1e-3
     assert str(ablated[0]) not in (folder / "drop.svg").read_text()
+
+
+def test_a_top1_far_from_the_sheets_is_said_everywhere(ablated):
+    """`mobile` is random, `tiny` is as good as stated."""
+    folder, terminal = ablated[0] / "results/ablation", ablated[1]
+    (said,) = set(re.findall(r"^Before any replacement.*$", terminal, re.M))
+    assert "mobile" in said and "tiny" not in said and "the sheet states 95.0 %" in said
+    assert said in (folder / "drop.json").read_text()
+    apart = pd.read_csv(folder / "ablation.csv").groupby("model")["apart"].first()
+    assert apart["tiny"] == 0 and apart["mobile"] > 10
+    assert pd.read_csv(folder / "summary.csv").query("models == 2")["apart"].eq(1).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "measured"), [("", {"tiny"}), ("pictures.parquet", {"tiny", "small"})], ids=["zoo", "photographs"]
+)
+def test_by_default_the_zoo_and_the_smallest_other_network(ablated, tmp_path, images, measured):
+    project = Path(shutil.copytree(ablated[0], tmp_path / "project"))
+    rows = ["model source use architecture top1 params", "tiny file:nets/tiny.safetensors train zoonet_5x5 95 9"]
+    rows += [f"{name} file:nets/mobile.pth {use} {TIMM} {top1} {params}" for name, use, top1, params in OTHERS]
+    (project / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
+    (project / "config.yaml").write_text(f"{SMALL}ablation: {{images: '{images}'}}\n")
+    plan = snakemake(project, "-n", "ablation").stdout
+    assert set(re.findall(r"Replacing kernels of (\w+)", plan)) == measured
+
+
+OTHERS = [
+    ("large", "train", 80, 2000),
+    ("small", "train", 70, 1000),
+    ("extra", "assign", 60, 10),
+    ("text", "train", "", 5),
+]
 
 
 def test_it_is_no_part_of_the_main_job_and_repeats(ablated, tmp_path):
