@@ -23,12 +23,13 @@ lint: .venv/ready
 	.venv/bin/snakemake --lint
 
 # A new lock gets a new environment, so that nothing of the old one is left. uv is used if it is there, else put inside.
+# The lock is complete but for what the code of packages needs of which only the weights are read.
 .venv/ready: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kernel-atlas needs Python 3.11 or newer")'
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	command -v uv >/dev/null || .venv/bin/python -m pip install --quiet uv
-	PATH="$$PATH:$(CURDIR)/.venv/bin" VIRTUAL_ENV="$(CURDIR)/.venv" uv pip install --quiet -r requirements.lock
+	PATH="$$PATH:$(CURDIR)/.venv/bin" VIRTUAL_ENV="$(CURDIR)/.venv" uv pip install --quiet --no-deps -r requirements.lock
 	touch $@
 
 clean:

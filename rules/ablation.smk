@@ -30,14 +30,10 @@ rule ablate_model:
     params:
         source=of_model("source"),
         architecture=of_model("architecture"),
+        top1=of_model("top1"),
         folder=os.path.dirname(SHEET),
         images=config["images"],
-        # without the list of models, so that a new model reruns no other
-        options={
-            name: value
-            for name, value in config["ablation"].items()
-            if name != "models"
-        },
+        options=ablation_options,
         seed=config["seed"],
     message:
         "Replacing kernels of {wildcards.model}"

@@ -20,10 +20,12 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.evidence.kernels import subject_of
 from kernel_atlas.figures import registry
 from kernel_atlas.io.formats.signatures import opened_files
+from kernel_atlas.io.packages import files_to_watch
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
 from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
 from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
 from kernel_atlas.model.clusters import read_clusters
+from kernel_atlas.stats.independence import related
 
 TABLES = yaml.load(
     DESCRIPTIONS.read_bytes(), yaml.CSafeLoader
@@ -113,8 +115,10 @@ def models_of(*uses):
 def files_read(model):
     """Local files of a model; none if they are missing, so that it fails its own model only."""
     scheme, _, path = MODELS.at[model, "source"].partition(":")
+    if scheme == "package":
+        return [os.path.relpath(file) for file in files_to_watch(*path.split(":", 1))]
     path = Path(os.path.dirname(SHEET), path)
-    files = opened_files(path) if scheme == "file" and path.is_file() else []
+    files = opened_files(path) if scheme == "file" else []
     return [str(file) for file in files if file.exists()]
 
 
@@ -138,7 +142,7 @@ def known_to_timm(wildcards):
     """The table of timm's depthwise layers, an input where timm may know the architecture."""
     source, architecture = MODELS.loc[wildcards.model, ["source", "architecture"]]
     asked = source.startswith("timm:") or (
-        architecture and source.startswith(("file:", "hf:"))
+        architecture and source.startswith(("file:", "hf:", "package:"))
     )
     return [beside("resources/timm_layers.parquet")] if asked else []
 
@@ -211,6 +215,11 @@ def subjects():
     }
 
 
+def units():
+    """Model -> what it is a part of, for the evidence: related networks count as one."""
+    return related(MODELS).sort_index().to_dict()
+
+
 def stated(column):
     """Model -> value of a column of the sheet, without empty cells."""
     return MODELS[column].dropna().sort_index().to_dict()
@@ -274,14 +283,39 @@ def of_model(column):
     return lambda wildcards: MODELS.at[wildcards.model, column]
 
 
+def of_zoo():
+    """Whether each model is a network of the zoo, which brings its images."""
+    return MODELS["architecture"].fillna("").str.startswith("zoonet_")
+
+
 def ablated(pattern):
-    """A file of each model of the ablation: by default the training models of the zoo."""
-    zoo = MODELS["architecture"].fillna("").str.startswith("zoonet_")
-    chosen = config["ablation"]["models"] or models_of("train")
-    return expand(
-        pattern,
-        model=[m for m in chosen if config["ablation"]["models"] or zoo[m]],
-    )
+    """A file of each model of the ablation.
+
+    By default the training models of the zoo and, with images for others, the smallest of these with a top-1.
+    """
+    training = MODELS[MODELS["use"] == "train"]
+    zoo = of_zoo()[training.index]
+    others = training[
+        ~zoo & training["top1"].notna() & training["architecture"].notna()
+    ]
+    smallest = others.sort_index().sort_values("params", kind="stable").index[:1]
+    chosen = [*training.index[zoo], *(smallest if config["ablation"]["images"] else [])]
+    return expand(pattern, model=config["ablation"]["models"] or sorted(chosen))
+
+
+# of networks not of the zoo, where the configuration does not say: a photograph takes a hundred times as long
+PHOTOGRAPHS = {"test_images": 500, "part_images": 64, "train_images": 0}
+
+
+def ablation_options(wildcards):
+    """The configuration of the ablation without the list of models, so that a new one reruns no other."""
+    options = {
+        name: value for name, value in config["ablation"].items() if name != "models"
+    }
+    few = {} if of_zoo()[wildcards.model] else PHOTOGRAPHS
+    return options | {
+        name: value for name, value in few.items() if name not in STATED_ABLATION
+    }
 
 
 def kept(ending):
@@ -351,6 +385,7 @@ try:
         raise AtlasError(
             f"{os.getcwd()}: not writable; choose another folder with --directory"
         )
+    STATED_ABLATION = dict(config.get("ablation") or {})
     config = check_config(config, os.path.join(BASE, "schemas/config.schema.yaml"))
     SHEET = find_file(config["models"])
     MODELS = read_sheet(SHEET)

@@ -39,7 +39,7 @@ rule pick_kernels:
         runtime=120,
     params:
         subjects=subjects(),
-        groups=stated("group"),
+        units=units(),
         kernels=config["evidence"]["kernels"],
         dense_per_layer=config["dense_per_layer"],
         seed=config["seed"],
@@ -217,7 +217,7 @@ use rule scale_space as layers with:
     params:
         question="layers",
         subjects=subjects(),
-        groups=stated("group"),
+        units=units(),
         sides=config["sizes"],
 
 

@@ -75,7 +75,16 @@ def cluster_tables(clusters: int = 6, models: int = 3, clustered: bool = True) -
     nets = [f"net{n}" for n in range(models)] + ["chance"] * clustered
     use = ["control" if net == "chance" else "train" for net in nets]
     shares = pd.DataFrame(
-        {"model": nets, "size": SIZE, "use": use, "kernels": 100, "dead": 0, "group": None, "convolution": "depthwise"}
+        {
+            "model": nets,
+            "size": SIZE,
+            "use": use,
+            "kernels": 100,
+            "dead": 0,
+            "group": None,
+            "recipe": None,
+            "convolution": "depthwise",
+        }
     )
     shares["family"] = [None if net == "chance" else f"family{net[-1]}" for net in nets]
     shares["clustered_share"] = [0.75 * clustered * (net != "chance") for net in nets]
@@ -229,7 +238,8 @@ def _networks_of(size: str, models: int, intervals: bool) -> dict[str, pd.DataFr
         [(name, n + 9) for n, name in enumerate(names)], "model kernels", "clustered_share", "share_low", "share_high"
     )
     nets["dataset"], nets["use"], nets["convolution"] = [f"set {n % 12}" for n in range(models)], "train", "depthwise"
-    nets["top1"], nets["params"], nets["group"] = np.linspace(60, 85, models), np.geomspace(1e6, 1e8, models), None
+    nets["top1"], nets["params"] = np.linspace(60, 85, models), np.geomspace(1e6, 1e8, models)
+    nets["group"] = nets["recipe"] = None
     pairs = frame(list(combinations(names, 2)), "model_a model_b", "jensen_shannon", "x", "y")
     families = ["Cross", *(name for name in FAMILIES if "Cross" not in name)]
     curve = frame([(f, d) for f in families for d in np.linspace(0, 1, 21)], "family depth", "share", "low", "high")

@@ -9,8 +9,9 @@ from kernel_atlas.io.tables import write_csv
 from kernel_atlas.model.autoencoder import choose_device
 from kernel_atlas.training.ablation import ablate, find_kernels, make_tools, set_up
 from kernel_atlas.training.networks import load_images, load_network
+from kernel_atlas.training.summaries import compare_top1, tell_apart
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]) as terminal:
     torch.set_num_threads(snakemake.threads)
     given, params, options = snakemake.input, snakemake.params, snakemake.params.options
     tools = make_tools(given.encoder, given.filters)
@@ -22,5 +23,10 @@ with job_log(snakemake.log[0]):
     bench, batches = set_up(network.net, convolutions, images, options["part_images"], draws, device)
     table = ablate(bench, kernels, taps, tools, draws, batches, params.seed)
     table.insert(0, "model", snakemake.wildcards.model)
+    table = compare_top1(table, params.top1)
+    said = tell_apart(table)
+    if said:
+        print(said)
+        print(said, file=terminal)
     write_csv(table, snakemake.output.table, float_format="%.6g")
 end_job()

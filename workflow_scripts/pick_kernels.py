@@ -11,7 +11,7 @@ with job_log(snakemake.log[0]):
         given.assignments,
         read_table(given.inventory).to_pandas(),
         params.subjects,
-        params.groups,
+        params.units,
         side=int(snakemake.wildcards.size.split("x")[0]),
         count=params.kernels,
         dense_per_layer=params.dense_per_layer,

@@ -11,7 +11,7 @@ import pyarrow as pa
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import in_order, read_table
-from kernel_atlas.stats.independence import largest_of_group
+from kernel_atlas.stats.independence import largest_of
 from kernel_atlas.stats.resampling import FEWEST
 from kernel_atlas.stats.shares import layer_depths
 
@@ -33,7 +33,7 @@ def pick_kernels(
     assignments: Sequence[str | Path],
     inventory: pd.DataFrame,
     subjects: Mapping[str, str],
-    groups: Mapping[str, str],
+    units: Mapping[str, str],
     side: int,
     count: int,
     dense_per_layer: int,
@@ -49,8 +49,8 @@ def pick_kernels(
         inventory.parquet.
     subjects : mapping
         Model -> one of `SUBJECTS`.
-    groups : mapping
-        Model -> group, for models that share weights. The real model with most kernels represents its group.
+    units : mapping
+        Model -> what it is a part of (`independence.related`). The real model with most kernels represents it.
     side, count : int
     dense_per_layer : int
         Slices drawn from each layer of a regular convolution; the inventory counts all.
@@ -64,7 +64,7 @@ def pick_kernels(
     # square layers of independent networks, with the number of their kernels
     layers = inventory.assign(depth=layer_depths(inventory))
     layers = layers[(layers["kh"] == side) & (layers["kw"] == side)]
-    layers = _independent(layers.assign(subject=layers["model"].map(subjects)), groups)
+    layers = _independent(layers.assign(subject=layers["model"].map(subjects)), units)
     layers["channels"] = layers["channels"].mask(
         layers["subject"] == "dense", layers["channels"].clip(upper=dense_per_layer)
     )
@@ -117,10 +117,10 @@ def unit_kernels(picked: pa.Table, subject: str) -> np.ndarray:
     return centre_and_normalise(taps_array(mine["weight"]))
 
 
-def _independent(layers: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
-    """Drop layers of real models that share weights with a model with more kernels."""
+def _independent(layers: pd.DataFrame, units: Mapping[str, str]) -> pd.DataFrame:
+    """Drop layers of real models that are related to a model with more kernels."""
     models = layers[layers["subject"] == "real"].groupby("model")["channels"].sum().rename("kernels").reset_index()
-    counted = largest_of_group(models.assign(group=models["model"].map(groups)))
+    counted = largest_of(models, models["model"].map(lambda model: units.get(model, model)))
     return layers[~layers["model"].isin(set(models["model"]) - set(counted["model"]))]
 
 

@@ -45,7 +45,7 @@ def answer(
     inventory: pd.DataFrame,
     models: pd.DataFrame,
     subjects: Mapping[str, str],
-    groups: Mapping[str, str],
+    units: Mapping[str, str],
     sides: Iterable[int],
     seed: int,
 ) -> dict[str, pd.DataFrame]:
@@ -56,11 +56,11 @@ def answer(
     shards : iterable of path
         Folders of shards, results/kernels/MODEL.
     inventory, models : DataFrame
-        inventory.parquet and models.csv, whose groups determine the independent networks.
+        inventory.parquet and models.csv, whose groups and recipes determine the independent networks.
     subjects : mapping
         Model -> `real`, `untrained` or `dense` (`kernels.subject_of`).
-    groups : mapping
-        Model -> group, for models that share weights.
+    units : mapping
+        Model -> what it is a part of (`independence.related`).
     sides : iterable of int
         Sizes of kernels to measure.
     seed : int
@@ -75,7 +75,7 @@ def answer(
     square = set(inventory.loc[inventory["kh"] == inventory["kw"], "kh"])
     references = {side: refer(side, seed) for side in sorted(square.intersection(sides))}
     measures, covariances = measure_layers(shards, inventory, references, seed)
-    covariance = compare_covariances(covariances, independent, groups)
+    covariance = compare_covariances(covariances, independent, units)
 
     # summarise those of independent networks and controls
     def counted(table: pd.DataFrame) -> pd.DataFrame:
@@ -349,7 +349,7 @@ def summarise_banding(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def compare_covariances(
-    covariances: Covariances, independent: Mapping[str, set[str]], groups: Mapping[str, str]
+    covariances: Covariances, independent: Mapping[str, set[str]], units: Mapping[str, str]
 ) -> pd.DataFrame:
     """covariance.csv: similarity of covariances across networks (Trockman, Willmott & Kolter 2023).
 
@@ -361,13 +361,13 @@ def compare_covariances(
     covariances : Covariances
     independent : mapping
         Size -> models that count as independent networks.
-    groups : mapping
-        Model -> group.
+    units : mapping
+        Model -> what it is a part of.
     """
     table = covariances.layers
     third = np.minimum((table["depth"] * len(THIRDS)).astype(int), len(THIRDS) - 1)
     table = table.assign(third=third.map(dict(enumerate(THIRDS))), similarity=np.nan, shuffled=np.nan, others=0)
-    unit = [groups.get(model) or model for model in table["model"]]  # networks that share weights count as one
+    unit = [units.get(model, model) for model in table["model"]]
     tables = []
     for (size, _), rows in table.groupby(["size", "third"]).groups.items():
         part = table.loc[rows].copy()

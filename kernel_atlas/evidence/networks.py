@@ -1,7 +1,8 @@
 """Covariates of the share clustered: single changes of a network, depth, and the threshold.
 
-Input are the tables of results/statistics. Networks that share weights count once. Intervals are bootstrapped over
-layers of a network, or over networks, as kernels of a layer and layers of a network are not independent.
+Input are the tables of results/statistics. Networks that share weights, or differ in the seed only, count
+once. Intervals are bootstrapped over layers of a network, or over networks, as kernels of a layer and layers of a
+network are not independent.
 """
 
 from collections.abc import Mapping

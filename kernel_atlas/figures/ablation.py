@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kernel_atlas.figures.style import BLUE, INK, ORANGE, SOFT, WIDTH, draw_interval, open_canvas, place_axes, short
 from kernel_atlas.figures.write import Drawing
-from kernel_atlas.training.summaries import LABELLED, LAYERS, NAMES, ablation_parts
+from kernel_atlas.training.summaries import LABELLED, LAYERS, NAMES, ablation_parts, tell_apart
 
 PITCH = 0.3  # inches from a row to the next
 
@@ -76,6 +76,7 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         "label or layer is compared with are drawn at random, for a label from the same layers as far as there are "
         "enough."
     )
+    caption = " ".join(filter(None, [caption, tell_apart(table)]))
     alt = "Dot plots of the change of accuracy by replacement, by label and by layer."
     return Drawing(figure, summary, title, caption, alt)
 

@@ -97,10 +97,10 @@ def draw(
     figure.text(0.5, (foot - 0.58) / height, left_out, ha="center", va="center", size=7, color=SOFT)
     drawn = ", ".join(VARIABLES[variable][0] for variable in shown)
     caption = (
-        f"Share of {size} kernels clustered in networks, one of each group that shares weights, with its 95 % interval "
-        f"over layers, against: {drawn}. Markers tell data sets; of several the largest counts as the training images; "
-        "points at the same number are side by side. Accuracies, and numbers of parameters, compare within a data set "
-        f"only; Pearson's r takes logarithms of numbers. {left_out}"
+        f"Share of {size} kernels clustered in networks, one of those that share weights or a recipe, with its 95 % "
+        f"interval over layers, against: {drawn}. Markers tell data sets; of several the largest counts as training "
+        "images; points at the same number are side by side. Accuracies, and numbers of parameters, compare within a "
+        f"data set only; Pearson's r takes logarithms of numbers. {left_out}"
     ).strip()
     alt = f"Scatter of the share of {size} kernels clustered in each network against {drawn}."
     columns = ["model", "dataset", *VARIABLES, "clustered_share", "share_low", "share_high"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.training.summaries import LABELLED, LAYERS, NAMES
+from kernel_atlas.training.summaries import LABELLED, LAYERS, NAMES, WIDE
 
 
 def find_ablation(summary: pd.DataFrame) -> list[str]:
@@ -15,6 +15,12 @@ def find_ablation(summary: pd.DataFrame) -> list[str]:
         Rows of one size, or of all.
     """
     said = []
+    for row in summary.nlargest(1, "models").itertuples():
+        if row.apart:
+            said.append(
+                f"Before any replacement, the top-1 accuracy of {row.apart} of {row.models} networks is more than "
+                f"{WIDE:.0f} points from what the model sheet states; their images or weights may be others."
+            )
     for size, part in summary[summary["size"] != "all"].groupby("size"):
         whole = part[part["label"] == "all"].set_index("replacement")
         listed = ", ".join(f"{NAMES[name]} {_points(row)}" for name, row in whole.iterrows())

@@ -26,6 +26,7 @@ from kernel_atlas.io.checkpoint import (
     tell_not_read,
 )
 from kernel_atlas.io.formats.signatures import file_reader
+from kernel_atlas.io.packages import find_packaged
 from kernel_atlas.io.state_dict import choose_by_shape
 
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
@@ -62,7 +63,8 @@ def read_layers(source: str, wanted: Wanted) -> Checkpoint:
     Parameters
     ----------
     source : str
-        `file:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE` or `init:TIMM_NAME[:SEED]`.
+        `file:PATH`, `package:DISTRIBUTION:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE` or
+        `init:TIMM_NAME[:SEED]`.
     wanted : Wanted
         The rest of a row of the sheet.
 
@@ -158,6 +160,14 @@ def _read_file(wanted: Wanted, name: str) -> Checkpoint:
         raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path") from error
 
 
+def _read_package(wanted: Wanted, distribution: str, path: str) -> Checkpoint:
+    """A checkpoint among the files of an installed distribution; its day would be that of the installation."""
+    file, told = find_packaged(distribution, path)
+    checkpoint = _read_file(wanted._replace(folder=file.parent), file.name)
+    metadata = {name: value for name, value in checkpoint.metadata.items() if name != "date"}
+    return replace(checkpoint, metadata=told | metadata)
+
+
 def _read_hf(wanted: Wanted, repository: str, revision: str | None, file: str) -> Checkpoint:
     """A checkpoint on the hub, of an unknown network."""
     from kernel_atlas.io.hub import read_hub
@@ -216,6 +226,7 @@ class Source(NamedTuple):
 
 SOURCES = {
     "file": Source(r"(\S.*)", "file:PATH", _read_file),
+    "package": Source(r"(\w[\w.-]*):(\S.*)", "package:DISTRIBUTION:PATH", _read_package),
     "timm": Source(r"(\w+\.[\w.-]+)", "timm:NAME.TAG", _read_timm),
     "hf": Source(r"([\w.-]+/[\w.-]+)(?:@([^:\s]+))?:(\S+)", "hf:OWNER/REPO[@REVISION]:FILE", _read_hf),
     "init": Source(r"([\w.-]+)(?::(\d+))?", "init:TIMM_NAME[:SEED]", _read_init),

@@ -381,7 +381,7 @@ def _entries(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[in
     spatial = any(max(shape[2:]) > 1 for shape in convolutions.values())
     # A depthwise block alone, of a layer and of pointwise ones that read it, is no network that lacks its first layer.
     alone = Counter(shape[0] for shape in rest.values())
-    read = {shape[1] for shape in others.values()}
+    read = {shape[1] for shape in convolutions.values()}
     unmade = [
         name
         for name, (channels, *_) in rest.items()

@@ -122,13 +122,13 @@ def _weights(tag: str) -> str:
     return (tag if config.hf_hub_id == "timm/" else config.hf_hub_id) or config.url
 
 
-def build_on_meta(name: str) -> "torch.nn.Module":
+def build_on_meta(name: str, **options: int) -> "torch.nn.Module":
     """A timm network without memory for its weights."""
     import timm
     import torch
 
     with torch.device("meta"):
-        return timm.create_model(name, pretrained=False)
+        return timm.create_model(name, pretrained=False, **options)
 
 
 def find_layers(network: "torch.nn.Module", rule: Rule) -> Iterator[tuple[KnownLayer, "torch.nn.Conv2d"]]:
@@ -208,7 +208,8 @@ def choose_known(tag: str, layers: list[KnownLayer], forms: Mapping[str, Form]) 
         return Selection([Weight(layer.name, (layer.name,)) for layer in layers], {})
     if not any(len(form.shape) == 2 or form.shape[1:2] > (1,) for form in forms.values()):
         raise AtlasError(f"kernels alone, under other names than those of timm's {tag}")
-    origin = _loaded_from(tag, forms)
+    shapes = {name: form.shape for name, form in forms.items()}
+    origin = names_in_order(tag, shapes) or _loaded_from(tag, forms)
     missing = [layer.name for layer in layers if layer.name not in origin]
     if missing:
         raise AtlasError(
@@ -216,6 +217,33 @@ def choose_known(tag: str, layers: list[KnownLayer], forms: Mapping[str, Form]) 
             f"{missing[0]!r}; name the file as hf:OWNER/REPO:FILE or file:PATH to read it by shapes alone"
         )
     return Selection([Weight(layer.name, (origin[layer.name],)) for layer in layers], {})
+
+
+def names_in_order(name: str, shapes: Mapping[str, tuple[int, ...]], **options: int) -> dict[str, str] | None:
+    """Name in timm -> name in a checkpoint whose names are all others, by the order of its tensors.
+
+    Another implementation of a network has its modules in the same order, under other names.
+
+    Parameters
+    ----------
+    name : str
+        Of timm's network.
+    shapes : mapping
+        Of all tensors of the checkpoint.
+    **options
+        Passed on to timm, such as `num_classes`.
+
+    Returns
+    -------
+    dict or None
+        None unless every tensor has the shape and the role, the last part of its name, of timm's at its place.
+    """
+    ours = {key: tuple(value.shape) for key, value in build_on_meta(name, **options).state_dict().items()}
+    if not shapes.keys().isdisjoint(ours):
+        return None
+    lists = [[(key, shape) for key, shape in each.items() if "num_batches" not in key] for each in (ours, shapes)]
+    told = [[(key.rpartition(".")[2], shape) for key, shape in each] for each in lists]
+    return {new: old for (new, _), (old, _) in zip(*lists, strict=True)} if told[0] == told[1] else None
 
 
 def _loaded_from(tag: str, forms: Mapping[str, Form]) -> dict[str, str]:

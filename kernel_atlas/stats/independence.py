@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
-    """Independent networks of one size: the model with most kernels of each `group`.
+    """Independent networks of one size: of those that are `related`, the one with most kernels.
 
     Controls and regular convolutions are excluded.
 
@@ -21,10 +21,33 @@ def one_per_group(models: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Most kernels first; the order of the input does not matter.
     """
-    return largest_of_group(models[(models["use"] != "control") & (models["convolution"] == "depthwise")])
+    real = models[(models["use"] != "control") & (models["convolution"] == "depthwise")]
+    return largest_of(real, related(real))
 
 
-def largest_of_group(models: pd.DataFrame) -> pd.DataFrame:
-    """The row with most `kernels` of each `group`, and all rows without group, most kernels first."""
+def largest_of(models: pd.DataFrame, unit: pd.Series) -> pd.DataFrame:
+    """The row with most `kernels` of each unit, most kernels first."""
     models = models.sort_values(["kernels", "model"], ascending=[False, True])
-    return models[~models.duplicated("group") | models["group"].isna()]
+    return models[~unit.loc[models.index].duplicated()]
+
+
+def related(models: pd.DataFrame) -> pd.Series:
+    """What each network is a part of: networks that share weights, or that differ in the seed only, are one.
+
+    Parameters
+    ----------
+    models : DataFrame
+        model, group, recipe; the last two may be empty.
+
+    Returns
+    -------
+    Series
+        A name, with the index of `models`. It is equal where `group` or `recipe` is, also by way of a third network.
+    """
+    unit, before = models["model"], None
+    while before is None or not unit.equals(before):
+        before = unit
+        for column in ("group", "recipe"):
+            stated = models[column].dropna()
+            unit = unit.where(models[column].isna(), unit.loc[stated.index].groupby(stated).transform("min"))
+    return unit

@@ -13,12 +13,23 @@ from scipy.spatial.distance import jensenshannon
 
 from kernel_atlas.core.kernels import size_name
 from kernel_atlas.io.tables import columns_of, in_order, read_table
-from kernel_atlas.stats.independence import one_per_group
+from kernel_atlas.stats.independence import one_per_group, related
 from kernel_atlas.stats.resampling import bootstrap_share, seed_of
 
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
-MODEL_COLUMNS = ["family", "architecture", "dataset", "top1", "params", "group", "licence", "use", "convolution"]
+MODEL_COLUMNS = [
+    "family",
+    "architecture",
+    "dataset",
+    "top1",
+    "params",
+    "group",
+    "recipe",
+    "licence",
+    "use",
+    "convolution",
+]
 DRIFT_QUANTILES = [0.5, 0.9]
 DRIFT = 0.2  # share beyond the training kernels' 90 % quantile: twice their own
 
@@ -145,7 +156,7 @@ def count_analysed(sheet: pd.DataFrame, inventory: pd.DataFrame, sides: list[int
     counts = {
         "models": len(sheet),
         **{f"models to {use}": (sheet["use"] == use).sum() for use in ("train", "assign", "control")},
-        "independent networks": counted["group"].fillna(counted["model"]).nunique(),
+        "independent networks": related(counted).nunique(),
         "layers": len(inventory),
         "kernels": inventory["channels"].sum(),
         "layers of other sizes": len(left_out),

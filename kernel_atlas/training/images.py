@@ -1,6 +1,7 @@
 """Read images: the data sets of the zoo, and folders or Parquet files of a user's own."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -94,27 +95,30 @@ def read_images(images: Path, dataset: str, limit: int | None = None) -> ImageSe
 
 
 SPLITS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
-Rows = dict[str, list[tuple[Callable[[], Image.Image], int]]]
+Rows = dict[str, list[tuple[Callable[[], Image.Image], int | str]]]
+WORDNET = re.compile(r"n\d{8}")  # how ImageNet names its classes
+FULL = 0.9  # share of the numbers up to the highest label from which on they look like a data set's own
 
 
 def list_folder(folder: Path) -> Rows:
-    """How to read each image, and its class, of the splits test and train."""
+    """How to read each image, and its class by name, of the splits test and train."""
     from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes
 
     parts = {child: SPLITS[child.name] for child in sorted(folder.iterdir()) if child.is_dir() and child.name in SPLITS}
     rows: Rows = {"test": [], "train": []}
     for part, split in (parts or {folder: "test"}).items():
         try:
-            names, numbers = find_classes(str(part))
+            names, _ = find_classes(str(part))
         except FileNotFoundError as error:
             raise AtlasError(f"{part}: no folders of classes") from error
         for name in names:
             files = sorted(path for path in (part / name).rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
-            rows[split] += [(lambda path=path: decode_image(path, str(path)), numbers[name]) for path in files]
+            rows[split] += [(lambda path=path: decode_image(path, str(path)), name) for path in files]
     return rows
 
 
 def list_parquet(path: Path) -> Rows:
+    """The same of a Parquet file, whose labels are numbers or names."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
@@ -130,6 +134,59 @@ def list_parquet(path: Path) -> Rows:
                 (lambda row=row: decode_image(table[column][row].as_py(), f"{path}, row {row}"), label)
             )
     return rows
+
+
+def number_classes(labels: set[int | str], classes: int, where: Path) -> dict[int | str, int]:
+    """Which output of a network each class of a data set is.
+
+    Numbers are the network's own. WordNet ids are looked up, for a network with as many outputs as a set of ImageNet.
+    Other names are numbered in their order, as torchvision does, if there is one for each output.
+
+    Parameters
+    ----------
+    labels : set
+        All classes of the data set, numbers or names.
+    classes : int
+        Outputs of the network.
+    where : Path
+        The data set, for the message.
+
+    Raises
+    ------
+    AtlasError
+        A class is none of the network's, or there are fewer classes than outputs and nothing tells which they are.
+    """
+    if all(isinstance(label, int) for label in labels):
+        end = max(labels) + 1
+        if end > classes or min(labels) < 0:
+            raise AtlasError(f"{where}: class {end - 1}, but the network knows {classes} from 0; take its own images")
+        if end < classes and len(labels) >= FULL * end:
+            raise AtlasError(
+                f"{where}: labels up to {end - 1}, but the network knows {classes} classes, and nothing tells which of "
+                "them these are; write the network's own numbers as labels, or WordNet ids such as n01440764"
+            )
+        return {label: label for label in labels}
+    if not all(isinstance(label, str) for label in labels):
+        raise AtlasError(f"{where}: labels must be whole numbers, or names; mend the column label")
+    names = sorted(labels)
+    known = _imagenet(classes) if all(map(WORDNET.fullmatch, names)) else {}
+    foreign = [name for name in names if known and name not in known]
+    if foreign:
+        raise AtlasError(f"{where}: {foreign[0]} is none of the {classes} classes of the network; take it out")
+    if not known and len(names) != classes:
+        raise AtlasError(
+            f"{where}: {len(names)} classes, but the network knows {classes}, and nothing tells which these are; "
+            "name the folders by WordNet ids such as n01440764, or give a Parquet file with the network's own numbers"
+        )
+    return {name: known[name] for name in names} if known else {name: place for place, name in enumerate(names)}
+
+
+def _imagenet(classes: int) -> dict[str, int]:
+    """WordNet id -> output, of networks for a set of ImageNet, which their number of outputs tells."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset  # here: 8 s that the zoo does not pay for
+
+    subset = infer_imagenet_subset({"num_classes": classes})
+    return {name: place for place, name in enumerate(ImageNetInfo(subset).label_names())} if subset else {}
 
 
 def decode_image(encoded: Path | bytes | dict, where: str) -> Image.Image:

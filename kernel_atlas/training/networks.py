@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.formats.signatures import read_state
-from kernel_atlas.training.images import DATASETS, list_folder, list_parquet, read_images
+from kernel_atlas.io.packages import find_packaged
+from kernel_atlas.io.timm_layers import names_in_order
+from kernel_atlas.training.images import DATASETS, list_folder, list_parquet, number_classes, read_images
 from kernel_atlas.training.zoo import Batches, ZooNet
 
 
@@ -46,7 +48,8 @@ def load_network(source: str, folder: Path, architecture: str | None) -> Network
     Parameters
     ----------
     source : str
-        `file:PATH` of a network of the zoo or, where the architecture is timm's, of any network; or `timm:NAME.TAG`.
+        `file:PATH` or `package:DISTRIBUTION:PATH` of a network of the zoo or, where the architecture is timm's, of any
+        network; or `timm:NAME.TAG`.
     folder : Path
         What PATH is relative to.
     architecture : str or None
@@ -60,11 +63,11 @@ def load_network(source: str, folder: Path, architecture: str | None) -> Network
     scheme, _, rest = source.partition(":")
     if scheme == "timm":
         return _build_timm(rest, None)
-    if scheme != "file":
+    if scheme not in ("file", "package"):
         raise AtlasError(
             f"a source {scheme}: is not run for its accuracy; fetch the weights and name them as file:PATH"
         )
-    path = folder / rest
+    path = folder / rest if scheme == "file" else find_packaged(*rest.split(":", 1))[0]
     try:
         told = _metadata(path)
         state = read_state(path)
@@ -98,7 +101,10 @@ def _build_zoo(path: Path, told: dict[str, str], state: dict[str, Tensor]) -> Ne
 
 
 def _build_timm(name: str, state: dict[str, Tensor] | None) -> Network:
-    """A network of timm with its pretrained weights or, through the same converters, with others."""
+    """A network of timm with its pretrained weights or, through the same converters, with others.
+
+    Weights under names that no converter knows are taken by their order, if each has the shape and the role of timm's.
+    """
     import timm  # here: 8 s that the zoo does not pay for
 
     try:
@@ -111,6 +117,12 @@ def _build_timm(name: str, state: dict[str, Tensor] | None) -> Network:
             weight = next((state[f"{head}.weight"] for head in heads if f"{head}.weight" in state), None)
             overlay = {"state_dict": state} | ({} if weight is None else {"num_classes": len(weight)})
         classes = {"num_classes": overlay["num_classes"]} if "num_classes" in overlay else {}
+        if state and not classes:  # the head has another name, and so perhaps has all else
+            shapes = {key: tuple(value.shape) for key, value in state.items()}
+            last = {"num_classes": max(list(shapes.values())[-1][:1], default=0)}
+            renamed = names_in_order(name, shapes, **last)
+            if renamed:
+                overlay, classes = {"state_dict": {new: state[old] for new, old in renamed.items()}, **last}, last
         net = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **classes)
     except Exception as error:  # timm, torch and the hub raise anything
         raise AtlasError(f"timm {timm.__version__} cannot build {name!r} with these weights: {error}") from error
@@ -129,7 +141,7 @@ def load_images(network: Network, zoo: Path, own: str, test: int, train: int, se
     own : str
         For other networks, empty where there are none: a Parquet file like those of the zoo (image or img, label,
         split), or a folder with a subfolder for each class, in `train` and in `test` or `val`, or at its top if all are
-        to be classified. Classes are numbered in the order of their names, as in torchvision's ImageFolder.
+        to be classified. `images.number_classes` says which output of the network each class is.
     test, train : int
         How many of each split at most; 0 takes the whole test split. They stay in memory, 0.6 MB each at 224 x 224.
     seed : int
@@ -137,7 +149,7 @@ def load_images(network: Network, zoo: Path, own: str, test: int, train: int, se
     Raises
     ------
     AtlasError
-        There are none, or one cannot be decoded.
+        There are none, one cannot be decoded, or their classes are not those of the network.
     """
     random = np.random.default_rng(seed)
     if network.dataset is not None:
@@ -155,8 +167,8 @@ def load_images(network: Network, zoo: Path, own: str, test: int, train: int, se
         drawn[split] = [there[place] for place in chosen]
     if not drawn["test"]:
         raise AtlasError(f"{where}: no images to classify; there must be a split test, or folders of classes")
-    truth = torch.tensor([label for _, label in drawn["test"]])
-    _check_classes(truth, network.classes, where)
+    outputs = number_classes({label for pairs in rows.values() for _, label in pairs}, network.classes, where)
+    truth = torch.tensor([outputs[label] for _, label in drawn["test"]])
     tensors = {split: [network.transform(read()) for read, _ in pairs] for split, pairs in drawn.items()}
     answered = torch.stack(tensors["test"])
     return Images(answered, truth, torch.stack(tensors["train"]) if tensors["train"] else answered[:0])

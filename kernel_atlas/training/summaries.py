@@ -2,9 +2,10 @@
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
-from kernel_atlas.stats.resampling import bootstrap_share
+from kernel_atlas.stats.resampling import TAILS, bootstrap_share
 from kernel_atlas.stats.shares import fifth_of
 
 LABELLED = ("prototype", "random")  # drawn for labels: is the pattern of the label enough, and is there need of one
@@ -113,6 +114,48 @@ NAMES = {
 }
 
 
+WIDE = 10.0  # points from the interval of a measured accuracy from which on a stated one is called far from it
+
+
+def compare_top1(table: pd.DataFrame, stated: float | None) -> pd.DataFrame:
+    """The table of one network with the accuracy that its sheet states, and how far it is from the one measured.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ablation.csv of one model; its first row has all kernels replaced.
+    stated : float or None
+        Percent.
+
+    Returns
+    -------
+    DataFrame
+        With stated_top1 and apart: the points between it and the 95 % interval (Wilson's) of baseline_top1 on all
+        images, 0 inside.
+    """
+    apart = np.nan
+    if stated is not None and np.isfinite(stated):
+        images, right = table["images"].iloc[0], table["baseline_top1"].iloc[0] / 100
+        z = norm.ppf(TAILS[1])
+        middle = (right + z**2 / (2 * images)) / (1 + z**2 / images)
+        half = z / (1 + z**2 / images) * np.sqrt(right * (1 - right) / images + z**2 / (4 * images**2))
+        apart = max(100 * (middle - half) - stated, stated - 100 * (middle + half), 0.0)
+    return table.assign(stated_top1=np.nan if stated is None else stated, apart=apart)
+
+
+def tell_apart(table: pd.DataFrame) -> str | None:
+    """One sentence on the networks whose accuracy is far from what the sheet states, None if there are none."""
+    first = table.drop_duplicates("model")
+    first = first[first["apart"] > WIDE]
+    if first.empty:
+        return None
+    listed = ", ".join(
+        f"{row.model} {row.baseline_top1:.1f} % (on {row.images} images; the sheet states {row.stated_top1:.1f} %)"
+        for row in first.itertuples()
+    )
+    return f"Before any replacement, top-1 is far from what is stated: {listed}; images or weights may be others."
+
+
 def ablation_parts(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a label for each part; of each model, the mean over the layers in a fifth of the depth."""
     table = table.copy()
@@ -141,13 +184,15 @@ def summarise_ablation(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     -------
     DataFrame
         size (`all` where all sizes are replaced), label (`all` likewise; `layer, 1st fifth` and so on where one layer
-        is, in that fifth of the depth), replacement, models, kernels; difference, others and beyond, each with its
-        interval over models, none below five; lowest and highest difference; the same with the ending _reestimated.
+        is, in that fifth of the depth), replacement, models, kernels; apart, how many of these models have a top-1
+        more than `WIDE` points from the one stated; difference, others and beyond, each with its interval over models,
+        none below five; lowest and highest difference; the same with the ending _reestimated.
     """
     rows = []
+    far = table.groupby("model")["apart"].first() > WIDE
     for row, (key, part) in enumerate(ablation_parts(table).groupby(["size", "label", "replacement"], sort=False)):
         about = dict(zip(["size", "label", "replacement"], key, strict=True))
-        about |= {"models": len(part), "kernels": int(part["kernels"].sum())}
+        about |= {"models": len(part), "kernels": int(part["kernels"].sum()), "apart": int(far[part["model"]].sum())}
         for end in ("", "_reestimated"):
             for name in MEASURED:
                 values = part[f"{name}{end}"].dropna().to_numpy()

@@ -41,7 +41,7 @@ KERNELS = ("depthwise.weight", "dense.weight")  # how the names of the weights w
 
 
 SHEET_COLUMNS = ["model", "source", "use", "family", "architecture", "dataset", "top1", "params", "group", "licence"]
-SHEET_COLUMNS += ["seed", "epochs", "seconds", "device"]
+SHEET_COLUMNS += ["recipe", "seed", "epochs", "seconds", "device"]
 
 
 # --- The network ------------------------------------------------------------------------------------------------
@@ -359,5 +359,5 @@ def list_nets(nets: list[Path]) -> pd.DataFrame:
             row = file.metadata()
         use = "train" if int(row["epochs"]) else "control"
         told = {"model": path.stem, "source": f"file:{path.name}", "use": use, "family": "zoo", "licence": "MIT"}
-        rows.append(row | told | {"group": path.stem})
+        rows.append(row | told | {"group": path.stem, "recipe": path.stem.replace(f"_s{row['seed']}", "")})
     return pd.DataFrame(rows).reindex(columns=SHEET_COLUMNS)

@@ -36,7 +36,7 @@ def pick(project, **more) -> pa.Table:
     models = ["alpha", "beta", "chance"]
     given = {
         "subjects": {"alpha": "real", "beta": "real", "chance": "untrained"},
-        "groups": {},
+        "units": {},
         "side": 5,
         "count": 1000,
         "dense_per_layer": 1000,
@@ -76,7 +76,7 @@ def test_picked_kernels_are_at_most_so_many_of_a_subject_and_repeat(finished):
 
 
 def test_of_models_that_share_weights_one_is_picked(finished):
-    picked = pick(finished, groups={"alpha": "same", "beta": "same"}).to_pandas()
+    picked = pick(finished, units={"alpha": "same", "beta": "same"}).to_pandas()
     assert set(picked["model"]) == {"alpha", "chance"}
 
 

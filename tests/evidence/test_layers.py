@@ -130,7 +130,9 @@ def run(tmp_path_factory):
     inventory = pd.DataFrame(rows, columns=names)
     models = inventory.groupby("model")["channels"].sum().rename("kernels").reset_index().assign(size="3x3")
     models = models.assign(use=models["model"].map(lambda name: "train" if name.startswith("net") else "control"))
-    models = models.assign(convolution="depthwise", group=models["model"].map({"net0": "twins", "net1": "twins"}))
+    models = models.assign(
+        convolution="depthwise", recipe=None, group=models["model"].map({"net0": "twins", "net1": "twins"})
+    )
     models.loc[models["model"] == "net1", "kernels"] += 1
     return layers.answer(
         sorted(folder.iterdir()),

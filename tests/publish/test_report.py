@@ -77,6 +77,7 @@ def page(tmp_path, models):
             "top1": [81.3, np.nan, np.nan],
             "params": [270000, np.nan, np.nan],
             "group": None,
+            "recipe": None,
         }
     )
     inventory = pd.DataFrame({"model": ["good", "good", "good", "chance"], "kh": [5, 7, 1, 5], "kw": [5, 7, 9, 5]})

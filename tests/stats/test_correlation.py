@@ -9,7 +9,8 @@ NONE = pd.DataFrame(columns=["pattern", "images"])
 
 
 def make_models(count: int, **columns) -> pd.DataFrame:
-    same = {"size": "7x7", "use": "train", "convolution": "depthwise", "kernels": 100, "group": None, "params": np.nan}
+    same = {"size": "7x7", "use": "train", "convolution": "depthwise", "kernels": 100, "params": np.nan}
+    same |= {"group": None, "recipe": None}
     same |= {"dataset": "toy", "family": "f", "top1": np.nan, "clustered_share": 0.5}
     return pd.DataFrame({"model": [f"m{index:03}" for index in range(count)]} | same | columns)
 

@@ -138,7 +138,7 @@ def test_another_model_does_not_change_an_interval(run):
 
 def test_of_a_group_the_one_with_most_kernels_counts_whatever_the_order():
     models = pd.DataFrame(
-        {"model": list("abcde"), "group": ["g", "g", None, None, "h"], "kernels": [1, 2, 3, 4, 5]}
+        {"model": list("abcde"), "group": ["g", "g", None, None, "h"], "recipe": None, "kernels": [1, 2, 3, 4, 5]}
         | {"use": ["train", "assign", "train", "control", "train"], "convolution": ["depthwise"] * 4 + ["dense"]}
     )
     assert one_per_group(models)["model"].tolist() == one_per_group(models[::-1])["model"].tolist() == ["c", "b"]

@@ -27,10 +27,10 @@ from kernel_atlas.figures.ablation import draw_ablation
 from kernel_atlas.figures.style import atlas_style
 from kernel_atlas.findings.ablation import find_ablation
 from kernel_atlas.model.assign import Labeller
-from kernel_atlas.training import ablation, networks, zoo
+from kernel_atlas.training import ablation, images, networks, zoo
 from kernel_atlas.training.bench import Bench
 from kernel_atlas.training.networks import Images
-from kernel_atlas.training.summaries import NAMES, summarise_ablation
+from kernel_atlas.training.summaries import NAMES, compare_top1, summarise_ablation, tell_apart
 
 SIDE, SIZE = 5, "5x5"
 TIMM = "test_efficientnet"  # timm's own smallest with depthwise kernels
@@ -136,12 +136,12 @@ def gratings(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def planted(draws: int = 4) -> tuple[Bench, int, pd.DataFrame, list[np.ndarray]]:
     net = Planted()
-    images = Images(*gratings(160, 0), gratings(32, 1)[0])
+    given = Images(*gratings(160, 0), gratings(32, 1)[0])
     net.train()
     net.norm.momentum = None
     with torch.no_grad():
         net(gratings(200, 2)[0])
-    bench, batches = ablation.set_up(net, {"depthwise.weight": net.depthwise}, images, 80, draws, "cpu")
+    bench, batches = ablation.set_up(net, {"depthwise.weight": net.depthwise}, given, 80, draws, "cpu")
     kernels = pd.DataFrame({"layer": "depthwise.weight", "layer_index": 0, "channel": range(20), "size": SIZE})
     return bench, batches, kernels.assign(label=net.kinds), list(net.depthwise.weight.detach().flatten(1).numpy())
 
@@ -283,7 +283,7 @@ def nets(pictures, tmp_path_factory) -> Path:
         patch.setattr(zoo, "BATCH", 5)
         zoo.train_net(pictures, "cifar10", SIDE, 0, 6, folder / "tiny.safetensors", log=lambda line: None)
     torch.manual_seed(0)
-    net = timm.create_model(TIMM, num_classes=10)
+    net = timm.create_model(TIMM, num_classes=2)
     save_file(net.state_dict(), folder / "mobile.safetensors")
     torch.save({"state_dict": net.state_dict()}, folder / "mobile.pth")
     return folder
@@ -292,24 +292,94 @@ def nets(pictures, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("file", ["mobile.safetensors", "mobile.pth"])
 def test_timm_networks_are_those_of_the_file(nets, pictures, file):
     network = networks.load_network(f"file:{file}", nets, TIMM)
-    assert network.classes == 10 and network.dataset is None
+    assert network.classes == 2 and network.dataset is None
     expected = load_file(nets / "mobile.safetensors")
     assert all(torch.equal(value, expected[name]) for name, value in network.net.state_dict().items())
     found = [
         networks.load_images(network, pictures, str(pictures / where), 0, 12, 0)
         for where in ("classes", "cifar10_tiny.parquet")
     ]
-    for images in found:
-        assert images.test.shape == (60, 3, 160, 160) and images.train.shape == (12, 3, 160, 160)
-        bright = images.test.mean((1, 2, 3)) > 0
-        assert (bright.long() == images.truth).all()  # classes by the order of their names
+    for given in found:
+        assert given.test.shape == (60, 3, 160, 160) and given.train.shape == (12, 3, 160, 160)
+        bright = given.test.mean((1, 2, 3)) > 0
+        assert (bright.long() == given.truth).all()  # classes by the order of their names
+
+
+def test_weights_under_other_names_are_taken_by_their_order(nets, tmp_path):
+    """As those of another implementation of the same network; another order or shape is refused as before."""
+    state = torch.load(nets / "mobile.pth")["state_dict"]  # in the order of the modules
+    theirs = {f"_{place}.{name.rpartition('.')[2]}": value for place, (name, value) in enumerate(state.items())}
+    torch.save(theirs, tmp_path / "foreign.pth")
+    network = networks.load_network("file:foreign.pth", tmp_path, TIMM)
+    assert all(torch.equal(value, state[name]) for name, value in network.net.state_dict().items())
+    torch.save(dict(reversed(theirs.items())), tmp_path / "turned.pth")
+    with pytest.raises(AtlasError, match="cannot build 'test_efficientnet' with these weights"):
+        networks.load_network("file:turned.pth", tmp_path, TIMM)
+
+
+IDS = ("n01440764", "n02102040", "n02979186", "n03888257")  # outputs 0, 217, 482 and 701 of ImageNet-1k
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "outputs"),
+    [
+        (IDS, 1000, (0, 217, 482, 701)),
+        (IDS, 4, (0, 1, 2, 3)),  # a network for these four
+        (("cat", "ant"), 2, (1, 0)),
+        ((0, 217, 482, 701), 1000, (0, 217, 482, 701)),
+        ((0, 1, 2), 3, (0, 1, 2)),
+        ((0, 2), 3, (0, 2)),
+        (tuple(range(1, 1000)), 1000, tuple(range(1, 1000))),
+    ],
+)
+def test_classes_are_the_outputs_of_the_network(labels, classes, outputs):
+    found = images.number_classes(set(labels), classes, Path("set"))
+    assert tuple(found[label] for label in labels) == outputs
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "message"),
+    [
+        (range(10), 1000, "set: labels up to 9, but the network knows 1000 classes, and nothing tells which"),
+        ((0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11), 1000, "labels up to 11, but"),
+        (range(1000), 1001, "labels up to 999, but the network knows 1001"),  # a first output for the background
+        (
+            ("cat", "dog"),
+            1000,
+            "2 classes, but the network knows 1000, and nothing tells which these are; name the fold",
+        ),
+        (("n01440764", "tench"), 1000, "2 classes, but the network knows 1000"),
+        (("n01440764", "n99999999"), 1000, "n99999999 is none of the 1000 classes of the network; take it out"),
+        (IDS, 3, "4 classes, but the network knows 3"),
+        ((0, 3), 3, "class 3, but the network knows 3 from 0"),
+        ((-1, 2), 3, "but the network knows 3 from 0"),
+        ((0, None), 3, "labels must be whole numbers, or names"),
+        ((0.0, 1.0), 2, "labels must be whole numbers, or names"),
+    ],
+)
+def test_classes_of_another_network_are_refused_in_one_line(labels, classes, message):
+    with pytest.raises(AtlasError, match=message) as fault:
+        images.number_classes(set(labels), classes, Path("set"))
+    assert "\n" not in str(fault.value)
+
+
+def test_a_folder_of_some_classes_of_imagenet_has_their_labels(tmp_path):
+    """And not those of its order, which are right for one image in ten."""
+    import timm
+
+    for number, name in enumerate(IDS[1:]):
+        path = tmp_path / "val" / name / "a.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(encode(np.full((16, 16, 3), number, np.uint8)))
+    network = networks.Network(timm.create_model(TIMM), 1000, None, lambda image: torch.zeros(3, 1, 1) + image.size[0])
+    assert sorted(networks.load_images(network, tmp_path, str(tmp_path), 0, 0, 0).truth.tolist()) == [217, 482, 701]
 
 
 def test_zoo_networks_bring_their_images(nets, pictures):
     network = networks.load_network("file:tiny.safetensors", nets, None)
-    images = networks.load_images(network, pictures, "", 0, 20, 0)
+    given = networks.load_images(network, pictures, "", 0, 20, 0)
     with torch.no_grad():
-        right = (network.net.eval()(images.test).argmax(1) == images.truth).float().mean()
+        right = (network.net.eval()(given.test).argmax(1) == given.truth).float().mean()
     with networks.safe_open(nets / "tiny.safetensors", "pt") as file:
         assert 100 * right == pytest.approx(float(file.metadata()["top1"]), abs=0.01)  # read and normalised as trained
 
@@ -345,7 +415,7 @@ def test_images_that_do_not_fit_are_one_line(nets, pictures, tmp_path):
     (tmp_path / "empty").mkdir()
     for where, message in [
         ("", "ablation: images: name a folder"),
-        (tmp_path / "eleven.parquet", "class 10, but the network knows 10 from 0"),
+        (tmp_path / "eleven.parquet", "class 10, but the network knows 2 from 0"),
         (tmp_path / "broken.parquet", "row 0: not an image"),
         (tmp_path / "columns.parquet", "needs the columns image"),
         (tmp_path / "none.parquet", "not a readable Parquet file or folder"),
@@ -367,8 +437,8 @@ def ablated(nets, pictures, tmp_path_factory) -> tuple[Path, str]:
     """A project with both networks after `snakemake ablation`, and what that printed."""
     project = copy_project(tmp_path_factory.mktemp("ablated") / "project")
     shutil.copytree(nets, project / "nets")
-    rows = ["model source use architecture", "tiny file:nets/tiny.safetensors train zoonet_5x5"]
-    rows += [f"mobile file:nets/mobile.pth train {TIMM}"]
+    rows = ["model source use architecture top1", "tiny file:nets/tiny.safetensors train zoonet_5x5 95"]
+    rows += [f"mobile file:nets/mobile.pth train {TIMM} 95"]
     (project / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
     few = "{models: [tiny, mobile], images: %s, test_images: 16, part_images: 8, train_images: 8, draws: 2}"
     settings = few % (pictures / "cifar10_tiny.parquet")
@@ -391,6 +461,38 @@ def test_a_run_makes_what_the_schemas_say(ablated):
     assert whole.loc[("tiny", "zero"), "baseline_top1"] > 90
     assert (table["top1"] - table["baseline_top1"] - table["difference"]).abs().max() < 1e-3
     assert str(ablated[0]) not in (folder / "drop.svg").read_text()
+
+
+def test_a_top1_far_from_the_sheets_is_said_everywhere(ablated):
+    """`mobile` is random, `tiny` is as good as stated."""
+    folder, terminal = ablated[0] / "results/ablation", ablated[1]
+    (said,) = set(re.findall(r"^Before any replacement.*$", terminal, re.M))
+    assert "mobile" in said and "tiny" not in said and "the sheet states 95.0 %" in said
+    assert said in (folder / "drop.json").read_text()
+    apart = pd.read_csv(folder / "ablation.csv").groupby("model")["apart"].first()
+    assert apart["tiny"] == 0 and apart["mobile"] > 10
+    assert pd.read_csv(folder / "summary.csv").query("models == 2")["apart"].eq(1).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "measured"), [("", {"tiny"}), ("pictures.parquet", {"tiny", "small"})], ids=["zoo", "photographs"]
+)
+def test_by_default_the_zoo_and_the_smallest_other_network(ablated, tmp_path, images, measured):
+    project = Path(shutil.copytree(ablated[0], tmp_path / "project"))
+    rows = ["model source use architecture top1 params", "tiny file:nets/tiny.safetensors train zoonet_5x5 95 9"]
+    rows += [f"{name} file:nets/mobile.pth {use} {TIMM} {top1} {params}" for name, use, top1, params in OTHERS]
+    (project / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
+    (project / "config.yaml").write_text(f"{SMALL}ablation: {{images: '{images}'}}\n")
+    plan = snakemake(project, "-n", "ablation").stdout
+    assert set(re.findall(r"Replacing kernels of (\w+)", plan)) == measured
+
+
+OTHERS = [
+    ("large", "train", 80, 2000),
+    ("small", "train", 70, 1000),
+    ("extra", "assign", 60, 10),
+    ("text", "train", "", 5),
+]
 
 
 def test_it_is_no_part_of_the_main_job_and_repeats(ablated, tmp_path):
@@ -466,7 +568,32 @@ def make_table(models: int) -> pd.DataFrame:
         table[f"others{end}"] = random.uniform(-60, 1, len(table))
         table.loc[(table["label"] == "") & table["layer_index"].isna(), f"others{end}"] = np.nan
         table[f"beyond{end}"] = table[f"difference{end}"] - table[f"others{end}"]
-    return table
+    return table.assign(baseline_top1=70.0, images=500, stated_top1=75.0, apart=0.0)
+
+
+@pytest.mark.parametrize(
+    ("measured", "count", "stated", "apart"),
+    [
+        (70.4, 500, 75.1, 0.8),  # the interval is 66.2 to 74.2
+        (70.4, 500, 70.0, 0.0),
+        (8.3, 500, 75.1, 64.1),  # labels of another order
+        (97.8, 500, 75.1, 21.0),
+        (0.0, 20, 75.1, 59.0),  # few images have a wide interval
+        (70.4, 500, None, np.nan),
+    ],
+)
+def test_a_top1_far_from_the_stated_one_is_said(measured, count, stated, apart):
+    rows = pd.DataFrame({"model": "net", "baseline_top1": [measured, 50.0], "images": [count, 8]})
+    table = compare_top1(rows, stated)
+    assert table["apart"].to_numpy() == pytest.approx([apart] * 2, abs=0.15, nan_ok=True)
+    said = tell_apart(table)
+    assert (said is not None) == (apart > 10)
+    if said:
+        assert f"net {measured:.1f} % (on {count} images; the sheet states 75.1 %)" in said
+    made = make_table(3)
+    made.loc[made["model"] == "net1", "apart"] = apart
+    sentence = "Before any replacement, the top-1 accuracy of 1 of 3 networks is more than 10 points"
+    assert find_ablation(summarise_ablation(made, 0))[0].startswith(sentence) == (apart > 10)
 
 
 def test_single_layers_are_summed_up_by_depth():

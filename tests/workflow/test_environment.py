@@ -20,7 +20,8 @@ def locked() -> dict[str, str]:
 
 def test_conda_environment_has_the_pins_of_the_lock():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    direct = {canonical(re.match(r"[\w.-]+", dependency)[0]) for dependency in project["dependencies"]}
+    asked = [*project["dependencies"], *project["optional-dependencies"]["networks"]]
+    direct = {canonical(re.match(r"[\w.-]+", dependency)[0]) for dependency in asked}
     pip = yaml.safe_load((ROOT / "envs/atlas.yaml").read_text())["dependencies"][-1]["pip"]
     pins = dict(re.fullmatch(r"([\w.-]+)==(\S+)", line).groups() for line in pip)
     assert {canonical(name): version for name, version in pins.items()} == {name: locked()[name] for name in direct}
@@ -28,6 +29,15 @@ def test_conda_environment_has_the_pins_of_the_lock():
 
 def test_lock_names_no_index():
     assert not re.search(r"https?:|--\S*(index|links)", (ROOT / "requirements.lock").read_text())
+
+
+def test_the_lock_has_the_networks_and_not_what_their_code_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert {canonical(name): version for name, version in locked().items()}.items() >= {
+        tuple(network.split("==")) for network in project["project"]["optional-dependencies"]["networks"]
+    }
+    left_out = {canonical(line.split()[0]) for line in project["tool"]["uv"]["override-dependencies"]}
+    assert "opencv-python-headless" in left_out and not left_out & set(locked())
 
 
 def test_torch_and_torchvision_import_together():

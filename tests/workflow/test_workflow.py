@@ -257,4 +257,4 @@ def test_another_workflow_imports_this_one_as_a_module(tmp_path):
     )
     (tmp_path / "config.yaml").write_text("title: Mine\n")
     jobs, _ = planned(tmp_path)
-    assert jobs["extract_kernels"] == len(pd.read_csv(ROOT / "resources/zoo/zoo.tsv", sep="\t"))
+    assert jobs["extract_kernels"] == len(pd.read_csv(ROOT / "config/models.tsv", sep="\t"))
