@@ -25,6 +25,7 @@ _BITS = {
 # Types read as kernels. Integers and 8-bit floats need a scale, which no header tells.
 FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 NUMPY = FLOATS | {"BOOL": "bool", "U8": "uint8", "I8": "int8"}  # and types of masks
+_TOLD = NUMPY | {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I16": "int16", "I32": "int32", "I64": "int64"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def choose_tensors(tensors: list[Tensor], choose: Choice) -> Selection:
         allowed = FLOATS if len(weight.tensors) == 1 else NUMPY
         others = {known[name].dtype for name in weight.tensors} - set(allowed)
         if others:
-            selection.not_read.setdefault(f"stored as {others.pop()}, whose scale no header tells", []).append(
+            selection.not_read.setdefault(f"{_TOLD.get(kind := others.pop(), kind)} without a scale", []).append(
                 weight.name
             )
         else:
