@@ -25,7 +25,9 @@ BLOCK_TAPS = 2**20  # of a row group: 4 MB, which bounds the memory of writing a
 INVENTORY = schema_of(
     "inventory.parquet",
     {
-        **dict.fromkeys(["model", "layer", "branch", "dtype", "convolution", "padding", "judged_by"], pa.string()),
+        **dict.fromkeys(
+            ["model", "layer", "branch", "dtype", "convolution", "padding", "judged_by", "key"], pa.string()
+        ),
         "folded": pa.bool_(),
         **dict.fromkeys(["layer_index", "channels", "kh", "kw"], pa.int32()),
         **dict.fromkeys(["stride", "dilation", "stage"], pa.int64()),
@@ -206,10 +208,12 @@ def read_sources(directories: Iterable[Path], sources: Mapping[str, str]) -> pa.
     for directory in map(Path, directories):
         failure = reason_of(directory)
         told = read_source(directory) if failure is None else {}
-        layers = len(shards_of(directory)) if failure is None else 0
-        place = {"model": directory.name, "source": sources[directory.name], "layers": layers, "failure": failure}
-        rows.append({name: told.get(name) for name in names} | place)
-    return pa.Table.from_pylist(rows, pa.schema(dict.fromkeys(names, pa.string()) | {"layers": pa.int32()}))
+        footers = _footers(directory)
+        counts = {"layers": len(footers), "folded": sum(footer.get(b"folded") == b"True" for footer in footers)}
+        place = {"model": directory.name, "source": sources[directory.name], "failure": failure}
+        rows.append({name: told.get(name) for name in names} | counts | place)
+    types = dict.fromkeys(names, pa.string()) | dict.fromkeys(["layers", "folded"], pa.int32())
+    return pa.Table.from_pylist(rows, pa.schema(types))
 
 
 def _footers(directory: Path) -> list[dict[bytes, bytes]]:

@@ -189,4 +189,6 @@ def collect_facts(
         "dates": [*read["date"].dropna().agg(["min", "max"])] if read["date"].notna().any() else [],
         "scripts": scripts,
         "failures": failed["failure"].tolist(),
+        "not_read": read.loc[read["not_read"].notna(), ["model", "not_read"]].to_numpy().tolist(),
+        "folded": sorted(read.loc[read["folded"] > 0, "model"]),
     }

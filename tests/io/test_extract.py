@@ -128,9 +128,9 @@ def test_the_inventory_is_a_row_per_layer(net, tmp_path):
     inventory = read_inventory([other, net])
     assert inventory.schema == INVENTORY
     assert [tuple(row.values()) for row in inventory.to_pylist()] == [
-        ("other", 0, "c", 2, 3, 3, None, None, None, None, "float16", "depthwise", None, None, "shape"),
-        ("net", 0, "a.weight", 6, 5, 3, None, None, None, None, "float32", "depthwise", None, None, "shape"),
-        ("net", 1, "b.weight", 4, 7, 7, None, None, None, None, "float32", "depthwise", None, None, "shape"),
+        ("other", 0, "c", 2, 3, 3, None, None, None, None, "float16", "depthwise", None, None, "shape", None),
+        ("net", 0, "a.weight", 6, 5, 3, None, None, None, None, "float32", "depthwise", None, None, "shape", None),
+        ("net", 1, "b.weight", 4, 7, 7, None, None, None, None, "float32", "depthwise", None, None, "shape", None),
     ]
     assert read_inventory([]).num_rows == 0
 

@@ -98,3 +98,11 @@ def test_a_job_that_outlived_its_snakemake_cannot_write_into_the_next_ones_file(
         with whole(path) as new:
             new.write_text("new")
     assert path.read_text() == "new" and [each.name for each in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_any_fault_of_a_model_is_its_own(tmp_path, capsys):
+    model = tmp_path / "net"
+    line = f"model net: unexpected TypeError: a tensor on the meta device (traceback in {tmp_path / 'log'})"
+    assert fail(tmp_path / "log", TypeError("a tensor\non the meta device"), capsys, model) == f"error: {line}\n"
+    assert reason_of(model) == line
+    assert "Traceback" in (tmp_path / "log").read_text()

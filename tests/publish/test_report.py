@@ -61,11 +61,11 @@ def page(tmp_path, models):
     )
     failure = f"model lost: file:lost.pth: no such file {NASTY}"
     sources = [
-        ("good", f"file:/home/me/{NASTY}.pth", "2024-06-01", None, f"MIT {NASTY}", 3, None),
-        ("chance", "hf:a/b:c", "2021-02-03", "0123456789abcdef", None, 1, None),
-        ("lost", "file:lost.pth", None, None, None, 0, failure),
+        ("good", f"file:/home/me/{NASTY}.pth", "2024-06-01", None, f"MIT {NASTY}", 3, 3, f"2 layers {NASTY}", None),
+        ("chance", "hf:a/b:c", "2021-02-03", "0123456789abcdef", None, 1, 0, None, None),
+        ("lost", "file:lost.pth", None, None, None, 0, 0, None, failure),
     ]
-    told = ["model", "source", "date", "revision", "licence", "layers", "failure"]
+    told = ["model", "source", "date", "revision", "licence", "layers", "folded", "not_read", "failure"]
     vendor = ROOT / "kernel_atlas/publish/pages/vendor"
     scripts = [vendor / "dataTables.min.js", vendor / "dataTables.buttons.min.js"]
     sheet = pd.DataFrame(
@@ -142,6 +142,9 @@ def test_numbers_are_those_of_the_tables(page):
         "training.steps 77",
         "See 17 < 18.",
         "sources of 2021-02-03 to 2024-06-01",
+        "were not read: 1 model",
+        "good: 2 layers",
+        "In good, a BatchNorm is multiplied into kernels.",
         "hf:a/b:c 2021-02-03 0123456789ab not stated 1",
     ):
         assert number_ in text, number_

@@ -438,7 +438,7 @@ def ablated(nets, pictures, tmp_path_factory) -> tuple[Path, str]:
     project = copy_project(tmp_path_factory.mktemp("ablated") / "project")
     shutil.copytree(nets, project / "nets")
     rows = ["model source use architecture top1", "tiny file:nets/tiny.safetensors train zoonet_5x5 95"]
-    rows += [f"mobile file:nets/mobile.pth train {TIMM} 95"]
+    rows += [f"mobile file:nets/mobile.pth train {TIMM} 40"]
     (project / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
     few = "{models: [tiny, mobile], images: %s, test_images: 16, part_images: 8, train_images: 8, draws: 2}"
     settings = few % (pictures / "cifar10_tiny.parquet")
@@ -464,10 +464,10 @@ def test_a_run_makes_what_the_schemas_say(ablated):
 
 
 def test_a_top1_far_from_the_sheets_is_said_everywhere(ablated):
-    """`mobile` is random, `tiny` is as good as stated."""
+    """Dark from light is easy: `tiny` is as good as stated, `mobile` better."""
     folder, terminal = ablated[0] / "results/ablation", ablated[1]
     (said,) = set(re.findall(r"^Before any replacement.*$", terminal, re.M))
-    assert "mobile" in said and "tiny" not in said and "the sheet states 95.0 %" in said
+    assert "mobile" in said and "tiny" not in said and "the sheet states 40.0 %" in said
     assert said in (folder / "drop.json").read_text()
     apart = pd.read_csv(folder / "ablation.csv").groupby("model")["apart"].first()
     assert apart["tiny"] == 0 and apart["mobile"] > 10
