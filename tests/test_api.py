@@ -249,6 +249,16 @@ def test_the_command_prints_a_table_and_draws_the_kernels(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["cifar10_7x7_s0_kernels.png"]
 
 
+def test_settings_of_matplotlib_change_no_picture(tmp_path, monkeypatch):
+    pictures = set()
+    for backend, settings in (("", ""), ("module://matplotlib_inline.backend_inline", "font.size: 30\ntext.usetex: True\n")):
+        monkeypatch.setenv("MPLBACKEND", backend)
+        (tmp_path / "matplotlibrc").write_text(settings)
+        assert label(NET, "--sheet", "mine.png", folder=tmp_path).returncode == 0
+        pictures.add((tmp_path / "mine.png").read_bytes())
+    assert len(pictures) == 1
+
+
 def test_the_command_says_what_has_no_encoder_and_what_is_dead(odd, tmp_path):
     done = label(odd, "--encoder", ENCODER, "--sheet", "mine.png", folder=tmp_path)
     assert done.returncode == 0 and (tmp_path / "mine.png").exists() and "small networks" not in done.stdout
