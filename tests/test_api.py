@@ -251,7 +251,8 @@ def test_the_command_prints_a_table_and_draws_the_kernels(tmp_path):
 
 def test_settings_of_matplotlib_change_no_picture(tmp_path, monkeypatch):
     pictures = set()
-    for backend, settings in (("", ""), ("module://matplotlib_inline.backend_inline", "font.size: 30\ntext.usetex: True\n")):
+    of_user = ("module://matplotlib_inline.backend_inline", "font.size: 30\ntext.usetex: True\n")
+    for backend, settings in (("", ""), of_user):
         monkeypatch.setenv("MPLBACKEND", backend)
         (tmp_path / "matplotlibrc").write_text(settings)
         assert label(NET, "--sheet", "mine.png", folder=tmp_path).returncode == 0

@@ -28,7 +28,8 @@ _TABLE = re.compile(
 _TRANSPOSED = re.compile(
     r"(^|[./_])(de_?convs?\d*|conv_?transposed?\w*|transposed?_?conv\w*|conv_?trans|convt)([./_]|$)"
 )
-_PATCHES = re.compile(r"(^|[./])patch_?embeds?[./](\d+[./])?(proj|projection|conv)([./]\d+)*[./]weight")
+_PATCHES = re.compile(r"(^|[./])patch_?embed\w*[./](\d+[./])?(proj|projection|conv)([./]\d+)*[./]weight")
+_DEPTHWISE = re.compile(r"dw|depth|sep|group", re.IGNORECASE)
 _WITHIN = r"((model|net|network|backbone|cnn|patch_?embed)[./])*"
 # Names of the first layer of a network, the plainest first.
 _ENTRIES = [
@@ -250,7 +251,7 @@ def _judged(weights: Mapping[str, tuple[Weight, Form]], stored: Mapping[str, tup
             not_read["dense, as the file stores channels last"] = last
         transposed = _transposed(shapes, known)
         drop("transposed convolution", transposed)
-        known |= {name: (known[name][1], known[name][0], *known[name][2:]) for name in transposed}
+        known |= {name: (known[name][1], known[name][0], *known[name][2:]) for name in transposed if known[name][1] > 1}
         drop("convolution of a one-channel input", _entries(shapes, known))
     else:
         drop("grouped convolution", _grouped(shapes, known))
@@ -365,33 +366,42 @@ def _entries(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[in
     name, or as nothing else makes its channels.
     """
     known = {name: shape for name, shape in known.items() if len(shape) > 1}
-    made = Counter(shape[0] for name, shape in known.items() if name not in layers)
-    largest = max((shape[0] for shape in layers.values()), default=0)
-    found = [name for name in layers if _PATCHES.search(name)]
-    found += [
-        n for n, (channels, *_) in layers.items() if channels < FEWEST <= largest / channels and not made[channels]
-    ]
-    rest = {name: shape for name, shape in layers.items() if name not in found}
     others = {name: shape for name, shape in known.items() if shape[1] > 1}
     convolutions = {name: shape for name, shape in others.items() if len(shape) == 4}
     outputs = {shape[0] for shape in known.values()}
-    first = [name for name, shape in convolutions.items() if shape[1] <= IMAGE and shape[1] not in outputs]
+    inputs = set(range(2, IMAGE + 1))
+    made = {shape[0] for name, shape in known.items() if name not in layers}
+    read = {shape[1] for shape in convolutions.values()}
+    largest = max((shape[0] for shape in layers.values()), default=0)
+    found = [name for name in layers if _PATCHES.search(name)]
+    for name, (channels, *_) in layers.items():
+        few = channels < FEWEST and channels not in made and (channels in read or largest >= FEWEST * channels)
+        if few and name not in found:
+            found.append(name)
+    # Colour images have three channels, and so has the output of networks that make images.
+    first = [name for name, shape in convolutions.items() if shape[1] == 3 or shape[1] in inputs - outputs]
     if not others or set(first) - set(_grouped(convolutions, known)):
         return found  # kernels alone, or another layer is the first
+    rest = {name: shape for name, shape in layers.items() if name not in found}
     spatial = any(max(shape[2:]) > 1 for shape in convolutions.values())
     # A depthwise block alone, of a layer and of pointwise ones that read it, is no network that lacks its first layer.
     alone = Counter(shape[0] for shape in rest.values())
-    read = {shape[1] for shape in convolutions.values()}
     unmade = [
         name
         for name, (channels, *_) in rest.items()
-        if channels in read and not made[channels] and (spatial or alone[channels] > 1)
+        if channels in read and channels not in made and (spatial or alone[channels] > 1)
     ]
     for plain, pattern in zip((True, False, False), _ENTRIES, strict=True):
         named = [name for name in rest if pattern.fullmatch(name) and (plain or spatial or name in unmade)]
         if named:
             return found + named[:1]
-    return found + unmade[:1]
+    if unmade:
+        pointwise = any(max(shape[2:]) == 1 for shape in convolutions.values())
+        return found + (unmade[:1] if pointwise else unmade)
+    # Nothing else can be the first: all other layers read what layers make, or there is one candidate.
+    if spatial and not found and (len(rest) == 1 or read <= outputs):
+        return [name for name in rest if not _DEPTHWISE.search(name)][:1]
+    return found
 
 
 def _grouped(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[int, ...]]) -> list[str]:

@@ -168,6 +168,36 @@ def test_a_convolution_of_one_channel_is_dense(tmp_path):
         read(tmp_path, gray)
 
 
+# Weights of known networks for one channel. Only MobileNet has depthwise layers.
+ONE_CHANNEL = {
+    "LeNet": {"conv1": (6, 1, 5, 5), "conv2": (16, 6, 5, 5), "fc1": (120, 400)},
+    "a sequence for MNIST": {"0": (32, 1, 3, 3), "3": (64, 32, 3, 3), "7": (10, 3136)},
+    "VGG": {"features.0": (64, 1, 3, 3), "features.2": (64, 64, 3, 3), "features.5": (128, 64, 3, 3)},
+    "U-Net": {"inc.conv.0": (64, 1, 3, 3), "inc.conv.3": (64, 64, 3, 3), "up.conv.0": (64, 192, 3, 3)},
+    "DnCNN": {"dncnn.0": (64, 1, 3, 3), "dncnn.2": (64, 64, 3, 3), "dncnn.5": (1, 64, 3, 3)},
+    "PANNs": {"conv_block1.conv1": (64, 1, 3, 3), "conv_block1.conv2": (64, 64, 3, 3), "fc1": (2048, 2048)},
+    "HiFi-GAN": {"d.0.convs.0": (32, 1, 5, 1), "d.0.convs.1": (64, 32, 5, 1), "d.1.convs.0": (32, 1, 5, 1)},
+    "AST": {"v.patch_embed.proj": (768, 1, 16, 16), "v.blocks.0.attn.proj": (768, 768)},
+    "Conformer": {"embed.conv.0": (256, 1, 3, 3), "embed.conv.2": (256, 256, 3, 3), "embed.out.0": (256, 4864)},
+    "SAM": {"patch_embed.proj": (768, 3, 16, 16), "mask.0": (4, 1, 2, 2), "mask.3": (16, 4, 2, 2)},
+    "MobileNet": {
+        "stem": (32, 1, 3, 3),
+        "b.0.dw": (32, 1, 3, 3),
+        "b.0.pw": (64, 32, 1, 1),
+        "b.1.dw": (64, 1, 3, 3),
+        "b.1.pw": (128, 64, 1, 1),
+    },
+}
+
+
+@pytest.mark.parametrize("order", [list, sorted])
+@pytest.mark.parametrize("name", ONE_CHANNEL)
+def test_networks_of_one_channel(name, order):
+    forms = {f"{layer}.weight": Form(shape) for layer, shape in order(ONE_CHANNEL[name].items())}
+    found = {weight.name for weight in choose_by_shape(is_depthwise)(forms).weights}
+    assert found == ({"b.0.dw.weight", "b.1.dw.weight"} if name == "MobileNet" else set())
+
+
 def test_transposed_convolutions_are_known_by_their_bias_or_name(tmp_path):
     up = torch.nn.ConvTranspose2d(16, 8, 3)
     state = {f"decoder.0.up.{name}": tensor for name, tensor in up.state_dict().items()}
