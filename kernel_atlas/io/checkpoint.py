@@ -62,10 +62,11 @@ class Weight(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The weights to read, in the order of the network, and the names of others that look alike, by reason."""
+    """The weights to read, in the order of the network; others that look alike, by reason; what proves the choice."""
 
     weights: list[Weight]
     not_read: dict[str, list[str]]
+    judged_by: str = "shape"
 
 
 Rule = Callable[[Form], bool]

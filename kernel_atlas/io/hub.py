@@ -132,8 +132,8 @@ def _read(repository: str, revision: str | None, file: str, choose: Choice, kind
     told = {name: known[name] for name in ("revision", "licence", "date") if name in known}
     if "selection" not in known:
         return _read_whole(repository, known["revision"], file, choose, told)
-    weights, not_read = json.loads(known["selection"])
-    return _open(kept, lambda _: Selection([Weight(*weight) for weight in weights], not_read), told)
+    weights, *others = json.loads(known["selection"])
+    return _open(kept, lambda _: Selection([Weight(*weight) for weight in weights], *others), told)
 
 
 def _parts(remote: _Remote) -> list[_Remote]:

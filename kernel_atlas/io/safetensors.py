@@ -113,7 +113,7 @@ def choose_tensors(tensors: list[Tensor], choose: Choice) -> Selection:
             )
         else:
             weights.append(weight)
-    return Selection(weights, selection.not_read)
+    return selection._replace(weights=weights)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

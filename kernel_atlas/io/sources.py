@@ -1,6 +1,7 @@
 """From a source of the model sheet to its convolution layers. A new kind of source is a row of `SOURCES`."""
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -116,34 +117,31 @@ def _is_fixed(weight: np.ndarray) -> bool:
     return len(live) > 2 and len(np.unique(live, axis=0)) <= len(live) / 2
 
 
-def _choice(wanted: Wanted) -> tuple[Choice, dict[str, architectures.KnownLayer]]:
-    """Which tensors to read, by the architecture where it is known and fits, else by shapes; and what it tells."""
+def _choice(wanted: Wanted) -> tuple[Choice, list[architectures.KnownLayer]]:
+    """Which tensors to read, by the architecture where it is known and fits, else by shapes; and its layers."""
     by_shape = choose_by_shape(wanted.rule, wanted.leave_out)
     layers = architectures.layers_of(wanted.architecture, wanted.rule) if wanted.architecture else []
-    known = {layer.name: layer for layer in layers}
-    told: dict[str, architectures.KnownLayer] = {}
 
     def choose(forms: Mapping[str, Form]) -> Selection:
-        if not known or any(form.groups is not None for form in forms.values()):
+        if not layers or any(form.groups is not None for form in forms.values()):
             return by_shape(forms)
         try:
-            selection = architectures.choose_known(wanted.architecture, layers, forms)
+            return architectures.choose_known(wanted.architecture, layers, forms)
         except AtlasError as error:
             print(f"judged by shapes: {error}")
             return by_shape(forms)
-        told.update(known)
-        return selection
 
-    return choose, told
+    return choose, layers
 
 
-def _described(checkpoint: Checkpoint, known: dict[str, architectures.KnownLayer], wanted: Wanted) -> Checkpoint:
+def _described(checkpoint: Checkpoint, known: list[architectures.KnownLayer], wanted: Wanted) -> Checkpoint:
     """The layers with what an architecture tells of them, without those to leave out."""
+    places = {layer.name: layer.place() for layer in known}
 
     def layers() -> Iterator[Layer]:
         for layer in checkpoint.layers:
             if not any(fnmatchcase(layer.name, pattern) for pattern in wanted.leave_out):
-                yield replace(layer, **known[layer.name].place()) if layer.name in known else layer
+                yield replace(layer, **places[layer.name]) if layer.judged_by == "architecture" else layer
 
     return replace(checkpoint, layers=layers())
 
@@ -173,7 +171,8 @@ def _read_hf(wanted: Wanted, repository: str, revision: str | None, file: str) -
     from kernel_atlas.io.hub import read_hub
 
     choose, known = _choice(wanted)
-    kind = ".".join(filter(None, [wanted.convolution, wanted.architecture, *wanted.leave_out]))
+    rest = "\n".join([wanted.architecture or "", *wanted.leave_out]).encode()
+    kind = wanted.convolution + (f".{hashlib.sha256(rest).hexdigest()[:8]}" if rest else "")
     return _described(read_hub(repository, revision, [file], choose, kind), known, wanted)
 
 
@@ -191,7 +190,7 @@ def _read_timm(wanted: Wanted, tag: str) -> Checkpoint:
         lambda forms: architectures.choose_known(tag, layers, forms),
         f"{wanted.convolution}.{tag}",
     )
-    return _described(checkpoint, {layer.name: layer for layer in layers}, wanted)
+    return _described(checkpoint, layers, wanted)
 
 
 def _read_init(wanted: Wanted, architecture: str, seed: str | None) -> Checkpoint:
@@ -210,9 +209,10 @@ def _read_init(wanted: Wanted, architecture: str, seed: str | None) -> Checkpoin
         for known, module in architectures.find_layers(network, wanted.rule):
             weight = module.weight.detach()
             dtype = str(weight.dtype).removeprefix("torch.")
-            yield Layer(known.name, weight.float().numpy(), dtype, **known.place())
+            yield Layer(known.name, weight.float().numpy(), dtype, judged_by="architecture")
 
-    return _described(Checkpoint(layers(), {"revision": f"timm {timm.__version__}"}), {}, wanted)
+    found = [known for known, _ in architectures.find_layers(network, wanted.rule)]
+    return _described(Checkpoint(layers(), {"revision": f"timm {timm.__version__}"}), found, wanted)
 
 
 class Source(NamedTuple):

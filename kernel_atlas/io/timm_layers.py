@@ -50,8 +50,7 @@ class KnownLayer(NamedTuple):
 
     def place(self) -> dict[str, object]:
         """What the architecture adds to a `Layer`."""
-        told = {name: getattr(self, name) for name in ("stride", "dilation", "stage", "branch")}
-        return told | {"judged_by": "architecture"}
+        return {name: getattr(self, name) for name in ("stride", "dilation", "stage", "branch")}
 
 
 def known_layers(tag: str, rule: Rule) -> tuple[str, list[KnownLayer]]:
@@ -205,7 +204,7 @@ def choose_known(tag: str, layers: list[KnownLayer], forms: Mapping[str, Form]) 
         A layer is not in the checkpoint, or timm would compute it from others.
     """
     if all(layer.name in forms and forms[layer.name].shape == layer.shape for layer in layers):
-        return Selection([Weight(layer.name, (layer.name,)) for layer in layers], {})
+        return Selection([Weight(layer.name, (layer.name,)) for layer in layers], {}, "architecture")
     if not any(len(form.shape) == 2 or form.shape[1:2] > (1,) for form in forms.values()):
         raise AtlasError(f"kernels alone, under other names than those of timm's {tag}")
     shapes = {name: form.shape for name, form in forms.items()}
@@ -216,7 +215,7 @@ def choose_known(tag: str, layers: list[KnownLayer], forms: Mapping[str, Form]) 
             f"not the weights of timm's {tag}: {len(missing)} of {len(layers)} layers are not in it, the first "
             f"{missing[0]!r}; name the file as hf:OWNER/REPO:FILE or file:PATH to read it by shapes alone"
         )
-    return Selection([Weight(layer.name, (origin[layer.name],)) for layer in layers], {})
+    return Selection([Weight(layer.name, (origin[layer.name],)) for layer in layers], {}, "architecture")
 
 
 def names_in_order(name: str, shapes: Mapping[str, tuple[int, ...]], **options: int) -> dict[str, str] | None:

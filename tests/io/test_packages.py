@@ -111,14 +111,16 @@ def test_a_run_reads_an_upgraded_distribution_again(tmp_path):
     make_net(weights, 0)
     environment = os.environ | {"PYTHONPATH": str(site)}
     (project / "config.yaml").write_text(SMALL)
-    rows = ["model\tsource", "toy\tpackage:toy-nets:toy_nets/weights/small.bin", "gone\tpackage:gone-nets:a.pth"]
+    make_net(project / "run{1}.bin", 2)  # a brace is a wildcard to Snakemake
+    rows = ["model\tsource", "toy\tpackage:toy-nets:toy_nets/weights/small.bin", "brace\tfile:run{1}.bin"]
+    rows.append("gone\tpackage:gone-nets:a.pth")
     (project / "sheet.tsv").write_text("\n".join(rows) + "\n")
     run = snakemake(project, "results/sources.csv", environment=environment, check=False).stdout
     assert "error: model gone: package:gone-nets:a.pth: the distribution gone-nets is not installed" in run
     table = pd.read_csv(project / "results/sources.csv").set_index("model")
     assert table.loc["toy", ["revision", "licence", "layers"]].tolist() == ["toy-nets 1.2.0", "MIT", 4]
     assert "pip install gone-nets" in table.loc["gone", "failure"]
-    (project / "sheet.tsv").write_text("\n".join(rows[:2]) + "\n")
+    (project / "sheet.tsv").write_text("\n".join(rows[:3]) + "\n")
     snakemake(project, "results/sources.csv", environment=environment)
     assert "Nothing to be done" in snakemake(project, "results/sources.csv", environment=environment).stdout
     for old in (site / "toy_nets-1.2.0.dist-info").iterdir():
@@ -127,8 +129,11 @@ def test_a_run_reads_an_upgraded_distribution_again(tmp_path):
     install(site, version="1.3.0")
     make_net(weights, 1)
     os.utime(weights, (1e9, 1e9))
+    before = pd.read_csv(project / "results/sources.csv").set_index("model")["digest"]
+    make_net(project / "run{1}.bin", 3)
     snakemake(project, "results/sources.csv", environment=environment)
-    assert pd.read_csv(project / "results/sources.csv")["revision"].tolist() == ["toy-nets 1.3.0"]
+    table = pd.read_csv(project / "results/sources.csv").set_index("model")
+    assert table.loc["toy", "revision"] == "toy-nets 1.3.0" and (table["digest"] != before).all()
 
 
 def test_the_documents_know_the_source():

@@ -90,7 +90,7 @@ def read_parts(files: list[Path], choose: Choice, reader: Callable[[Path], Calla
     forms = {name: form for part in parts.values() for name, form in part.items()}
     if len(forms) < sum(map(len, parts.values())):
         raise AtlasError("damaged: a tensor lies in two of its parts; fetch them again")
-    weights, not_read = choose(forms)
+    weights, not_read, judged_by = choose(forms)
     where = {name: path for path, part in parts.items() for name in part}
     whole = {weight.name: weight for weight in weights if len({where[name] for name in weight.tensors}) == 1}
     split = [weight.name for weight in weights if weight.name not in whole]
@@ -99,7 +99,7 @@ def read_parts(files: list[Path], choose: Choice, reader: Callable[[Path], Calla
 
     def of(path: Path) -> Choice:
         mine = [weight for weight in whole.values() if where[weight.tensors[0]] == path]
-        return lambda forms: Selection(mine, not_read)
+        return lambda forms: Selection(mine, not_read, judged_by)
 
     read = {path: reader(path)(path, of(path)) for path in paths}
 

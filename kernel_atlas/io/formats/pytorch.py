@@ -102,7 +102,8 @@ def read_torch(path: Path, choose: Choice) -> Checkpoint:
         with _reader(path) as read:
             for weight in readable:
                 parts = [state.values(name, read) for name in weight.tensors]
-                yield Layer(weight.name, make(weight, parts), state.tensors[weight.tensors[0]].dtype)
+                dtype = state.tensors[weight.tensors[0]].dtype
+                yield Layer(weight.name, make(weight, parts), dtype, judged_by=selection.judged_by)
 
     metadata = {"sha256": state.sha256} | ({"key": state.key} if state.key else {})
     return Checkpoint(layers(), metadata, selection.not_read)

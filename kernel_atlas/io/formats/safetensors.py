@@ -41,6 +41,6 @@ def read_safetensors(path: Path, choose: Choice) -> Checkpoint:
             for weight in selection.weights:
                 parts = [known[name] for name in weight.tensors]
                 made = make(weight, [read(file, part) for part in parts])
-                yield Layer(weight.name, made, header.NUMPY[parts[0].dtype])
+                yield Layer(weight.name, made, header.NUMPY[parts[0].dtype], judged_by=selection.judged_by)
 
     return Checkpoint(layers(), licence_of(metadata), selection.not_read)
