@@ -361,7 +361,8 @@ def _block(name: str) -> str:
 def _entries(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[int, ...]]) -> list[str]:
     """Layers [O, 1, kh, kw] that read a one-channel input: dense, though of the shape of a depthwise layer.
 
-    Patch embeddings by their name; and layers of fewer channels than any real depthwise layer beside one of real size.
+    Patch embeddings by their name; and layers of fewer channels than any real depthwise layer, which others read or, in
+    a file of kernels alone, which is small beside others.
     A network whose convolutions all read what other layers make has its first layer among the candidates: by its
     name, or as nothing else makes its channels.
     """
@@ -375,7 +376,8 @@ def _entries(layers: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[in
     largest = max((shape[0] for shape in layers.values()), default=0)
     found = [name for name in layers if _PATCHES.search(name)]
     for name, (channels, *_) in layers.items():
-        few = channels < FEWEST and channels not in made and (channels in read or largest >= FEWEST * channels)
+        other = channels in read if others else largest >= 32 * channels
+        few = channels < FEWEST and channels not in made and other
         if few and name not in found:
             found.append(name)
     # Colour images have three channels, and so has the output of networks that make images.
