@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-os.environ["MPLBACKEND"] = "Agg"  # before matplotlib is imported: a notebook sets one that is not installed here
+# Set before matplotlib is imported. Notebooks name a backend of their own, which is not installed here.
+os.environ["MPLBACKEND"] = "Agg"
 
 from kernel_atlas.api import assign, describe_layers, extract
 from kernel_atlas.core.errors import AtlasError

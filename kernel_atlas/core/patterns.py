@@ -31,8 +31,8 @@ class Templates(NamedTuple):
 def centre(x: np.ndarray, y: np.ndarray, sigmas: np.ndarray) -> Drawing:
     """On- and Off-Centre: the difference of Gaussians `G(sigma) - G(ratio sigma)` (Wilson & Cowan 1973).
 
-    The ratio 1.6 is nearest to the Laplacian of a Gaussian (Marr & Hildreth 1980); With 4 the surround is
-    flat, like one that is wider than the taps.
+    Ratio 1.6 is nearest to the Laplacian of a Gaussian (Marr & Hildreth 1980). At ratio 4 the surround is flat within
+    the kernel.
     """
     square = x**2 + y**2
     for sigma in sigmas:

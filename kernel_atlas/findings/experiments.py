@@ -69,9 +69,9 @@ def find_parameters(summary: pd.DataFrame) -> list[str]:
 
 def find_pull(summary: pd.DataFrame) -> list[str]:
     return [
-        "After each step, what of a kernel is not its nearest prototype (or, as a control, its nearest prototype with "
-        "scrambled phases) decays once more as fast as weight decay makes all of it decay. Kernels are more like "
-        "prototypes then by construction; the question is what that costs or gains in accuracy."
+        "After each step, weight decay is applied once more to the residual after projection on the nearest "
+        "prototype. The control projects on prototypes with scrambled phases. Kernels are more like prototypes by "
+        "construction; the question is the effect on accuracy."
     ]
 
 

@@ -32,7 +32,7 @@ def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
         f"{percent(*clustered[SHARE])} of the kernels are clustered (dissimilarity below {threshold:g}), "
         f"{number(clustered['kernels'])} in {number(networks)} independent network{'s' if networks > 1 else ''}; noise "
         f"and control networks: {listed}. The {end} is {verdict} the highest of them.",
-        "Controls that are made of these kernels may have more: they are a finding of their own.",
+        "Controls made of these kernels may have a higher share; they have a finding of their own.",
     ]
     if networks < FEWEST:
         found.append("Too few networks to say how others differ.")

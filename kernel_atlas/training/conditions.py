@@ -233,10 +233,9 @@ def first_blocks(net: ZooNet) -> list[nn.Module]:
 
 @torch.no_grad()
 def pull_kernels(net: ZooNet, units: Tensor, rate: float) -> None:
-    """One step of a pull of the first stage's kernels towards the nearest of `units` [n, taps], which are of unit norm.
+    """Apply weight decay once more to the residual after projection on the nearest of `units` (mean excluded).
 
-    What of a kernel is not a multiple of the nearest one, and not the same in all taps, decays as weight decay makes
-    all of it decay, and as fast: so there is no strength to choose. `rate` is the learning rate of the step.
+    No extra hyperparameter. `units` [n, taps] have unit norm; `rate` is the learning rate of the step.
     """
     for block in first_blocks(net):
         taps = block.spatial.weight.flatten(1)

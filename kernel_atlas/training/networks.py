@@ -139,9 +139,9 @@ def load_images(network: Network, zoo: Path, own: str, test: int, train: int, se
     zoo : Path
         Folder of the zoo's image sets, for its networks.
     own : str
-        For other networks, empty where there are none: a Parquet file like those of the zoo (image or img, label,
-        split), or a folder with a subfolder for each class, in `train` and in `test` or `val`, or at its top if all are
-        to be classified. `images.number_classes` says which output of the network each class is.
+        Images for other networks; may be empty. Either a Parquet file with image (or img), label and split, or a folder
+        with a subfolder for each class. The subfolders lie in `train` and in `test` or `val`, or at the top, where all
+        images are classified. `images.number_classes` maps classes to outputs of the network.
     test, train : int
         How many of each split at most; 0 takes the whole test split. They stay in memory, 0.6 MB each at 224 x 224.
     seed : int
@@ -149,7 +149,7 @@ def load_images(network: Network, zoo: Path, own: str, test: int, train: int, se
     Raises
     ------
     AtlasError
-        There are none, one cannot be decoded, or their classes are not those of the network.
+        No images, an image that cannot be decoded, or classes that are not those of the network.
     """
     random = np.random.default_rng(seed)
     if network.dataset is not None:

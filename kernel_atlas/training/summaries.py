@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import binomtest
 
 from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
-from kernel_atlas.stats.resampling import TAILS, bootstrap_share
+from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share
 from kernel_atlas.stats.shares import fifth_of
 
 LABELLED = ("prototype", "random")  # drawn for labels: is the pattern of the label enough, and is there need of one
@@ -135,16 +135,14 @@ def compare_top1(table: pd.DataFrame, stated: float | None) -> pd.DataFrame:
     """
     apart = np.nan
     if stated is not None and np.isfinite(stated):
-        images, right = table["images"].iloc[0], table["baseline_top1"].iloc[0] / 100
-        z = norm.ppf(TAILS[1])
-        middle = (right + z**2 / (2 * images)) / (1 + z**2 / images)
-        half = z / (1 + z**2 / images) * np.sqrt(right * (1 - right) / images + z**2 / (4 * images**2))
-        apart = max(100 * (middle - half) - stated, stated - 100 * (middle + half), 0.0)
+        images, right = int(table["images"].iloc[0]), table["baseline_top1"].iloc[0] / 100
+        low, high = binomtest(round(right * images), images).proportion_ci(CONFIDENCE, method="wilson")
+        apart = max(100 * low - stated, stated - 100 * high, 0.0)
     return table.assign(stated_top1=np.nan if stated is None else stated, apart=apart)
 
 
 def tell_apart(table: pd.DataFrame) -> str | None:
-    """One sentence on the networks whose accuracy is far from what the sheet states, None if there are none."""
+    """One sentence on networks whose accuracy is far from the sheet's top-1; None without such networks."""
     first = table.drop_duplicates("model")
     first = first[first["apart"] > WIDE]
     if first.empty:
