@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +27,7 @@ from kernel_atlas.io.checkpoint import (
 )
 from kernel_atlas.io.formats.signatures import file_reader
 from kernel_atlas.io.packages import find_packaged
-from kernel_atlas.io.state_dict import choose_by_shape
+from kernel_atlas.io.state_dict import choose_by_shape, matches
 
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
 
@@ -140,7 +139,7 @@ def _described(checkpoint: Checkpoint, known: list[architectures.KnownLayer], wa
 
     def layers() -> Iterator[Layer]:
         for layer in checkpoint.layers:
-            if not any(fnmatchcase(layer.name, pattern) for pattern in wanted.leave_out):
+            if not matches(layer.name, wanted.leave_out):
                 yield replace(layer, **places[layer.name]) if layer.judged_by == "architecture" else layer
 
     return replace(checkpoint, layers=layers())

@@ -63,7 +63,7 @@ def choose_by_shape(rule: Rule, leave_out: Sequence[str] = ()) -> Choice:
 
     def choose(forms: Mapping[str, Form]) -> Selection:
         if all(form.groups is not None for form in forms.values()):  # a graph tells
-            names = [name for name, form in forms.items() if rule(form) and not _matches(name, leave_out)]
+            names = [name for name, form in forms.items() if rule(form) and not matches(name, leave_out)]
             return Selection([Weight(name, (name,)) for name in names], {})
         stored = _cleaned(forms, leave_out)
         return _judged(_rebuilt(stored, rule), {name: form.shape for name, (_, form) in stored.items()}, rule)
@@ -71,7 +71,8 @@ def choose_by_shape(rule: Rule, leave_out: Sequence[str] = ()) -> Choice:
     return choose
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether the name of a layer fits one of the patterns of `leave_out`."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -83,7 +84,7 @@ def _cleaned(forms: Mapping[str, Form], leave_out: Sequence[str]) -> dict[str, t
     found, storages = {}, set()
     for stored, name in names.items():
         form = forms[stored]
-        if _MOMENT.search(name) or _matches(name, leave_out) or (form.storage and form.storage in storages):
+        if _MOMENT.search(name) or matches(name, leave_out) or (form.storage and form.storage in storages):
             continue
         storages.add(form.storage)
         found[name] = (stored, form)

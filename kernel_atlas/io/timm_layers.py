@@ -77,11 +77,7 @@ def known_layers(tag: str, rule: Rule) -> tuple[str, list[KnownLayer]]:
     """
     rows = _rows(tag) if rule is is_depthwise and TABLE.exists() else []
     if rows:
-        told = KnownLayer._fields[2:]
-        return rows[0]["weights"], [
-            KnownLayer(row["layer"], (row["channels"], 1, row["kh"], row["kw"]), *(row[name] for name in told))
-            for row in rows
-        ]
+        return rows[0]["weights"], [_known(row) for row in rows]
     import timm
 
     if tag not in timm.list_pretrained():
@@ -97,11 +93,16 @@ def layers_of(architecture: str, rule: Rule) -> list[KnownLayer]:
     Of depthwise layers the table alone is asked, as timm takes 8 s to say that it does not know a name.
     """
     if rule is is_depthwise:
-        rows = _rows(architecture) if TABLE.exists() else []
-        return known_layers(rows[0]["model"], rule)[1] if rows else []
+        return [_known(row) for row in _rows(architecture)] if TABLE.exists() else []
     import timm
 
     return [layer for layer, _ in find_layers(build_on_meta(architecture), rule)] if timm.is_model(architecture) else []
+
+
+def _known(row: dict) -> KnownLayer:
+    """A row of the table as a layer."""
+    told = (row[name] for name in KnownLayer._fields[2:])
+    return KnownLayer(row["layer"], (row["channels"], 1, row["kh"], row["kw"]), *told)
 
 
 def _rows(name: str) -> list[dict]:
