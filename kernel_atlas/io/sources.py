@@ -124,6 +124,9 @@ def _choice(wanted: Wanted) -> tuple[Choice, list[architectures.KnownLayer]]:
     def choose(forms: Mapping[str, Form]) -> Selection:
         if not layers or any(form.groups is not None for form in forms.values()):
             return by_shape(forms)
+        in_order = architectures.choose_in_order(layers, forms)  # takes no import of timm
+        if in_order:
+            return in_order
         try:
             return architectures.choose_known(wanted.architecture, layers, forms)
         except AtlasError as error:

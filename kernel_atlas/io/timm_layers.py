@@ -208,8 +208,7 @@ def choose_known(tag: str, layers: list[KnownLayer], forms: Mapping[str, Form]) 
         return Selection([Weight(layer.name, (layer.name,)) for layer in layers], {}, "architecture")
     if not any(len(form.shape) == 2 or form.shape[1:2] > (1,) for form in forms.values()):
         raise AtlasError(f"kernels alone, under other names than those of timm's {tag}")
-    shapes = {name: form.shape for name, form in forms.items()}
-    origin = names_in_order(tag, shapes) or _loaded_from(tag, forms)
+    origin = _loaded_from(tag, forms)
     missing = [layer.name for layer in layers if layer.name not in origin]
     if missing:
         raise AtlasError(
@@ -217,6 +216,19 @@ def choose_known(tag: str, layers: list[KnownLayer], forms: Mapping[str, Form]) 
             f"{missing[0]!r}; name the file as hf:OWNER/REPO:FILE or file:PATH to read it by shapes alone"
         )
     return Selection([Weight(layer.name, (origin[layer.name],)) for layer in layers], {}, "architecture")
+
+
+def choose_in_order(layers: list[KnownLayer], forms: Mapping[str, Form]) -> Selection | None:
+    """The choice of a network's layers where names are foreign and the order of shapes is the same; else None.
+
+    Another implementation of a network has its layers in the same order, under other names.
+    """
+    shapes = {layer.shape for layer in layers}
+    names = [name for name, form in forms.items() if form.shape in shapes]
+    if [forms[name].shape for name in names] != [layer.shape for layer in layers]:
+        return None
+    weights = [Weight(layer.name, (name,)) for layer, name in zip(layers, names, strict=True)]
+    return Selection(weights, {}, "architecture")
 
 
 def names_in_order(name: str, shapes: Mapping[str, tuple[int, ...]], **options: int) -> dict[str, str] | None:

@@ -37,7 +37,7 @@ def test_shares_come_with_intervals_and_controls(totals):
         "62.7 % [58.1, 66.9] of the kernels are clustered (dissimilarity below 0.2), 627 in 5 independent networks; "
         "noise and control networks: Gaussian noise 0.4 %, chance 3.1 %. The lower end of the interval is more than "
         "twice the highest of them.",
-        "Controls that are made of these kernels may have more: they are a finding of their own.",
+        "Controls made of these kernels may have a higher share; they have a finding of their own.",
         "Most common: On-Centre 40.0 % [31.0, 52.0], pattern-2 22.7 % [20.0, 25.0].",
         "Left out as dead: 25 kernels, 2.4 % of all.",
     ]

@@ -18,11 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx.reference
 import pytest
 import safetensors.numpy
 import torch
-import torch._subclasses.schema_check_mode  # torch imports it to word an error, and writes its byte code then
 import yaml
 from conftest import ROOT
 from hypothesis import HealthCheck, example, given, settings
@@ -91,6 +89,8 @@ def watched():
     """Refuse to the code inside what reading a file has no business with, and much time or memory."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limits = resource.getrlimit(resource.RLIMIT_AS)
+    byte_code = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # an import that comes late may write none
     before = signal.signal(signal.SIGALRM, _too_long)
     faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # for loops that no signal stops
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, limits[1]))
@@ -105,6 +105,7 @@ def watched():
         resource.setrlimit(resource.RLIMIT_AS, limits)
         faulthandler.cancel_dump_traceback_later()
         signal.signal(signal.SIGALRM, before)
+        sys.dont_write_bytecode = byte_code
 
 
 def read(path: Path, content: bytes, convolution: str = "depthwise") -> None:

@@ -238,6 +238,12 @@ def test_a_stated_architecture_decides(tmp_path):
     assert [layer.name for layer in layers] == [name for name in known if not name.startswith("blocks.0.")]
     assert {layer.judged_by for layer in layers} == {"architecture"}
     assert [layer.stride for layer in layers] == [known[layer.name].stride for layer in layers]
+    foreign = {f"{place}.{name.rpartition('.')[2]}": value for place, (name, value) in enumerate(state.items())}
+    foreign.popitem()  # the extra layer
+    torch.save(foreign, tmp_path / "foreign.pth")
+    again = list(read_layers("file:foreign.pth", wanted).layers)
+    assert [(layer.name, layer.stride) for layer in again] == [(layer.name, layer.stride) for layer in layers]
+    assert all(np.array_equal(one.weight, other.weight) for one, other in zip(again, layers, strict=True))
     by_shape = list(read_layers("file:net.pth", Wanted(tmp_path)).layers)
     assert "extra.dw.weight" in [layer.name for layer in by_shape] and by_shape[0].judged_by == "shape"
 
