@@ -24,6 +24,7 @@ include: "rules/release.smk"
 include: "rules/ablation.smk"
 include: "rules/zoo.smk"
 include: "rules/timm.smk"
+include: "rules/patterns.smk"
 
 
 onsuccess:

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +12,7 @@ os.environ["MPLBACKEND"] = "Agg"
 
 from kernel_atlas.api import assign, describe_layers, extract
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.patterns import REFERENCE
 from kernel_atlas.figures.contact_sheet import write_sheet
 from kernel_atlas.figures.style import short
 
@@ -23,32 +23,27 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="label")
     label = commands.add_parser("label", help="label the depthwise kernels of a checkpoint", description=__doc__)
     label.add_argument("checkpoint", type=Path, help="safetensors, PyTorch, ONNX or TFLite; no code in it is run")
-    label.add_argument(
-        "--encoder", type=Path, help="encoder.safetensors of a run, or its folder (default: the project's)"
-    )
+    label.add_argument("--patterns", type=Path, default=REFERENCE, help="a table of patterns (default: the project's)")
     label.add_argument("--sheet", type=Path, help="the picture, a PNG (default: CHECKPOINT's stem + _kernels.png)")
     given = parser.parse_args(arguments)
     sheet = given.sheet or Path(f"{given.checkpoint.stem}_kernels.png")
     try:
-        with warnings.catch_warnings(action="ignore"):  # the table names the sizes without an encoder
-            kernels = assign(extract(given.checkpoint), given.encoder)
+        kernels = assign(extract(given.checkpoint), patterns=given.patterns)
         print(_lines(describe_layers(kernels)))
         write_sheet(kernels, given.checkpoint.name, sheet)
     except AtlasError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {sheet}: {error.strerror or error}; name another file with --sheet")
-    if given.encoder is None:
-        print("\nLabelled by the encoder of the project's small networks; --encoder results takes that of your own run")
-    print(f"The kernels are drawn in {sheet}")
+    print(f"\nThe kernels are drawn in {sheet}")
 
 
 def _lines(layers: pd.DataFrame) -> str:
     """The table of layers as text."""
-    rows = [("layer", "size", "kernels", "dead", "clustered", "commonest labels")]
+    rows = [("layer", "size", "kernels", "dead", "with a pattern", "commonest patterns")]
     for row in layers.itertuples():
-        share = f"{row.clustered_share:.0%}" if row.kernels > row.dead else "all dead"
-        share = share if row.encoder else "no encoder"
+        share = "all dead" if row.kernels == row.dead else "not square"
+        share = f"{row.pattern_share:.0%}" if row.pattern_share == row.pattern_share else share
         labels = ", ".join(f"{short(label)} {part:.0%}" for label, part in row.labels)
         rows.append((row.layer, row.size, f"{row.kernels:,}", f"{row.dead:,}", share, labels))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]

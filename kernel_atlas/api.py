@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.core.kernels import is_dead, size_name
-from kernel_atlas.core.patterns import templates
+from kernel_atlas.core.kernels import is_dead
+from kernel_atlas.core.patterns import REFERENCE, read_patterns, templates
 from kernel_atlas.io.checkpoint import tell_not_read
 from kernel_atlas.io.sources import Wanted, read_layers
+from kernel_atlas.model.assign import ASSIGNED, Assigner
 from kernel_atlas.model.encoder import read_encoder
 
 __all__ = ["AtlasError", "assign", "extract", "templates"]
@@ -71,8 +72,8 @@ def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def assign(kernels: Any, encoder: str | Path | None = None) -> pd.DataFrame:
-    """Label kernels: a code, a cluster and a label each.
+def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path = REFERENCE) -> pd.DataFrame:
+    """Label kernels by the reference patterns; and by an autoencoder, a code and a cluster each.
 
     Parameters
     ----------
@@ -81,65 +82,54 @@ def assign(kernels: Any, encoder: str | Path | None = None) -> pd.DataFrame:
         or torch tensor [n, kh, kw] or [n, 1, kh, kw], such as a layer's weight.
     encoder : path, optional
         `encoder.safetensors` of a run or of a release, or the folder (`results`) that holds it. The default knows the
-        3x3 and 7x7 kernels of the project's embedded networks; for other networks, a run on networks like them labels
-        more.
+        3x3 and 7x7 kernels of the project's embedded networks. It has no effect on labels.
+    patterns : path
+        A table as resources/patterns/v1.tsv, which is the default.
 
     Returns
     -------
     DataFrame
-        The given table (of an array: kh, kw, weight) with code (0 to 1), dissimilarity (1 - cosine to the own
-        reconstruction), cluster (-1 for other and dead), label (the cluster's name; `other` from the size's threshold
-        of dissimilarity on; `dead`) and tap_sum. Dead kernels have NaN as code and dissimilarity. Kernels of a size
-        without an encoder have missing values (NaN, <NA>, None) in all of these, and a warning counts them.
+        The given table (of an array: kh, kw, weight) with
+
+        - label: the most similar pattern; `other` from the dissimilarity (1 - similarity) of 0.2 on for sides below 7,
+          0.3 for others; `dead`;
+        - similarity (cosine), second (the most similar name of another family; of `other` the most similar name),
+          margin (how much less similar that is), beyond_spectrum (whether at most 1 of 39 copies of the kernel with
+          random phases is as similar to a pattern: 5 % by chance), scrambled (the similarity of one of these copies);
+        - code (0 to 1), dissimilarity (1 - cosine to the own reconstruction), cluster (-1 for none);
+        - tap_sum.
+
+        Dead kernels have no other value. Kernels that are not square have missing values in all of these, those of a
+        size without an encoder in the three of the autoencoder.
 
     Raises
     ------
     AtlasError
-        `kernels` is of another kind, or `encoder` is no such file (one line).
+        `kernels` is of another kind, or a file is none of these (one line).
 
     Examples
     --------
     >>> kernels = assign(extract("resources/zoo/cifar10_7x7_s0.safetensors"))
-    >>> kernels.loc[[0, 2, 144], ["layer_index", "channel", "kh", "code", "dissimilarity", "label"]].round(2)
-         layer_index  channel  kh  code  dissimilarity     label
-    0              0        0   7  0.35           0.66     other
-    2              0        2   7  0.31           0.27  On-Cross
-    144            3        0   3  0.47           0.26     other
-    >>> print(f"{(kernels['cluster'] >= 0).mean():.0%} are in a cluster")
-    66% are in a cluster
+    >>> kernels.loc[[0, 2, 144], ["layer_index", "channel", "kh", "label", "similarity", "second"]].round(2)
+         layer_index  channel  kh       label  similarity     second
+    0              0        0   7       other        0.00  On-Centre
     >>> first = kernels[kernels["layer_index"] == 0]
     >>> taps = np.stack(first["weight"]).reshape(-1, 1, 7, 7)
     >>> assign(taps)["label"].equals(first["label"])
     True
     """
     table = _table(kernels)
-    labellers = read_encoder(ENCODER if encoder is None else encoder)
-    # columns of missing values, filled in for each size that the encoder knows
-    known = np.zeros(len(table), bool)
-    code, dissimilarity, tap_sum = np.full((3, len(table)), np.nan, np.float32)
-    cluster, label = np.zeros(len(table), np.int32), np.full(len(table), None, object)
-    without = {}
+    assigner = Assigner(read_patterns(patterns), read_encoder(ENCODER if encoder is None else encoder))
+    columns = {name: np.full(len(table), None, object) for name in ASSIGNED}
     for (kh, kw), rows in table.groupby(["kh", "kw"]).indices.items():
-        if kh != kw or kh not in labellers:
-            without[f"{kh}x{kw}"] = len(rows)
-            continue
-        taps = _taps(table["weight"].to_numpy()[rows], kh * kw)
-        found = labellers[kh].assign(taps, is_dead(taps))
-        known[rows] = True
-        code[rows], dissimilarity[rows], tap_sum[rows] = found["code"], found["dissimilarity"], found["tap_sum"]
-        cluster[rows], label[rows] = found["cluster"], found["label"]
-    if without:
-        warnings.warn(
-            f"{sum(without.values())} of {len(table)} kernels have no label: they are {', '.join(without)}, and this "
-            f"encoder knows {', '.join(map(size_name, sorted(labellers)))}",
-            stacklevel=2,
-        )
+        if kh == kw and assigner.knows(kh):
+            found = assigner.assign(_taps(table["weight"].to_numpy()[rows], kh * kw))
+            for name, column in columns.items():
+                column[rows] = found[name]
+    kinds = {"cluster": "Int32", "beyond_spectrum": "boolean"}
+    kinds |= dict.fromkeys(("similarity", "margin", "scrambled", "code", "dissimilarity", "tap_sum"), np.float32)
     return table.assign(
-        code=code,
-        dissimilarity=dissimilarity,
-        cluster=pd.arrays.IntegerArray(cluster, ~known),
-        label=pd.Series(label, table.index, object),
-        tap_sum=tap_sum,
+        **{name: pd.Series(column, table.index, kinds.get(name, object)) for name, column in columns.items()}
     )
 
 
@@ -154,27 +144,28 @@ def describe_layers(assigned: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each layer, then one for `all with an encoder`, if any: layer, size (`7x7`, empty for several),
-        kernels, dead, encoder (whether the size has one), clustered_share (of live kernels; NaN without such or without
-        encoder), labels (the three commonest of clusters: pairs of a label and its share of live kernels).
+        A row for each layer, then one for `all square`, if any: layer, size (`7x7`, empty for several), kernels, dead,
+        pattern_share (of live kernels; NaN without such or where kernels are not square), beyond_share (of live
+        kernels, those beyond their spectrum), labels (the three commonest but `other`: pairs of a label and its share
+        of live kernels).
     """
-    known = assigned[assigned["label"].notna()]
+    square = assigned[assigned["label"].notna()]
     parts = [(part["layer"].iloc[0], part) for _, part in assigned.groupby("layer_index")]
     rows = []
-    for layer, part in [*parts, ("all with an encoder", known)] if len(known) else parts:
+    for layer, part in [*parts, ("all square", square)] if len(square) else parts:
         sizes = {f"{kh}x{kw}" for kh, kw in zip(part["kh"], part["kw"], strict=True)}
-        labels = part.loc[part["cluster"].fillna(-1) >= 0, "label"].value_counts()
-        live = int((~part["dead"]).sum())
-        encoder = bool(part["label"].notna().all())
+        live = part.loc[~part["dead"]]
+        labels = live.loc[live["label"].notna() & (live["label"] != "other"), "label"].value_counts()
+        named = len(live) > 0 and bool(live["label"].notna().all())
         rows.append(
             {
                 "layer": layer,
                 "size": sizes.pop() if len(sizes) == 1 else "",
                 "kernels": len(part),
-                "dead": len(part) - live,
-                "encoder": encoder,
-                "clustered_share": labels.sum() / live if encoder and live else np.nan,
-                "labels": [(label, count / live) for label, count in labels.head(3).items()],
+                "dead": len(part) - len(live),
+                "pattern_share": labels.sum() / len(live) if named else np.nan,
+                "beyond_share": live["beyond_spectrum"].mean() if named else np.nan,
+                "labels": [(label, count / len(live)) for label, count in labels.head(3).items()],
             }
         )
     return pd.DataFrame(rows)

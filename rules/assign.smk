@@ -1,6 +1,6 @@
-"""Assign code, dissimilarity, cluster and label to every kernel.
+"""Assign a label, a code and a cluster to every kernel.
 
-Inputs: shards of a model, results/encoder.safetensors.
+Inputs: shards of a model, the reference patterns, results/encoder.safetensors.
 Outputs: results/assignments/MODEL.parquet; results/controls/noise.parquet of Gaussian noise; results/samples/KxK.parquet,
 a sample with taps and labels for the figures.
 """
@@ -10,6 +10,7 @@ rule assign_kernels:
     input:
         shards="results/kernels/{model}",
         encoder=labeller,
+        patterns=PATTERNS,
         library=library("assign_kernels.py"),
     output:
         assignments="results/assignments/{model}.parquet",
@@ -19,6 +20,8 @@ rule assign_kernels:
         "results/benchmarks/assign_kernels/{model}.tsv"
     conda:
         "../envs/atlas.yaml"
+    params:
+        thresholds=config["thresholds"],
     message:
         "Assigning the kernels of {wildcards.model}"
     script:
@@ -28,6 +31,7 @@ rule assign_kernels:
 rule assign_noise:
     input:
         encoder=labeller,
+        patterns=PATTERNS,
         library=library("assign_noise.py"),
     output:
         assignments="results/controls/noise.parquet",
@@ -38,6 +42,8 @@ rule assign_noise:
     conda:
         "../envs/atlas.yaml"
     params:
+        sides=config["sizes"],
+        thresholds=config["thresholds"],
         kernels=config["noise_kernels"],
         seed=config["seed"],
     message:

@@ -17,6 +17,7 @@ sys.path.insert(0, BASE)
 os.environ.update(PYTHONPATH=BASE, MPLBACKEND="Agg")
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.patterns import read_patterns
 from kernel_atlas.evidence.kernels import subject_of
 from kernel_atlas.figures import registry
 from kernel_atlas.io.formats.signatures import opened_files
@@ -392,6 +393,8 @@ try:
     if config["licences"] == "permissive":
         MODELS = permissive_only(MODELS)
     MODELS = MODELS.set_index("model", drop=False)
+    PATTERNS = find_file(config["patterns"])
+    read_patterns(PATTERNS)
     SIZES = [f"{side}x{side}" for side in config["sizes"]]
     for size in SIZES:
         if size not in config["thresholds"]:

@@ -19,6 +19,7 @@ rule write_release:
         kernels=files_of("results/kernels/{model}", *USES),
         assignments=files_of("results/assignments/{model}.parquet", *USES),
         encoder=labeller,
+        patterns=PATTERNS,
         sources="results/sources.csv",
         sheet=SHEET,
         tables=beside("schemas/tables.yaml"),
@@ -44,6 +45,7 @@ rule write_release:
             name: config[name]
             for name in (
                 "licences",
+                "patterns",
                 "sizes",
                 "minimum_kernels",
                 "thresholds",

@@ -10,6 +10,9 @@ results/kmeans/KxK.parquet, centres of k-means, named by the same method.
 rule name_clusters:
     input:
         spectrum="results/autoencoder/{size}/spectrum.parquet",
+        encoder="results/autoencoder/{size}/encoder.safetensors",
+        merged="results/merged/{size}.parquet",
+        patterns=PATTERNS,
         by_hand=clusters_by_hand,
         library=library("name_clusters.py"),
     output:
@@ -27,6 +30,8 @@ rule name_clusters:
         "../envs/atlas.yaml"
     params:
         **config["spectrum"],
+        threshold=lambda wildcards: config["thresholds"][wildcards.size],
+        thresholds=config["thresholds"],
     message:
         "Naming the clusters of the {wildcards.size} kernels"
     script:

@@ -1,6 +1,6 @@
 """Count labels per layer and per model, and compare models.
 
-Inputs: all assignments, the noise control, inventory, model sheet, encoder (thresholds), sizes of data sets.
+Inputs: all assignments, the noise control, inventory, model sheet, sizes of data sets.
 Outputs: results/statistics/*.csv.
 """
 
@@ -12,7 +12,6 @@ rule summarise_assignments:
         inventory="results/inventory.parquet",
         sheet=SHEET,
         datasets=beside("resources/datasets.tsv"),
-        encoder=labeller,
         library=library("summarise_assignments.py"),
     output:
         models=shown("results/statistics/models.csv"),
@@ -35,6 +34,7 @@ rule summarise_assignments:
         mem_mb=memory(4000),
     params:
         seed=config["seed"],
+        thresholds=config["thresholds"],
         sides=config["sizes"],
     message:
         "Summing up the assignments"

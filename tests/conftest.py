@@ -26,6 +26,7 @@ CODE = [
     "kernel_atlas",
     "schemas",
     "resources/timm_layers.parquet",
+    "resources/patterns",
     "resources/master_key_filters.csv",
     "resources/datasets.tsv",
     "resources/release",

@@ -1,21 +1,30 @@
-"""One size: its spectrum -> named stretches of the code."""
+"""One size: its spectrum, and the kernels that trained -> stretches of the code, named by their members."""
 
 from kernel_atlas.core.kernels import taps_array
+from kernel_atlas.core.patterns import read_patterns
 from kernel_atlas.io.job import end_job, job_log
+from kernel_atlas.io.merge import training_kernels
 from kernel_atlas.io.tables import read_table, write_csv
+from kernel_atlas.model.assign import Assigner, Labeller
 from kernel_atlas.model.clusters import read_clusters
-from kernel_atlas.model.naming import find_clusters
+from kernel_atlas.model.coder import read_coder
+from kernel_atlas.model.naming import find_clusters, name_clusters
 
 with job_log(snakemake.log[0]):
-    if snakemake.input.by_hand:
-        clusters = read_clusters(snakemake.input.by_hand[0])
+    given, params = snakemake.input, snakemake.params
+    if given.by_hand:
+        clusters = read_clusters(given.by_hand[0])
     else:
-        spectrum = read_table(snakemake.input.spectrum)
+        spectrum = read_table(given.spectrum)
         clusters = find_clusters(
             taps_array(spectrum["decoded"]),
             spectrum["kernels"].to_numpy(),
-            boundary=snakemake.params.boundary,
-            smallest=snakemake.params.smallest_cluster,
+            boundary=params.boundary,
+            smallest=params.smallest_cluster,
         )
+        kernels = training_kernels(given.merged)
+        *_, members = Labeller(read_coder(given.encoder), clusters, params.threshold).assign(kernels)
+        labels = Assigner(read_patterns(given.patterns), {}, params.thresholds).label(kernels)["label"]
+        clusters = name_clusters(clusters, members, labels)
     write_csv(clusters, snakemake.output.clusters)
 end_job()

@@ -21,6 +21,7 @@ with job_log(snakemake.log[0]):
         kernels=given.kernels,
         assignments=given.assignments,
         encoder=given.encoder,
+        patterns=given.patterns,
         columns=tables["release/data/*.parquet"]["columns"],
         parameters=describe_parameters(snakemake.params.parameters, rules),
         citation=given.citation,

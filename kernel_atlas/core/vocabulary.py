@@ -9,10 +9,13 @@ FAMILIES = {
     "Off-Square": ("#56b4e9", "////"),
     "On-Cross": ("#cc79a7", ""),
     "Off-Cross": ("#5b3a8c", "////"),
+    "On-Shift": ("#ffb3a7", ""),
+    "Off-Shift": ("#3f4a5a", "////"),
     "First-Derivative": ("#009e73", ""),
     "On-Second-Derivative": ("#f0e442", ""),
     "Off-Second-Derivative": ("#8a8a00", "////"),
     "Further patterns": ("#8c5a3c", "xxx"),
+    "mixed": ("#b9b0c9", "xxx"),
     "other": ("#cfcfcf", ""),
 }
 FITTED = {  # by evidence/families.py: name, whose colour, hatch and marker
@@ -24,6 +27,7 @@ FITTED = {  # by evidence/families.py: name, whose colour, hatch and marker
 
 NAMED = {  # what labels of a formula have in their names
     "-Centre": "centre",
+    "-Shift": "centre",
     "-Cross": "cross",
     "First-Derivative": "first_derivative",
     "Second-Derivative": "second_derivative",

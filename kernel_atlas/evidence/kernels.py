@@ -18,7 +18,7 @@ from kernel_atlas.stats.shares import layer_depths
 # `real`: independent networks that train the autoencoder, or depthwise ones that are assigned; `untrained`: depthwise
 # models with use = control; `dense`: slices of regular convolutions outside the training set.
 SUBJECTS = ("real", "untrained", "dense")
-ASSIGNED = ["code", "dissimilarity", "cluster", "label"]
+ASSIGNED = ["label", "code", "dissimilarity", "cluster"]
 
 
 def subject_of(use: str, convolution: str) -> str:

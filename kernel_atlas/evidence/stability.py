@@ -9,7 +9,6 @@ least 80 % of runs and the mean Jaccard index with its match (0 without match) i
 of Hennig (Computational Statistics & Data Analysis 52, 2007).
 """
 
-import re
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +17,13 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.patterns import Matcher, templates
 from kernel_atlas.evidence.kernels import of_size
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import OTHER, Labeller
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
-from kernel_atlas.model.naming import find_clusters
+from kernel_atlas.model.naming import find_clusters, name_clusters
 from kernel_atlas.stats.resampling import FEWEST
 
 ALIKE = 0.9  # minimum cosine of recurring prototypes
@@ -44,8 +44,8 @@ class Clustering(NamedTuple):
     member: np.ndarray
 
     def names(self) -> np.ndarray:
-        """Labels of the kernels, str [n]; unnamed patterns share a label, as their numbers are arbitrary."""
-        return np.append([re.sub(r"^pattern-\d+$", "pattern", label) for label in self.labels], "other")[self.member]
+        """Labels of the clusters of the kernels, str [n]."""
+        return np.append(self.labels, "other")[self.member]
 
 
 def answer(
@@ -94,6 +94,7 @@ def answer(
     drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
     kernels, units = kernels[drawn], units[drawn]
     there = np.unique(units)
+    labels = _labels(kernels, labeller.threshold)
     main, matches = _clustering(labeller, kernels), []
     near = main.member != OTHER
     # other runs, each matched with the main run
@@ -104,7 +105,7 @@ def answer(
         if kind == "bootstrap":
             training = kernels[np.isin(units, random.choice(there, len(there)))]
         own_seed = 1000 * (seed + 1) + run  # distinct from the small seeds of the main run
-        other = _run(training, kernels, labeller.threshold, boundary, smallest, steps, own_seed)
+        other = _run(training, kernels, labels, labeller.threshold, boundary, smallest, steps, own_seed)
         row = {"kind": kind, "run": run, "seed": own_seed, "training_kernels": len(training)}
         runs.append(row | {"clusters": len(other.numbers)} | _compare(main, other))
         matches.append(_match(main, other).assign(kind=kind))
@@ -117,6 +118,7 @@ def answer(
 def _run(
     training: np.ndarray,
     kernels: np.ndarray,
+    labels: np.ndarray,
     threshold: float,
     boundary: float,
     smallest: float,
@@ -134,7 +136,14 @@ def _run(
     coder = Coder(model.state_dict())
     counts = np.histogram(coder.encode(training), SAMPLES, (0, 1))[0]
     clusters = find_clusters(coder.decode(sample_codes()), counts, boundary, smallest)
-    return _clustering(Labeller(coder, clusters, threshold), kernels)
+    *_, members = Labeller(coder, clusters, threshold).assign(kernels)
+    return _clustering(Labeller(coder, name_clusters(clusters, members, labels), threshold), kernels)
+
+
+def _labels(kernels: np.ndarray, threshold: float) -> np.ndarray:
+    """The labels of unit kernels by the reference patterns, of which clusters have their names."""
+    found = Matcher(templates(round(kernels.shape[1] ** 0.5))).match(kernels)
+    return np.where(found.similarity > 1 - threshold, found.name, "other")
 
 
 def _clustering(labeller: Labeller, kernels: np.ndarray) -> Clustering:

@@ -64,8 +64,8 @@ def draw(size: str, threshold: float, clusters: pd.DataFrame, sample: pd.DataFra
 
     caption = (
         f"Codes of the kernels of the {len(chosen)} models with most {size} kernels in a random sample of training "
-        f"kernels, in {BINS} steps, each row scaled to its fullest step. Grey kernels are not clustered; dashes are "
-        "the borders of clusters."
+        f"kernels, in {BINS} steps, each row scaled to its fullest step. Colours are labels, grey kernels have no "
+        "pattern; dashes are the borders of clusters."
     )
     alt = f"Histograms of the codes of {size} kernels, a row for each model and for Gaussian noise."
     return Drawing(figure, counted, "Codes", caption, alt)

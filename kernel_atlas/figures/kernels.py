@@ -55,15 +55,6 @@ def taps_columns(kernels: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(kernels, columns=[f"tap_{number}" for number in range(kernels.shape[1])])
 
 
-def groups_of(clusters: pd.DataFrame) -> list[tuple[int, str]]:
-    """Cluster and label of each row of a figure, along the code, and last what is in no cluster."""
-    return [*clusters[["cluster", "label"]].drop_duplicates().itertuples(index=False, name=None), (-1, "other")]
-
-
-def members_of(sample: pd.DataFrame, cluster: int, label: str) -> pd.DataFrame:
-    return sample[(sample["cluster"] == cluster) & (sample["label"] == label)]
-
-
 def sample_at(quantile: float, inside: np.ndarray, counts: np.ndarray, decoded: np.ndarray) -> np.ndarray:
     """What the decoder draws at a quantile of the kernels of a stretch, given by the samples inside it."""
     if not len(inside):  # a stretch drawn by hand, narrower than a step

@@ -26,7 +26,7 @@ def draw(size: str, threshold: float, centres: pd.DataFrame) -> Drawing:
         words = f"{names[place]}\n{percent(share)}"
         canvas.text(middle, top + side + 0.22, words, ha="center", va="top", size=7, linespacing=1.2)
     caption = (
-        f"The {len(centres)} centres of k-means over all {size} kernels, named like the clusters of the autoencoder, "
+        f"The {len(centres)} centres of k-means over all {size} kernels, named by the pattern each resembles most, "
         "with the share of kernels nearest to each: the baseline for what the autoencoder clusters."
     )
     alt = f"Centres of k-means of the {size} kernels, with their names and shares of kernels."

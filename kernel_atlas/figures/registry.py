@@ -25,13 +25,13 @@ def _whole(*tables: str) -> dict[str, str]:
 
 
 FIGURES = {
-    "spectrum": {"spectrum": SPECTRUM, "clusters": CLUSTERS},
-    "members": {"spectrum": SPECTRUM, "clusters": CLUSTERS, "sample": SAMPLE},
-    "shares_models": {**_statistics("models", "labels"), "noise": NOISE},
+    "gallery": {"sample": SAMPLE},
+    "shares_models": _statistics("models", "labels", "chance"),
     "shares_layers": _statistics("models", "layers"),
+    "spectrum": {"spectrum": SPECTRUM, "clusters": CLUSTERS, "sample": SAMPLE},
     "codes": {"clusters": CLUSTERS, "sample": SAMPLE, "noise": NOISE},
     "projection": {"sample": SAMPLE},
-    "tap_sums": {"clusters": CLUSTERS, "sample": SAMPLE},
+    "tap_sums": {"sample": SAMPLE},
     "thresholds": _statistics("models", "thresholds"),
     "kmeans": {"centres": "results/kmeans/{size}.parquet"},
 }

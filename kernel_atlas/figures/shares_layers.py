@@ -42,7 +42,7 @@ def draw(size: str, threshold: float, models: pd.DataFrame, layers: pd.DataFrame
     draw_legend(figure, shares.columns)
     caption = (
         f"{networks(len(chosen), len(independent))}: shares of the families of patterns in each layer with {size} "
-        f"kernels; grey kernels have a dissimilarity of {threshold:g} or more."
+        f"kernels; grey kernels have no pattern (dissimilarity {threshold:g} or more)."
     )
     alt = f"Stacked shares of the families of patterns along the {size} layers of {len(chosen)} models."
     return Drawing(figure, shares.loc[chosen].reset_index(), "Layers", caption, alt)

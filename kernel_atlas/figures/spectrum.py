@@ -16,12 +16,16 @@ STRIP = 42  # kernels drawn evenly along the code
 QUANTILES = (0.1, 0.5, 0.9)  # of the kernels of a stretch; the middle one is its prototype
 
 
-def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataFrame) -> Drawing:
+def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataFrame, sample: pd.DataFrame) -> Drawing:
     """The decoded kernels along the code, the density of codes, and the named stretches."""
     decoded, counts, codes = stack(spectrum["decoded"]), spectrum["kernels"].to_numpy(), spectrum["code"].to_numpy()
     row = cluster_of(codes, clusters)  # of the stretch that holds each sample
     density = counts / max(1, counts.sum())
     shares = np.bincount(row, density, len(clusters))
+    # of each step, the share of its kernels in the sample that is clustered
+    drawn = np.clip((sample["code"].to_numpy() * len(codes)).astype(int), 0, len(codes) - 1)
+    near, there = (np.bincount(drawn[keep], minlength=len(codes)) for keep in (sample["cluster"] >= 0, slice(None)))
+    clustered = density * near / np.maximum(there, 1)
 
     # From top to bottom, in inches: title, density, code, strip of kernels, band of stretches, fan, a column a stretch
     left, right = 0.72, WIDTH - 0.1
@@ -45,10 +49,11 @@ def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataF
     axes.yaxis.set_major_locator(FixedLocator(_square_root_ticks(density.max())))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     edges = np.linspace(0, 1, len(codes) + 1)
+    axes.stairs(density, edges, fill=True, **look_of("other"))
     for index, cluster in enumerate(clusters.itertuples()):
         inside, look = np.flatnonzero(row == index), look_of(family_of(cluster.label))
         if len(inside):
-            axes.stairs(density[inside], edges[inside[0] : inside[-1] + 2], fill=True, **look)
+            axes.stairs(clustered[inside], edges[inside[0] : inside[-1] + 2], fill=True, **look)
         begin, end = left + (right - left) * np.array([cluster.code_low, cluster.code_high])
         gap = min(0.015, (end - begin) / 8)
         canvas.add_patch(Rectangle((begin + gap, band), end - begin - 2 * gap, 0.09, **look))
@@ -75,13 +80,13 @@ def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataF
     words = f"kernels per 1/{len(codes)}\n(square root)"
     canvas.text(0.12, (high + low) / 2, words, rotation=90, **aside | {"ha": "center"})
 
-    data = pd.DataFrame({"code": codes, "kernels": counts, "share": density})
+    data = pd.DataFrame({"code": codes, "kernels": counts, "share": density, "clustered": clustered})
     data[["cluster", "label"]] = clusters[["cluster", "label"]].to_numpy()[row]
     caption = (
         f"Top: density of the codes of {counts.sum():,} {size} training kernels, and what the decoder draws at even "
         f"steps of the code. Below: each of the {len(clusters)} stretches, with what the decoder draws at the 10 %, "
-        "50 % and 90 % quantiles of the kernels in it, its name, and its share of kernels (clustered or not). "
-        "Neighbouring codes draw similar kernels, and kernels crowd."
+        "50 % and 90 % quantiles of the kernels in it, its name, and its share of kernels (clustered or not). A "
+        "stretch has the label of most of its clustered kernels, or is mixed. Grey kernels are not clustered."
     )
     alt = f"Spectrum of the {size} kernels, with the named stretches along the code."
     return Drawing(figure, data.join(taps_columns(decoded)), "Spectrum", caption, alt)

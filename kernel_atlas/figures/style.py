@@ -109,7 +109,7 @@ def draw_legend(
     **more: float,
 ) -> None:
     """The families at the foot of a figure, and other patches beside them."""
-    names = {"other": "other (not clustered)"}
+    names = {"other": "other (no pattern)"}
     handles = [Patch(**look(family), label=names.get(family, short(family))) for family in families]
     handles += beside
     columns = len(handles) if len(handles) < 7 else -(-len(handles) // 2)

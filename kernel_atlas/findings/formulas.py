@@ -80,6 +80,5 @@ def find_fit_labels(fit_labels: pd.DataFrame) -> list[str]:
     if not better:
         return []
     return [
-        "A label is the name of what the decoder draws, not of each kernel: free formulas of another family fit more "
-        f"kernels than those of the label's own do for {', '.join(better)}."
+        f"Free formulas of another family fit more kernels of a label than those of its own do for {', '.join(better)}."
     ]

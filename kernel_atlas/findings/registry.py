@@ -13,7 +13,7 @@ from kernel_atlas.findings.layers import find_layers
 from kernel_atlas.findings.networks import find_comparisons, find_contrasts, find_depth, find_distances, find_knee
 from kernel_atlas.findings.padding import find_offsets
 from kernel_atlas.findings.scale_space import find_scale_space
-from kernel_atlas.findings.shares import find_drift, find_fit, find_shares
+from kernel_atlas.findings.shares import find_clusters, find_drift, find_fit, find_shares
 from kernel_atlas.findings.stability import find_stability
 
 
@@ -27,7 +27,8 @@ class Finding(NamedTuple):
 
 # In the order of the report. Each function takes the rows of one size.
 FINDINGS = (
-    Finding("Clustered", find_shares, ("totals", "chance")),
+    Finding("Patterns", find_shares, ("totals", "chance")),
+    Finding("Clustered", find_clusters, ("totals", "chance")),
     Finding("Fit", find_fit, ("history",)),
     Finding("Drift", find_drift, ("drift",)),
     Finding("Controls", find_controls, ("controls",)),

@@ -1,48 +1,63 @@
-"""How much is clustered, how sure that is, and how well the autoencoder fits."""
+"""How many kernels have a pattern, how many are clustered, how sure that is, and how well the autoencoder fits."""
 
 import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.words import number, percent
 from kernel_atlas.findings.parts import SHARE
-from kernel_atlas.stats.resampling import FEWEST
+from kernel_atlas.stats.resampling import FEWEST_NETWORKS
+from kernel_atlas.stats.shares import ABOVE_NULL, BEYOND, CLUSTERED, PATTERNED, SUMMARIES
 
 FEW = 4  # of a list that are named
 
 
 def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
-    """How much of one size is clustered, how sure that is, and what the controls say; the share first."""
+    """How many kernels of one size have a pattern, how sure that is, and what the controls say; the share first."""
     live = totals.set_index("label").drop(index="dead", errors="ignore")
     if live.empty:
         return ["No independent network has live kernels of this size."]
     threshold = chance["threshold"].iloc[0]
-    if "clustered" not in live.index:
-        return [f"No kernel is clustered (dissimilarity below {threshold:g})."]
-    clustered = live.loc["clustered"]
-    networks = clustered["models"]
-    shares = dict(zip(chance["control"], chance["clustered_share"], strict=True))
+    if PATTERNED not in live.index:
+        return [f"No kernel has a pattern (dissimilarity below {threshold:g})."]
+    patterned = live.loc[PATTERNED]
+    networks = patterned["models"]
+    null, beyond = live["share"][[ABOVE_NULL, BEYOND]]
+    shares = chance.set_index("control")["pattern_share"].dropna()
     listed = ", ".join(f"{name} {percent(value)}" for name, value in list(shares.items())[:FEW])
     if len(shares) > FEW:
         listed += " and lower ones"
-    share, low, _ = clustered[SHARE]
+    share, low, _ = patterned[SHARE]
     end, surest = ("lower end of the interval", low) if np.isfinite(low) else ("share", share)
-    highest = max(shares.values())
+    highest = shares.max()
     verdict = "more than twice" if surest > 2 * highest > 0 else "above" if surest > highest else "not above"
     found = [
-        f"{percent(*clustered[SHARE])} of the kernels are clustered (dissimilarity below {threshold:g}), "
-        f"{number(clustered['kernels'])} in {number(networks)} independent network{'s' if networks > 1 else ''}; noise "
-        f"and control networks: {listed}. The {end} is {verdict} the highest of them.",
-        "Controls made of these kernels may have a higher share; they have a finding of their own.",
+        f"{percent(*patterned[SHARE])} of the kernels have a pattern (dissimilarity below {threshold:g}; mean over "
+        f"{number(networks)} independent network{'s' if networks > 1 else ''}). At the threshold that 5 % of the same "
+        f"kernels with random phases pass, it is {percent(null)}.",
+        f"Controls: {listed}. The {end} is {verdict} the highest of them. {percent(beyond)} of the kernels are beyond "
+        "their spectrum, 5 % would be by chance.",
     ]
-    if networks < FEWEST:
-        found.append("Too few networks to say how others differ.")
-    common = live.drop(index=["other", "clustered"], errors="ignore").nlargest(3, "share")
+    if networks < FEWEST_NETWORKS:
+        found.append(f"No interval: {number(networks)} networks are too few to say how others differ.")
+    common = live.drop(index=["other", *SUMMARIES], errors="ignore").nlargest(3, "share")
     named = (f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows())
     found.append(f"Most common: {', '.join(named)}.")
     if "dead" in totals["label"].values:
         kernels, share = totals.set_index("label").loc["dead", ["kernels", "share"]]
         found.append(f"Left out as dead: {number(kernels)} kernels, {percent(share)} of all.")
     return found
+
+
+def find_clusters(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
+    """How much the autoencoder of the run clusters, which is in-sample."""
+    live = totals.set_index("label")
+    if CLUSTERED not in live.index:
+        return []
+    noise = chance.set_index("control").at["Gaussian noise", "clustered_share"]
+    return [
+        f"The autoencoder clusters {percent(*live.loc[CLUSTERED, SHARE])} of the kernels, Gaussian noise "
+        f"{percent(noise)}. It was trained on these networks: the share is in-sample."
+    ]
 
 
 def find_fit(history: pd.DataFrame) -> list[str]:

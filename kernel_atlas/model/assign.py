@@ -1,4 +1,4 @@
-"""Assign kernels: a code, the dissimilarity to the own reconstruction, a cluster and a label each."""
+"""Assign kernels: a label by the reference patterns; code, dissimilarity and cluster by the autoencoder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, taps_array
+from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, is_dead, taps_array
+from kernel_atlas.core.patterns import Matcher, draw_patterns, threshold_of
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import open_table, read_table, write_table
 from kernel_atlas.model.clusters import cluster_of
@@ -23,10 +24,15 @@ SCHEMA = pa.schema(
         "channel": pa.int32(),
         "kh": pa.int16(),
         "kw": pa.int16(),
+        "label": pa.string(),
+        "similarity": pa.float32(),
+        "second": pa.string(),
+        "margin": pa.float32(),
+        "beyond_spectrum": pa.bool_(),
+        "scrambled": pa.float32(),
         "code": pa.float32(),
         "dissimilarity": pa.float32(),
         "cluster": pa.int32(),
-        "label": pa.string(),
         "tap_sum": pa.float32(),
     }
 )
@@ -34,7 +40,7 @@ PLACE, ASSIGNED = SCHEMA.names[:5], SCHEMA.names[5:]  # where a kernel is, and w
 
 
 class Labeller(NamedTuple):
-    """Labels the kernels of one size.
+    """The autoencoder of one size with its clusters.
 
     Attributes
     ----------
@@ -52,34 +58,102 @@ class Labeller(NamedTuple):
     threshold: float
     prototypes: pd.DataFrame | None = None
 
-    def assign(self, kernels: np.ndarray, dead: np.ndarray) -> dict[str, np.ndarray]:
-        """The columns `ASSIGNED`, arrays [n], of raw kernels, float32 [n, taps], some of them dead, bool [n].
+    def assign(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Code, dissimilarity and cluster [n] of centred unit kernels, float32 [n, taps].
 
-        A kernel belongs to the cluster of its code if its dissimilarity is below the threshold (Babaiee et al. 2024);
-        otherwise it is `other`. Dead kernels have no code and no dissimilarity (NaN).
+        A kernel belongs to the cluster of its code if its dissimilarity is below the threshold (Babaiee et al. 2024).
         """
-        codes, dissimilarities = np.full((2, len(kernels)), np.nan, np.float32)
-        codes[~dead], dissimilarities[~dead] = self.coder.reconstruct(centre_and_normalise(kernels[~dead]))
-        row = cluster_of(codes, self.clusters)
-        near = dissimilarities < self.threshold  # False for NaN
+        codes, dissimilarities = self.coder.reconstruct(units)
+        number = self.clusters["cluster"].to_numpy()[cluster_of(codes, self.clusters)]
+        return codes, dissimilarities, np.where(dissimilarities < self.threshold, number, OTHER)
+
+
+class Assigner:
+    """Assigns kernels of every square size.
+
+    Parameters
+    ----------
+    patterns : DataFrame
+        From `read_patterns`.
+    labellers : mapping
+        Side of the kernels -> Labeller; kernels of other sides have no code and are in no cluster.
+    thresholds : mapping
+        Size (`7x7`) -> dissimilarity to the pattern from which on a kernel is `other`; others as in the paper.
+    """
+
+    def __init__(
+        self, patterns: pd.DataFrame, labellers: Mapping[int, Labeller], thresholds: Mapping[str, float] | None = None
+    ):
+        self.patterns, self.labellers, self.thresholds = patterns, labellers, thresholds or {}
+        self._matchers: dict[int, Matcher] = {}
+
+    def knows(self, side: int) -> bool:
+        """Whether kernels of a side can have a pattern."""
+        return ((self.patterns["smallest"] <= side) & (side <= self.patterns["largest"])).any()
+
+    def label(self, units: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns label, similarity, second and margin [n] of live centred unit kernels, float32 [n, taps].
+
+        `second` is the most similar name of another family; of kernels that are `other`, the most similar name at all.
+        """
+        found = self._matcher(units).match(units)
+        limit = 1 - threshold_of(self._matcher(units).side, self.thresholds)
+        near = found.similarity > np.float32(limit)
         return {
-            "code": codes,
-            "dissimilarity": dissimilarities,
-            "cluster": np.where(near, self.clusters["cluster"].to_numpy()[row], OTHER),
-            "label": np.where(dead, "dead", np.where(near, self.clusters["label"].to_numpy(str)[row], "other")),
-            "tap_sum": kernels.sum(axis=1),
+            "label": np.where(near, found.name, "other"),
+            "similarity": found.similarity,
+            "second": np.where(near, found.second, found.name),
+            "margin": found.margin,
         }
 
+    def assign(self, kernels: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns `ASSIGNED`, arrays [n], of raw kernels, float32 [n, taps]. Of dead ones only tap_sum has a value.
 
-def assign_model(model: str | Path, labellers: Mapping[int, Labeller], output: str | Path) -> None:
-    """Assign the kernels of one model's shards, layer after layer; sizes without a labeller have no rows.
+        `scrambled` is the similarity of one copy of the kernel with random phases, of which `beyond_spectrum` has
+        `DRAWS`: it is true where at most one of them is as similar to a pattern as the kernel, by chance in 5 %.
+        """
+        dead = is_dead(kernels)
+        units = centre_and_normalise(kernels[~dead])
+        matcher, columns = self._matcher(units), self.label(units)
+        copies = matcher.match_scrambled(units)
+        columns["beyond_spectrum"] = (copies >= columns["similarity"][:, None]).sum(axis=1) <= 1
+        # another copy for each kernel, and the same one in every file
+        drawn = (copies.sum(axis=1, dtype=np.float64) * 2**20).astype(np.int64) % copies.shape[1]
+        columns["scrambled"] = copies[np.arange(len(units)), drawn]
+        if matcher.side in self.labellers:
+            found = self.labellers[matcher.side].assign(units)
+        else:
+            found = *np.full((2, len(units)), np.nan, np.float32), np.full(len(units), None)
+        columns |= dict(zip(("code", "dissimilarity", "cluster"), found, strict=True))
+        no_cluster = OTHER if matcher.side in self.labellers else None
+        missing = {"label": "dead", "second": None, "beyond_spectrum": None, "cluster": no_cluster}
+        spread = {name: _spread(column, dead, missing.get(name, np.nan)) for name, column in columns.items()}
+        return spread | {"tap_sum": kernels.sum(axis=1)}
+
+    def _matcher(self, kernels: np.ndarray) -> Matcher:
+        side = round(kernels.shape[1] ** 0.5)
+        if side not in self._matchers:
+            self._matchers[side] = Matcher(draw_patterns(self.patterns, side))
+        return self._matchers[side]
+
+
+def _spread(values: np.ndarray, dead: np.ndarray, missing: object) -> np.ndarray:
+    """Values of the live kernels at their places among all, `missing` at those of the dead."""
+    if not dead.any():
+        return values
+    column = np.full(len(dead), missing, object if missing is None else values.dtype)
+    column[~dead] = values
+    return column
+
+
+def assign_model(model: str | Path, assigner: Assigner, output: str | Path) -> None:
+    """Assign the square kernels of one model's shards, layer after layer.
 
     Parameters
     ----------
     model : path
         Folder of shards.
-    labellers : mapping
-        Side of the kernels -> Labeller.
+    assigner : Assigner
     output : path
         Parquet file as assignments/*.parquet of schemas/tables.yaml.
     """
@@ -87,26 +161,32 @@ def assign_model(model: str | Path, labellers: Mapping[int, Labeller], output: s
     for shard in shards_of(model):
         with shard.open() as file:
             table = file.read()
-        side, width = (table[name][0].as_py() for name in ("kh", "kw"))
-        if side == width and side in labellers:
+        height, width = (table[name][0].as_py() for name in ("kh", "kw"))
+        if height == width and assigner.knows(height):
             kept = {name: table[name] for name in PLACE}
-            assigned = kept | labellers[side].assign(taps_array(table["weight"]), table["dead"].to_numpy())
-            tables.append(pa.table(assigned).cast(SCHEMA))
+            tables.append(_typed(kept | assigner.assign(taps_array(table["weight"]))))
     write_table(pa.concat_tables(tables), output)
 
 
-def assign_noise(labellers: Mapping[int, Labeller], count: int, seed: int, output: str | Path) -> None:
-    """Assign `count` Gaussian-noise kernels of each size: the control that a clustered share is compared with.
+def assign_noise(assigner: Assigner, sides: Sequence[int], count: int, seed: int, output: str | Path) -> None:
+    """Assign `count` Gaussian-noise kernels of each size: the control that shares are compared with.
 
     The table looks like that of a model named `noise` with one layer for each size.
     """
     tables = [SCHEMA.empty_table()]
-    for layer, (side, labeller) in enumerate(sorted(labellers.items())):
-        kernels = draw_noise(count, side, seed)
+    for layer, side in enumerate(sorted(sides)):
         places = pd.DataFrame({"model": "noise", "layer_index": layer, "channel": range(count), "kh": side, "kw": side})
-        columns = places.to_dict("series") | labeller.assign(kernels, np.zeros(count, bool))
-        tables.append(pa.table(columns).cast(SCHEMA))
+        tables.append(_typed(places.to_dict("series") | assigner.assign(draw_noise(count, side, seed))))
     write_table(pa.concat_tables(tables), output)
+
+
+def _typed(columns: Mapping[str, pa.ChunkedArray | np.ndarray | pd.Series]) -> pa.Table:
+    """Columns as `SCHEMA` has them, missing values null."""
+    arrays = {
+        name: column if isinstance(column, pa.ChunkedArray) else pa.array(column, from_pandas=True)
+        for name, column in columns.items()
+    }
+    return pa.table(arrays).select(SCHEMA.names).cast(SCHEMA)
 
 
 def sample_assigned(

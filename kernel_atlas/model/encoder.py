@@ -1,4 +1,4 @@
-"""The labeller file of a run: autoencoders, clusters, thresholds and prototypes of all sizes."""
+"""The encoder file of a run: autoencoders, clusters, thresholds and prototypes of all sizes."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Clusters and their names: the spectrum cut into stretches of one pattern each, and k-means beside it."""
+"""Clusters and their names: the spectrum cut into stretches, each named by its members, and k-means beside it."""
 
 import itertools
 
@@ -8,9 +8,12 @@ import pyarrow as pa
 
 from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 from kernel_atlas.core.patterns import resemble
+from kernel_atlas.io.tables import in_order
 from kernel_atlas.model.clusters import median_sample
 
 NEAR_EQUAL = 0.9  # cosine above which two neighbouring prototypes of one name are one cluster
+MIXED = "mixed"  # the name of a cluster of which no label has half of the members
+PURE = 0.5
 
 
 def change_along(decoded: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -38,7 +41,7 @@ def change_along(decoded: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smallest: float) -> pd.DataFrame:
-    """Cut the code into stretches, one pattern each, and name them.
+    """Cut the code into stretches of one pattern each.
 
     Boundaries are the peaks of `change_along`. A stretch with hardly any kernels joins the neighbour whose prototype is
     more like its own. Stretches of one name with near-equal prototypes are one cluster: neighbours become one stretch,
@@ -58,7 +61,8 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
     Returns
     -------
     DataFrame
-        As clusters.tsv of schemas/tables.yaml, a row for each stretch; clusters are numbered from 0 along the code.
+        cluster, code_low, code_high, label (of the prototype) and kernels, a row for each stretch; clusters are
+        numbered from 0 along the code. `name_clusters` gives them the names of their members.
     """
     from scipy.signal import find_peaks  # imported here, as k-means need not wait for it
 
@@ -78,20 +82,50 @@ def find_clusters(decoded: np.ndarray, counts: np.ndarray, boundary: float, smal
         if not candidates.any():
             break
         del edges[1 + int(np.where(candidates, likeness, -2).argmax())]
-    # name what is left
+    # number what is left
     prototypes = _prototypes(decoded, counts, edges)
-    labels, templates, cosines = resemble(prototypes)
+    labels, _ = resemble(prototypes)
     return pd.DataFrame(
         {
             "cluster": _numbers(labels, prototypes),
             "code_low": np.array(edges[:-1]) / len(decoded),
             "code_high": np.array(edges[1:]) / len(decoded),
             "label": labels,
-            "template": templates,
-            "template_cosine": cosines.round(4),
             "kernels": [counts[low:high].sum() for low, high in itertools.pairwise(edges)],
         }
     )
+
+
+def name_clusters(clusters: pd.DataFrame, members: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """Name clusters by the commonest label of their members.
+
+    Parameters
+    ----------
+    clusters : DataFrame
+        From `find_clusters`.
+    members, labels : array [n]
+        Cluster (-1 for none) and label of kernels that trained the autoencoder.
+
+    Returns
+    -------
+    DataFrame
+        As clusters.tsv of schemas/tables.yaml. Purity is the share of the members that have the label. The label is
+        `mixed` where that is below one half, and purity then that of the commonest label.
+    """
+    told = {}
+    for number in clusters["cluster"].unique():
+        counts = pd.Series(labels[members == number], dtype=object).value_counts()
+        shares = counts / counts.sum()
+        named = shares.drop("other", errors="ignore")
+        purity = named.iloc[0] if len(named) else np.nan
+        others = shares.drop(named.index[:1])
+        told[number] = {
+            "label": named.index[0] if purity >= PURE else MIXED,
+            "purity": purity,
+            "runner_up": others.index[0] if len(others) else None,
+        }
+    named = pd.DataFrame([told[number] for number in clusters["cluster"]], clusters.index)
+    return in_order(clusters.assign(**{name: named[name] for name in named}), "clusters.tsv")
 
 
 def _numbers(labels: list[str], prototypes: np.ndarray) -> list[int]:
@@ -108,7 +142,7 @@ def _prototypes(decoded: np.ndarray, counts: np.ndarray, edges: list[int]) -> np
 
 
 def cluster_kmeans(kernels: np.ndarray, clusters: int, threshold: float, seed: int) -> pa.Table:
-    """The centres of k-means (Babaiee et al. 2024 use it for 3x3), named by the template they resemble most.
+    """The centres of k-means (Babaiee et al. 2024 use it for 3x3), named by the pattern they resemble most.
 
     Parameters
     ----------
@@ -133,7 +167,7 @@ def cluster_kmeans(kernels: np.ndarray, clusters: int, threshold: float, seed: i
     sizes = np.bincount(fitted.labels_, minlength=len(centres))
     clustered = np.bincount(fitted.labels_, weights=near, minlength=len(centres)).astype(int)
     order = np.argsort(-sizes, kind="stable")
-    labels, templates, cosines = resemble(centres[order])
-    columns = {"cluster": np.arange(len(order)), "label": labels, "template": templates, "template_cosine": cosines}
+    labels, cosines = resemble(centres[order])
+    columns = {"cluster": np.arange(len(order)), "label": labels, "cosine": cosines}
     columns |= {"kernels": sizes[order], "clustered": clustered[order], "centre": taps_column(centres[order])}
     return pa.table(columns)

@@ -1,4 +1,4 @@
-"""Write the atlas: one HTML page to explore every kernel, with its taps, code, label, best template and fit.
+"""Write the atlas: one HTML page to explore every kernel, with its taps, label, code, best pattern and fit.
 
 Taps are rounded to 255 steps of each kernel's range: enough for pictures, not for computing. The kernels of one model
 and size are a block in the page: columns one after the other, compressed, as text. The page unpacks a block when it
@@ -8,7 +8,7 @@ shows one of its kernels (`pages/kernels.js` has the same columns).
 import base64
 import gzip
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from kernel_atlas.publish.page import read_script, write_page
 STEPS = 255  # of a kernel's range
 FINE = 65534  # steps of a code (0 to 1) and of a dissimilarity (0 to 2); one more means missing
 COARSE = 254  # steps of a cosine (0 to 1); one more means missing
-NOT_ASSIGNED = "no autoencoder"  # label of kernels of a size without an autoencoder
+NOT_ASSIGNED = "not square"  # label of kernels that no pattern can have
 SCRIPTS = ("kernels.js", "wall.js", "atlas.js")
 
 
@@ -66,12 +66,14 @@ def write_atlas(
     # the models: facts for the page, and a block for each size
     names = set() if fits is None else set(fits["label"])
     names.update(*(labeller.clusters["label"] for labeller in labellers.values()))
+    names.update(*(read_table(path, ["label"])["label"].unique().to_pylist() for path in assignments.values()))
+    names -= {"other", "dead"}
     labels = [*sorted(names), "other", "dead", NOT_ASSIGNED]
     rows = sheet.set_index("model").astype(object)
     fitted = {} if fits is None else dict(list(fits.groupby("model")))
     models, blocks = [], []
     for model in sorted(kernels):
-        packed = list(_pack_model(kernels[model], assignments[model], labels, labellers, fitted.get(model)))
+        packed = list(_pack_model(kernels[model], assignments[model], labels, fitted.get(model)))
         facts = {name: rows.at[model, name] for name in ("use", "convolution", "family", "dataset", "top1")}
         models.append(
             {"model": model}
@@ -138,10 +140,9 @@ def _pack_model(
     kernels: str | Path,
     assignments: str | Path,
     labels: list[str],
-    known: Container[str],
     fits: pd.DataFrame | None,
 ) -> Iterator[tuple[str, list[dict[str, Any]], str]]:
-    """Size, layers and block of each size of a model; layers of a size not in `known` have no clustered share."""
+    """Size, layers and block of each size of a model; `share` is that with a pattern, of square kernels."""
     assigned = dict(list(read_table(assignments).to_pandas().groupby("layer_index")))
     fitted = {} if fits is None else dict(list(fits.groupby("layer_index")))
     # a model may have layers of several sizes
@@ -157,13 +158,14 @@ def _pack_model(
             columns = _columns(table, assigned.get(index), fitted.get(index), labels)
             live = columns["label"] != labels.index("dead")
             found = np.bincount(columns["label"][live], minlength=len(labels))
-            clustered = found[: labels.index("other")].sum()
+            patterned = found[: labels.index("other")].sum()
+            square = not found[labels.index(NOT_ASSIGNED)]
             layers.append(
                 {
                     "layer_index": index,
                     "layer": table["layer"][0].as_py(),
                     "kernels": len(table),
-                    "share": round(clustered / live.sum(), 4) if size in known and live.any() else None,
+                    "share": round(patterned / live.sum(), 4) if square and live.any() else None,
                     "most": labels[found.argmax()] if live.any() else "dead",
                 }
             )

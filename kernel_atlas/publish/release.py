@@ -13,7 +13,6 @@ import jinja2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
@@ -66,8 +65,8 @@ def join_kernels(shards: str | Path, assignments: str | Path, use: str) -> pa.Ta
     Returns
     -------
     pyarrow.Table
-        As release/data/*.parquet of schemas/tables.yaml. Kernels of sizes without an autoencoder have null in the
-        columns of assignments; dead kernels have null in code and dissimilarity, where the assignments have NaN.
+        As release/data/*.parquet of schemas/tables.yaml. Kernels that are not square have null in the columns of
+        assignments.
 
     Raises
     ------
@@ -76,7 +75,7 @@ def join_kernels(shards: str | Path, assignments: str | Path, use: str) -> pa.Ta
     """
     assigned = read_table(assignments)
     layers, channels = (assigned[name].to_numpy() for name in ("layer_index", "channel"))
-    # shard by shard; a layer of a size without an autoencoder has no rows in the assignments
+    # shard by shard; a layer whose kernels are not square has no rows in the assignments
     parts = []
     for shard in shards_of(shards):
         with shard.open() as file:
@@ -92,12 +91,7 @@ def join_kernels(shards: str | Path, assignments: str | Path, use: str) -> pa.Ta
         else:
             raise AtlasError(f"{assignments}: not of the kernels in {shard.path}; remove it and run again")
         parts.append(pa.table(columns | {"use": [use] * len(table)}).cast(SCHEMA))
-    joined = pa.concat_tables(parts)
-    # one NaN would make every mean NaN: missing is null in the data of others
-    for name in ("code", "dissimilarity"):
-        values = pc.if_else(pc.is_nan(joined[name]), None, joined[name])
-        joined = joined.set_column(joined.column_names.index(name), SCHEMA.field(name), values)
-    return joined
+    return pa.concat_tables(parts)
 
 
 def write_release(
@@ -109,6 +103,7 @@ def write_release(
     kernels: Sequence[str | Path],
     assignments: Sequence[str | Path],
     encoder: str | Path,
+    patterns: str | Path,
     columns: Mapping[str, str],
     parameters: Iterable[tuple[str, Any, str]],
     citation: str | Path,
@@ -120,15 +115,15 @@ def write_release(
     Parameters
     ----------
     output : path
-        The folder, for data/MODEL.parquet of each released model, clusters.csv, encoder.safetensors, load_encoder.py
-        and the card, README.md.
+        The folder, for data/MODEL.parquet of each released model, patterns.tsv, clusters.csv, encoder.safetensors,
+        load_encoder.py and the card, README.md.
     title : str
     sources, sheet : DataFrame
         sources.csv, and the sheet from `read_sheet`.
     kernels, assignments : sequence of path
         Folder of shards, named after the model, and table of assignments of each model read, in the same order.
-    encoder : path
-        results/encoder.safetensors.
+    encoder, patterns : path
+        results/encoder.safetensors, and the table of patterns.
     columns : mapping
         Column of the data -> its meaning, from schemas/tables.yaml.
     parameters : iterable of tuple
@@ -168,6 +163,7 @@ def write_release(
             counts.append(len(joined))
         stretches = pd.concat(labeller.clusters.assign(size=size) for size, labeller in labellers.items())
         write_csv(in_order(stretches, "release/clusters.csv"), folder / "clusters.csv")
+        shutil.copyfile(patterns, folder / "patterns.tsv")
         shutil.copyfile(encoder, folder / "encoder.safetensors")
         shutil.copyfile(example, folder / "load_encoder.py")
         _write_card(

@@ -46,12 +46,12 @@ def describe_parameters(parameters: Mapping[str, Any], rules: Mapping[str, Any],
 
 
 def describe_models(sheet: pd.DataFrame, models: pd.DataFrame, sizes: Sequence[str]) -> list[dict[str, Any]]:
-    """A row per model of the sheet, with the share clustered of each size."""
+    """A row per model of the sheet, with the share with a pattern of each size."""
     cells = {
         (row.model, row.size): {
-            "share": percent(row.clustered_share, row.share_low, row.share_high),
+            "share": percent(row.pattern_share, row.pattern_low, row.pattern_high),
             "kernels": number(row.kernels - row.dead),
-            "raw": [row.clustered_share, row.share_low, row.share_high, row.kernels - row.dead],
+            "raw": [row.pattern_share, row.pattern_low, row.pattern_high, row.kernels - row.dead],
         }
         for row in models.itertuples()
     }

@@ -6,10 +6,12 @@ Bootstrap units are networks or layers, as kernels of a layer are not independen
 import zlib
 
 import numpy as np
+from scipy import stats
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 TAILS = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2  # quantiles at the ends of an interval
+FEWEST_NETWORKS = 8  # independent networks below which a mean over them has no interval
 FEWEST = 5  # minimum of units: with three, a nominal 95 % interval covers 71 %
 
 
@@ -47,3 +49,12 @@ def bootstrap_share(part: np.ndarray, whole: np.ndarray, seed: list[int]) -> tup
         shares = (draws @ part) / (draws @ whole).reshape(-1, *[1] * (part.ndim - 1))
     low, high = np.nanquantile(shares, TAILS, axis=0)
     return low, high
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's t interval, 95 %, of a mean share over networks [n], inside 0 to 1; NaN below eight networks."""
+    if len(values) < FEWEST_NETWORKS:
+        return np.nan, np.nan
+    half = stats.t.ppf(TAILS[1], len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    low, high = np.clip(values.mean() + np.array([-half, half]), 0, 1)
+    return float(low), float(high)

@@ -6,15 +6,17 @@ together and not independent, nor are layers of one model.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import jensenshannon
 
 from kernel_atlas.core.kernels import size_name
+from kernel_atlas.core.patterns import threshold_of
 from kernel_atlas.io.tables import columns_of, in_order, read_table
 from kernel_atlas.stats.independence import one_per_group, related
-from kernel_atlas.stats.resampling import bootstrap_share, seed_of
+from kernel_atlas.stats.resampling import bootstrap_share, mean_interval, seed_of
 
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
@@ -30,6 +32,10 @@ MODEL_COLUMNS = [
     "use",
     "convolution",
 ]
+# Rows of totals.csv that are no labels: all labels but `other` and `dead`, and three marks of kernels.
+PATTERNED, ABOVE_NULL, BEYOND, CLUSTERED = "with a pattern", "above the equal null", "beyond spectrum", "clustered"
+SUMMARIES = (PATTERNED, ABOVE_NULL, BEYOND, CLUSTERED)
+NULL = 0.05  # of kernels with random phases are above the cosine of the equal null
 DRIFT_QUANTILES = [0.5, 0.9]
 DRIFT = 0.2  # share beyond the training kernels' 90 % quantile: twice their own
 
@@ -39,27 +45,68 @@ def fifth_of(depth: pd.Series | np.ndarray) -> pd.Series | np.ndarray:
     return np.minimum((depth * len(FIFTHS)).astype(int), len(FIFTHS) - 1)
 
 
-def count_assignments(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+class Counts(NamedTuple):
+    """What `count_assignments` counts.
+
+    - `labels`: model, layer_index, size, label, kernels.
+    - `layers`: model, layer_index, size, live (kernels), and of these `beyond` their spectrum, `above_null` (more
+      similar to a pattern than 95 % of the model's kernels of the size are with random phases), `scrambled` (with
+      random phases within the threshold) and `clustered` (NaN for sizes without an autoencoder).
+    - `below`: model, size, threshold, kernels (live), patterned and clustered (below the threshold).
+    """
+
+    labels: pd.DataFrame
+    layers: pd.DataFrame
+    below: pd.DataFrame
+
+
+def count_assignments(paths: Iterable[str | Path], thresholds: Mapping[str, float]) -> Counts:
     """Count assignments, one file in memory at a time.
 
-    Returns
-    -------
-    counts : DataFrame
-        model, layer_index, size, label, kernels.
-    below : DataFrame
-        model, size, threshold, kernels (live), clustered (dissimilarity below the threshold).
+    Parameters
+    ----------
+    paths : iterable of path
+    thresholds : mapping
+        Size -> dissimilarity below which a kernel has a pattern; other sizes as `patterns.threshold_of`.
     """
-    counts, below = [], []
+    columns = ["model", "layer_index", "kh", "label", "similarity", "beyond_spectrum", "scrambled"]
+    columns += ["dissimilarity", "cluster"]
+    labels, layers, below = [], [], []
     for path in paths:
-        table = read_table(path, ["model", "layer_index", "kh", "label", "dissimilarity"]).to_pandas()
+        table = read_table(path, columns).to_pandas()
         table["size"] = table["kh"].map(size_name)
-        counts.append(table.groupby(["model", "layer_index", "size", "label"]).size())
-        for (model, size), values in table.groupby(["model", "size"])["dissimilarity"]:
-            live = np.sort(values.dropna())
-            clustered = np.searchsorted(live, THRESHOLDS.astype(np.float32), side="left")
-            same = {"model": model, "size": size, "kernels": len(live)}
-            below.append(pd.DataFrame(same | {"threshold": THRESHOLDS, "clustered": clustered}))
-    return pd.concat(counts).rename("kernels").reset_index(), pd.concat(below, ignore_index=True)
+        labels.append(table.groupby(["model", "layer_index", "size", "label"]).size())
+        for (model, size), part in table.groupby(["model", "size"]):
+            live = part[part["label"] != "dead"]
+            null = live["scrambled"].quantile(1 - NULL)
+            limit = 1 - threshold_of(int(part["kh"].iloc[0]), thresholds)
+            clustered = part["cluster"].notna().any()
+            marks = pd.DataFrame(
+                {
+                    "live": 1,
+                    "beyond": live["beyond_spectrum"].astype(float),
+                    "above_null": live["similarity"] > null,
+                    "scrambled": live["scrambled"] > limit,
+                    "clustered": live["cluster"] >= 0 if clustered else np.nan,
+                }
+            )
+            every = part["layer_index"].unique()
+            sums = marks.groupby(live["layer_index"]).sum(min_count=1).reindex(every).rename_axis("layer_index")
+            sums[["live", "beyond", "above_null", "scrambled"]] = sums[
+                ["live", "beyond", "above_null", "scrambled"]
+            ].fillna(0)
+            layers.append(sums.reset_index().assign(model=model, size=size))
+            same = {"model": model, "size": size, "kernels": len(live), "threshold": THRESHOLDS}
+            counted = {
+                name: np.searchsorted(np.sort(values.dropna()), THRESHOLDS.astype(np.float32), side="left")
+                for name, values in (("patterned", 1 - live["similarity"]), ("clustered", live["dissimilarity"]))
+            }
+            below.append(pd.DataFrame(same | counted))
+    return Counts(
+        pd.concat(labels).rename("kernels").reset_index(),
+        pd.concat(layers, ignore_index=True),
+        pd.concat(below, ignore_index=True),
+    )
 
 
 def _wide(counts: pd.DataFrame, unit: str) -> pd.DataFrame:
@@ -71,61 +118,87 @@ def _wide(counts: pd.DataFrame, unit: str) -> pd.DataFrame:
     return wide
 
 
-def summarise_models(counts: pd.DataFrame, sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """models.csv: kernels, dead, clustered and share clustered with interval over layers, per model and size."""
+def summarise_models(counts: Counts, sheet: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """models.csv: kernels, share with a pattern and share clustered with intervals over layers, per model and size."""
     rows = []
-    for (model, size), part in counts.groupby(["model", "size"]):
+    layers = dict(list(counts.layers.groupby(["model", "size"])))
+    for (model, size), part in counts.labels.groupby(["model", "size"]):
         wide = _wide(part, "layer_index")
         live = wide.drop(columns="dead").sum(axis=1)
-        clustered = live - wide["other"]
-        low, high = bootstrap_share(clustered.to_numpy(), live.to_numpy(), seed_of(seed, model, size))
-        share = clustered.sum() / live.sum() if live.sum() else np.nan
-        dead = wide["dead"].sum()
-        row = {"model": model, "size": size, "layers": len(wide), "kernels": live.sum() + dead, "dead": dead}
-        row |= {"clustered": clustered.sum(), "clustered_share": share, "share_low": low, "share_high": high}
+        patterned, marks = live - wide["other"], layers[model, size]
+        whole = marks["live"].sum()
+        row = {"model": model, "size": size, "layers": len(wide), "kernels": live.sum() + wide["dead"].sum()}
+        row |= {"dead": wide["dead"].sum(), "patterned": patterned.sum()}
+        row["pattern_share"] = patterned.sum() / live.sum() if live.sum() else np.nan
+        own_seed = seed_of(seed, model, size)
+        row["pattern_low"], row["pattern_high"] = bootstrap_share(patterned.to_numpy(), live.to_numpy(), own_seed)
+        for name, column in (
+            ("beyond_share", "beyond"),
+            ("equal_null_share", "above_null"),
+            ("phase_share", "scrambled"),
+        ):
+            row[name] = marks[column].sum() / whole if whole else np.nan
+        row |= dict.fromkeys(("clustered", "clustered_share", "share_low", "share_high"), np.nan)
+        if marks["clustered"].notna().any():
+            clustered = marks["clustered"].fillna(0).to_numpy()
+            row["clustered"], row["clustered_share"] = clustered.sum(), clustered.sum() / whole if whole else np.nan
+            row["share_low"], row["share_high"] = bootstrap_share(clustered, marks["live"].to_numpy(), own_seed)
         rows.append(row)
     table = pd.DataFrame(rows).merge(sheet[["model", *MODEL_COLUMNS]], on="model", how="left")
-    return in_order(table, "models.csv")
+    return in_order(table.astype({"clustered": "Int64"}), "models.csv")
 
 
-def summarise_labels(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
+def summarise_labels(counts: Counts, seed: int) -> pd.DataFrame:
     """labels.csv: kernels and share of each label with interval over layers, per model and size.
 
     Shares are of live kernels; that of `dead` is of all kernels.
     """
     tables = [
         _label_shares(_wide(part, "layer_index"), seed_of(seed, model, size)).assign(model=model, size=size)
-        for (model, size), part in counts.groupby(["model", "size"])
+        for (model, size), part in counts.labels.groupby(["model", "size"])
     ]
     return in_order(pd.concat(tables, ignore_index=True), "labels.csv")
 
 
-def summarise_totals(counts: pd.DataFrame, models: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """totals.csv: shares of labels over independent networks (`one_per_group`), with intervals over networks.
+def summarise_totals(counts: Counts, models: pd.DataFrame) -> pd.DataFrame:
+    """totals.csv: mean shares of labels over independent networks (`one_per_group`), with intervals over networks.
 
-    Row `clustered` is the sum of all labels except `other` and `dead`.
+    The rows `SUMMARIES` are no labels.
     """
     tables = []
     for size, part in models.groupby("size"):
-        kept = counts[(counts["size"] == size) & counts["model"].isin(one_per_group(part)["model"])]
-        if len(kept):
-            wide = _wide(kept, "model")
-            sums = wide[["dead", "other"]].assign(clustered=wide.drop(columns=["dead", "other"]).sum(axis=1))
-            for table in (wide, sums):
-                shares = _label_shares(table, seed_of(seed, size)).assign(size=size, models=kept["model"].nunique())
-                tables.append(shares if table is wide else shares[shares["label"] == "clustered"])
-    return in_order(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), "totals.csv")
+        chosen = one_per_group(part).set_index("model").sort_index()
+        kept = counts.labels[(counts.labels["size"] == size) & counts.labels["model"].isin(chosen.index)]
+        if kept.empty:
+            continue
+        wide = _wide(kept, "model").astype(float)
+        live = wide.drop(columns="dead").sum(axis=1)
+        dead = wide.pop("dead")
+        marks = counts.layers[counts.layers["size"] == size].groupby("model")[["above_null", "beyond", "clustered"]]
+        marks = marks.sum(min_count=1).reindex(wide.index)
+        wide = wide.assign(**dict(zip(SUMMARIES, (live - wide["other"], *marks.to_numpy().T), strict=True)))
+        wide = wide.dropna(axis="columns")
+        wide["dead"] = dead
+        for label, kernels in wide.items():
+            whole = live + dead if label == "dead" else live
+            low, high = mean_interval((kernels / whole)[whole > 0].to_numpy())
+            row = {"size": size, "label": label, "models": len(wide), "kernels": int(kernels.sum())}
+            row |= {"share": (kernels / whole)[whole > 0].mean(), "share_low": low, "share_high": high}
+            tables.append(row)
+    table = pd.DataFrame(tables, columns=columns_of("totals.csv"))
+    return table[table["kernels"] > 0].reset_index(drop=True)
 
 
-def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
-    """chance.csv: share clustered of Gaussian noise and untrained networks, per size.
+def summarise_chance(noise: Counts, models: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
+    """chance.csv: shares with a pattern and clustered of noise, of random phases and of untrained networks, per size.
 
-    Regular convolutions are trained and therefore excluded.
+    Regular convolutions are trained and therefore excluded. An autoencoder clusters kernels with random phases in a
+    table of its own, controls.csv.
 
     Parameters
     ----------
-    noise : DataFrame
-        Counts of the noise control, from `count_assignments`.
+    noise : Counts
+        Of the noise control.
     models : DataFrame
         models.csv.
     thresholds : mapping
@@ -134,17 +207,31 @@ def summarise_chance(noise: pd.DataFrame, models: pd.DataFrame, thresholds: Mapp
     Returns
     -------
     DataFrame
-        Per size Gaussian noise first, then networks by descending share.
+        Per size Gaussian noise first, then random phases, then networks by descending share.
     """
-    other = noise["kernels"].where(noise["label"] == "other", 0)
-    by_size = pd.DataFrame({"size": noise["size"], "kernels": noise["kernels"], "other": other}).groupby("size").sum()
-    by_chance = by_size.assign(control="Gaussian noise", clustered_share=1 - by_size["other"] / by_size["kernels"])
+    drawn = noise.layers.merge(noise.labels[noise.labels["label"] == "other"], on=["model", "layer_index", "size"])
+    gaussian = pd.DataFrame(
+        {
+            "size": drawn["size"],
+            "control": "Gaussian noise",
+            "kernels": drawn["live"].astype(int),
+            "pattern_share": 1 - drawn["kernels"] / drawn["live"],
+            "clustered_share": drawn["clustered"] / drawn["live"],
+        }
+    )
+    tables = [gaussian]
+    for size, part in models.groupby("size"):
+        real = one_per_group(part)
+        live = real["kernels"] - real["dead"]
+        row = {"size": size, "control": "random phases", "kernels": live.sum()}
+        tables.append(pd.DataFrame([row | {"pattern_share": real["phase_share"].mean(), "clustered_share": np.nan}]))
     networks = models[(models["use"] == "control") & (models["convolution"] == "depthwise")]
     networks = networks.assign(control=networks["model"], kernels=networks["kernels"] - networks["dead"])
-    networks = networks.sort_values(["size", "clustered_share"], ascending=[True, False])
-    table = pd.concat([by_chance.reset_index(), networks], ignore_index=True)
-    table = table.assign(threshold=table["size"].map(thresholds)).sort_values("size", kind="stable")
-    return table[columns_of("chance.csv")]
+    tables.append(networks.sort_values(["size", "pattern_share"], ascending=[True, False]))
+    table = pd.concat(tables, ignore_index=True)
+    table = table[table["size"].isin(models["size"])].sort_values("size", kind="stable")
+    table["threshold"] = [threshold_of(int(size.split("x")[0]), thresholds) for size in table["size"]]
+    return table[columns_of("chance.csv")].reset_index(drop=True)
 
 
 def count_analysed(sheet: pd.DataFrame, inventory: pd.DataFrame, sides: list[int]) -> pd.DataFrame:
@@ -177,13 +264,13 @@ def _label_shares(wide: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
     return table[table["kernels"] > 0]
 
 
-def summarise_layers(counts: pd.DataFrame, inventory: pd.DataFrame) -> pd.DataFrame:
+def summarise_layers(counts: Counts, inventory: pd.DataFrame) -> pd.DataFrame:
     """layers.csv: kernels and share of each label per layer, with `layer_depths`.
 
     Shares are of live kernels; that of `dead` is of all kernels of the layer.
     """
     places = inventory.assign(depth=layer_depths(inventory))
-    table = counts.merge(places[["model", "layer_index", "layer", "depth"]], on=["model", "layer_index"])
+    table = counts.labels.merge(places[["model", "layer_index", "layer", "depth"]], on=["model", "layer_index"])
     every = table.groupby(["model", "layer_index"])["kernels"].transform("sum")
     dead = table["kernels"].where(table["label"] == "dead", 0).groupby([table["model"], table["layer_index"]])
     table["share"] = table["kernels"] / np.where(table["label"] == "dead", every, every - dead.transform("sum"))
@@ -244,10 +331,15 @@ def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
     return in_order(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), "architectures.csv")
 
 
-def summarise_thresholds(below: pd.DataFrame) -> pd.DataFrame:
-    """thresholds.csv: share clustered at each threshold; rows of model `noise` are the control."""
-    share = below["clustered"] / below["kernels"].where(below["kernels"] > 0)
-    return below.assign(clustered_share=share)[columns_of("thresholds.csv")]
+def summarise_thresholds(*counts: Counts) -> pd.DataFrame:
+    """thresholds.csv: shares with a pattern and clustered at each threshold; rows of model `noise` are the control."""
+    below = pd.concat([each.below for each in counts], ignore_index=True)
+    whole = below["kernels"].where(below["kernels"] > 0)
+    below = below.assign(pattern_share=below["patterned"] / whole, clustered_share=below["clustered"] / whole)
+    coded = pd.concat([each.layers for each in counts]).groupby(["model", "size"])["clustered"].sum(min_count=1)
+    without = coded[coded.isna()].index
+    below.loc[pd.MultiIndex.from_frame(below[["model", "size"]]).isin(without), "clustered_share"] = np.nan
+    return below[columns_of("thresholds.csv")]
 
 
 def layer_depths(inventory: pd.DataFrame) -> pd.Series:

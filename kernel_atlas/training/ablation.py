@@ -142,18 +142,18 @@ class Part(NamedTuple):
 
 
 def find_parts(kernels: pd.DataFrame) -> list[Part]:
-    """All kernels; of each size all, those of each label that is not rare, all but `other` (`clustered`); each layer.
+    """All kernels; of each size all, those of each common label, those in a cluster (`clustered`); each layer.
 
     Parameters
     ----------
     kernels : DataFrame
-        size, label, layer_index; of one network.
+        size, label, cluster, layer_index; of one network.
     """
     parts = [Part("", "", None, np.ones(len(kernels), bool))]
     for size, rows in kernels.groupby("size"):
         inside = (kernels["size"] == size).to_numpy()
         parts.append(Part(size, "", None, inside))
-        clustered = inside & (kernels["label"] != "other").to_numpy()
+        clustered = inside & (kernels["cluster"] >= 0).to_numpy()
         labels = {label: inside & (kernels["label"] == label).to_numpy() for label in sorted(set(rows["label"]))}
         for label, chosen in {**labels, "clustered": clustered}.items():
             if chosen.sum() >= FEWEST_KERNELS:
@@ -214,7 +214,7 @@ def ablate(
     ----------
     bench : Bench
     kernels : DataFrame
-        layer (name), layer_index, channel, size, label: the live kernels of the sizes in `tools`.
+        layer (name), layer_index, channel, size, label, cluster: the live kernels of the sizes in `tools`.
     taps : sequence of float array
         Of each kernel.
     tools : mapping
@@ -289,7 +289,7 @@ def find_kernels(
     convolutions : dict
         Name -> module, of every depthwise layer, in the order of the shards.
     kernels : DataFrame
-        layer, layer_index, channel, size, label.
+        layer, layer_index, channel, size, label, cluster.
     taps : list of float array
         Of each.
 
@@ -312,14 +312,14 @@ def find_kernels(
                 f"{shards}: layer {name} is not in the network that was built; its results are of other weights"
             )
         convolutions[name], raw[table["layer_index"][0].as_py()] = module, (name, taps)
-    live = read_table(assignments, ["layer_index", "channel", "kh", "label"]).to_pandas()
-    live = live[live["label"] != "dead"].sort_values(["layer_index", "channel"], ignore_index=True)
+    live = read_table(assignments, ["layer_index", "channel", "kh", "label", "code", "cluster"]).to_pandas()
+    live = live[live["code"].notna()].sort_values(["layer_index", "channel"], ignore_index=True)
     if live.empty:
         raise AtlasError(f"{assignments}: no kernel has a code: no size of this network has an autoencoder")
     live["layer"] = live["layer_index"].map({index: name for index, (name, _) in raw.items()})
     live["size"] = live["kh"].map(size_name)
     taps = [raw[index][1][channel] for index, channel in zip(live["layer_index"], live["channel"], strict=True)]
-    return convolutions, live[["layer", "layer_index", "channel", "size", "label"]], taps
+    return convolutions, live[["layer", "layer_index", "channel", "size", "label", "cluster"]], taps
 
 
 def make_tools(encoder: str | Path, filters: str | Path) -> dict[int, Tools]:

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.kernels import centre_and_normalise, is_dead, size_name
-from kernel_atlas.core.patterns import family_of
+from kernel_atlas.core.patterns import family_of, read_patterns
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.evidence.families import FAMILIES as FORMULAS
 from kernel_atlas.evidence.fit import fit_kernels
 from kernel_atlas.evidence.formulas import NOISE_QUANTILE
 from kernel_atlas.io.tables import read_table
-from kernel_atlas.model.assign import Labeller
+from kernel_atlas.model.assign import Assigner, Labeller
 from kernel_atlas.model.encoder import labeller_of
 
 NOISE = 4000  # Gaussian-noise kernels whose fits say what a fit is worth
@@ -66,7 +66,7 @@ def measure_run(
     taps = np.stack(table["weight"]).astype(np.float32)
     dead = is_dead(taps)
     units = centre_and_normalise(np.where(dead[:, None], 0, taps))
-    found = atlas.assign(taps, dead)
+    found = Assigner(read_patterns(), {side: atlas}).assign(taps)
     codes, labels, clustered = found["code"], found["label"], found["cluster"] >= 0
     families = np.array([family_of(label) for label in labels])
     controls = [make_control("phase", units, seed + draw) for draw in range(SCRAMBLED)]
@@ -117,5 +117,6 @@ def label_layer(kernels: str | Path, labellers: Mapping[int, Labeller], layer: i
     table = read_table(kernels).to_pandas()
     table = table[table["layer_index"] == layer]
     taps = np.stack(table["weight"]).astype(np.float32)
-    found = labeller_of(labellers, int(table["kh"].iloc[0]), kernels).assign(taps, is_dead(taps))
+    side = int(table["kh"].iloc[0])
+    found = Assigner(read_patterns(), {side: labeller_of(labellers, side, kernels)}).assign(taps)
     return table.assign(code=found["code"], family=[family_of(label) for label in found["label"]])

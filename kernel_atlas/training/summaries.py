@@ -1,10 +1,13 @@
 """Tables of runs summed up over seeds and models, with intervals; without torch."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
 from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
+from kernel_atlas.io.tables import read_csv
 from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share
 from kernel_atlas.stats.shares import fifth_of
 
@@ -13,6 +16,14 @@ LAYERS = "layer, "  # how the labels begin that stand for single layers
 PLACES = ("1st fifth", "2nd fifth", "3rd fifth", "4th fifth", "5th fifth")  # of the depth
 MEASURED = ("difference", "others", "beyond")
 COMMON = 0.05  # share of a layer's kernels from which on it is asked when a pattern came
+
+
+def read_experiment(path: str | Path) -> pd.DataFrame:
+    """Read the table of an experiment. Families that are newer than a kept table have no kernels in it."""
+    table = read_csv(path)
+    if "other" in table:
+        table = table.assign(**{family: 0 for family in FAMILIES if family not in table})
+    return table
 
 
 def summarise(experiment: str, table: pd.DataFrame, seed: int) -> pd.DataFrame:

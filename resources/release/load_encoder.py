@@ -1,4 +1,4 @@
-"""Label a kernel by the encoder of this data set: python load_encoder.py. Needs only torch and safetensors."""
+"""The code and the cluster of a kernel by the encoder of this data set. Needs only torch and safetensors."""
 
 import json
 from pathlib import Path
@@ -26,5 +26,5 @@ for size, known in sizes.items():
     drawn = mlp(code, f"{size}.decoder")
     dissimilarity = 1 - torch.cosine_similarity(taps, drawn - drawn.mean(), dim=0)
     cluster = next((one for one in known["clusters"] if code < one["code_high"]), known["clusters"][-1])
-    label = cluster["label"] if dissimilarity < known["threshold"] else "other"
-    print(f"{size}: code {code.item():.4f}, dissimilarity {dissimilarity.item():.4f}, {label}")
+    named = f"cluster {cluster['cluster']} ({cluster['label']})" if dissimilarity < known["threshold"] else "no cluster"
+    print(f"{size}: code {code.item():.4f}, dissimilarity {dissimilarity.item():.4f}, {named}")

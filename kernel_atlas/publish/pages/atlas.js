@@ -57,7 +57,7 @@ function describe(one) { // pairs of a name and a text
     ["Label", one.label],
     ["Code", fixed(one.code)],
     ["Dissimilarity", fixed(one.dissimilarity)],
-    ["Best template", one.template ? `${one.template} (cosine ${fixed(one.template_cosine, 2)})` : "–"],
+    ["Most similar pattern", one.template ? `${one.template} (cosine ${fixed(one.template_cosine, 2)})` : "–"],
     ["Fit", one.fit ? `${one.fit} (cosine ${fixed(one.fit_cosine, 2)}${one.explained ? "" : ", no more than noise"})` : "not fitted"],
   ];
 }
@@ -217,11 +217,11 @@ function showMap(kernels, models) {
       { type: "slider", yAxisIndex: 0, startValue: rows.length - ROWS, endValue: rows.length - 1, width: 14, right: 4, showDetail: false, brushSelect: false },
       { type: "inside", yAxisIndex: 0, zoomOnMouseWheel: false, moveOnMouseWheel: true },
     ] : [],
-    visualMap: { min: 0, max: 1, orient: "horizontal", left: "center", bottom: 0, itemHeight: 120, itemWidth: 10, text: ["100 %", "0 % clustered"],
+    visualMap: { min: 0, max: 1, orient: "horizontal", left: "center", bottom: 0, itemHeight: 120, itemWidth: 10, text: ["100 %", "0 % with a pattern"],
       textStyle: words(), inRange: { color: ["#f7f0d8", "#e6b96b", "#c46b3a", "#8b2f4a", "#451a52"] }, outOfRange: { color: "#9aa3ad" } },
     tooltip: { formatter: ({ data: { one } }) => echarts.format.encodeHTML(
       `${one.model}, layer ${one.layer_index}: ${one.layer}; ${counted(one.kernels)} kernels, ` +
-      `${one.share === null ? "not assigned" : `${(100 * one.share).toFixed(1)} % clustered, most often ${one.most}`}`),
+      `${one.share === null ? "not square" : `${(100 * one.share).toFixed(1)} % with a pattern, most often ${one.most}`}`),
     confine: true, extraCssText: "max-width: 20rem; white-space: normal" },
     series: [{
       type: "heatmap",
