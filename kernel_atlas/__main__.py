@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 # Set before matplotlib is imported. Notebooks name a backend of their own, which is not installed here.
@@ -23,12 +24,15 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="label")
     label = commands.add_parser("label", help="label the depthwise kernels of a checkpoint", description=__doc__)
     label.add_argument("checkpoint", type=Path, help="safetensors, PyTorch, ONNX or TFLite; no code in it is run")
+    label.add_argument(
+        "--encoder", type=Path, help="encoder.safetensors of a run, or its folder (default: the project's)"
+    )
     label.add_argument("--patterns", type=Path, default=REFERENCE, help="a table of patterns (default: the project's)")
     label.add_argument("--sheet", type=Path, help="the picture, a PNG (default: CHECKPOINT's stem + _kernels.png)")
     given = parser.parse_args(arguments)
     sheet = given.sheet or Path(f"{given.checkpoint.stem}_kernels.png")
     try:
-        kernels = assign(extract(given.checkpoint), patterns=given.patterns)
+        kernels = assign(extract(given.checkpoint), given.encoder, given.patterns)
         print(_lines(describe_layers(kernels)))
         write_sheet(kernels, given.checkpoint.name, sheet)
     except AtlasError as error:
@@ -40,16 +44,22 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _lines(layers: pd.DataFrame) -> str:
     """The table of layers as text."""
-    rows = [("layer", "size", "kernels", "dead", "with a pattern", "commonest patterns")]
+    rows = [("layer", "size", "kernels", "dead", "with a pattern", "clustered", "commonest patterns")]
     for row in layers.itertuples():
-        share = "all dead" if row.kernels == row.dead else "not square"
-        share = f"{row.pattern_share:.0%}" if row.pattern_share == row.pattern_share else share
+        dead = row.kernels == row.dead
+        share, clustered = (
+            missing if np.isnan(value) else f"{value:.0%}"
+            for value, missing in (
+                (row.pattern_share, "all dead" if dead else "not square"),
+                (row.clustered_share, "" if dead else "no encoder"),
+            )
+        )
         labels = ", ".join(f"{short(label)} {part:.0%}" for label, part in row.labels)
-        rows.append((row.layer, row.size, f"{row.kernels:,}", f"{row.dead:,}", share, labels))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        rows.append((row.layer, row.size, f"{row.kernels:,}", f"{row.dead:,}", share, clustered, labels))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
     return "\n".join(
         "  ".join(
-            [row[0].ljust(widths[0]), row[1].ljust(widths[1]), *(row[n].rjust(widths[n]) for n in (2, 3, 4)), row[5]]
+            [row[0].ljust(widths[0]), row[1].ljust(widths[1]), *(row[n].rjust(widths[n]) for n in (2, 3, 4, 5)), row[6]]
         ).rstrip()
         for row in rows
     )

@@ -145,9 +145,9 @@ def describe_layers(assigned: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row for each layer, then one for `all square`, if any: layer, size (`7x7`, empty for several), kernels, dead,
-        pattern_share (of live kernels; NaN without such or where kernels are not square), beyond_share (of live
-        kernels, those beyond their spectrum), labels (the three commonest but `other`: pairs of a label and its share
-        of live kernels).
+        pattern_share and clustered_share (of live kernels; NaN without such, where kernels are not square, or without
+        an encoder of the size), labels (the three commonest but `other`: pairs of a label and its share of live
+        kernels).
     """
     square = assigned[assigned["label"].notna()]
     parts = [(part["layer"].iloc[0], part) for _, part in assigned.groupby("layer_index")]
@@ -157,6 +157,7 @@ def describe_layers(assigned: pd.DataFrame) -> pd.DataFrame:
         live = part.loc[~part["dead"]]
         labels = live.loc[live["label"].notna() & (live["label"] != "other"), "label"].value_counts()
         named = len(live) > 0 and bool(live["label"].notna().all())
+        coded = len(live) > 0 and bool(live["cluster"].notna().all())
         rows.append(
             {
                 "layer": layer,
@@ -164,7 +165,7 @@ def describe_layers(assigned: pd.DataFrame) -> pd.DataFrame:
                 "kernels": len(part),
                 "dead": len(part) - len(live),
                 "pattern_share": labels.sum() / len(live) if named else np.nan,
-                "beyond_share": live["beyond_spectrum"].mean() if named else np.nan,
+                "clustered_share": (live["cluster"] >= 0).mean() if coded else np.nan,
                 "labels": [(label, count / len(live)) for label, count in labels.head(3).items()],
             }
         )

@@ -389,7 +389,7 @@ def survival(table: pd.DataFrame, units: np.ndarray, limit: float, margins: Iter
     matcher, rows = Matcher(draw_patterns(table, side)), []
     for margin in margins:
         before, after = (
-            np.where(found.similarity > limit, found.nearest, -1)
+            np.where(found.similarity > limit, found.name, "other")
             for found in (matcher.match(kernels, margin) for kernels in (units, centre_and_normalise(units + noise)))
         )
         rows.append({"margin": margin, "size": size_name(side), "survive": (before == after).mean()})

@@ -1,4 +1,4 @@
-"""The kernels of one checkpoint on one picture: a band for each layer, in the order of their code."""
+"""The kernels of one checkpoint on one picture: a band for each layer, in the order of their labels."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ SHARP = 200  # dots per inch
 MARGIN, SIDE = 0.15, 0.2  # inches; of a kernel
 STEP = (WIDTH - 2 * MARGIN) / COLUMNS
 HEAD, FOOT, NAME, GAP = 0.74, 0.62, 0.19, 0.09  # inches: above all, below all, of a layer's name, between layers
-UNKNOWN = "no encoder of this size"
+UNKNOWN = "not square"
 
 
 def write_sheet(kernels: pd.DataFrame, title: str, path: str | Path) -> None:
@@ -70,9 +70,11 @@ def _evenly(there: int, most: int) -> np.ndarray:
 
 
 def _in_order(layer: pd.DataFrame) -> pd.DataFrame:
-    """The kernels of a layer that are shown: not the dead; in the order of the code, if they have one."""
-    live = layer[~layer["dead"]].sort_values(["code", "channel"])
-    return live.iloc[_evenly(len(live), ROWS * COLUMNS)]
+    """The live kernels of a layer that are shown, by family and label, the most similar first."""
+    live = layer[~layer["dead"]]
+    place = live["label"].map(lambda label: list(FAMILIES).index(family_of(label)), na_action="ignore")
+    order = live.assign(place=place).sort_values(["place", "label", "similarity"], ascending=[True, True, False])
+    return live.loc[order.index].iloc[_evenly(len(live), ROWS * COLUMNS)]
 
 
 def _draw_name(canvas: Axes, layer: pd.DataFrame, shown: int, top: float) -> None:
@@ -85,7 +87,7 @@ def _draw_name(canvas: Axes, layer: pd.DataFrame, shown: int, top: float) -> Non
     if layer["label"].isna().all():
         facts.append(f"{UNKNOWN}, in the order of channels")
     elif live:
-        facts.append(f"{(layer['cluster'] >= 0).sum() / live:.0%} clustered")
+        facts.append(f"{(~layer['label'].isin(['other', 'dead'])).sum() / live:.0%} with a pattern")
     canvas.text(MARGIN, top + NAME - 0.05, f"{first['layer_index']}  {cut(first['layer'], 70)}", size=7.5, va="bottom")
     canvas.text(WIDTH - MARGIN, top + NAME - 0.05, ", ".join(facts), size=7, color=SOFT, ha="right", va="bottom")
 
@@ -107,11 +109,12 @@ def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, sho
     counted = int((live & known).sum())
     words = f"{len(kernels):,} kernels in {layers} layer{'s' * (layers > 1)}"
     if counted:
-        words += f"; {(kernels['cluster'] >= 0).sum() / counted:.0%} of the {counted:,} with an encoder are clustered"
+        patterned = (live & known & (kernels["label"] != "other")).sum()
+        words += f"; {patterned / counted:.0%} of the {counted:,} square ones have a pattern"
     if shown < layers:
         words += f"; {shown} layers are shown, of each size evenly along the network"
     canvas.text(MARGIN, 0.24, cut(title, 70), size=10, weight="bold", va="center")
-    words = wrapped(f"{words}. A layer's kernels are in the order of their code.", WIDTH - 2 * MARGIN, 6.8)
+    words = wrapped(f"{words}. A layer's kernels are in the order of their labels.", WIDTH - 2 * MARGIN, 6.8)
     canvas.text(MARGIN, 0.41, words, size=7.5, va="top", linespacing=1.25)
 
 
