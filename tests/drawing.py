@@ -71,6 +71,7 @@ def cluster_tables(clusters: int = 6, models: int = 3, clustered: bool = True) -
     sample["weight"] = list(random.normal(size=(len(sample), SIDE**2)).astype(np.float32))
     sample["dissimilarity"] = random.random(len(sample))
     sample = sample.assign(model="net", layer_index=0, layer="a", channel=range(len(sample)), code=0.5)
+    sample = sample.assign(similarity=1 - sample["dissimilarity"], second="On-Square", margin=0.1)
 
     nets = [f"net{n}" for n in range(models)] + ["chance"] * clustered
     use = ["control" if net == "chance" else "train" for net in nets]
@@ -89,6 +90,8 @@ def cluster_tables(clusters: int = 6, models: int = 3, clustered: bool = True) -
     shares["family"] = [None if net == "chance" else f"family{net[-1]}" for net in nets]
     shares["clustered_share"] = [0.75 * clustered * (net != "chance") for net in nets]
     shares["share_low"], shares["share_high"] = shares["clustered_share"] * 0.9, shares["clustered_share"] * 1.1
+    for name, same in (("share", "clustered_share"), ("low", "share_low"), ("high", "share_high")):
+        shares[f"pattern_{name}"] = shares[same]
     part = shares.set_index("model")["clustered_share"]
     rows = [
         (net, layer, label, share) for net in nets for layer in (0, 2) for label, share in _split(part[net], labels)
@@ -103,6 +106,7 @@ def cluster_tables(clusters: int = 6, models: int = 3, clustered: bool = True) -
         "models": shares,
         "labels": layers[layers["layer_index"] == 0].drop(columns="layer_index"),
         "layers": layers,
+        "chance": pd.DataFrame({"size": SIZE, "control": ["random phases"], "pattern_share": [0.05]}),
         "noise": pd.DataFrame({"kh": SIDE, "label": ["other"] * 95 + ["On-Centre"] * 5, "code": random.random(100)}),
         "thresholds": pd.DataFrame(thresholds, columns=["model", "threshold", "clustered_share"]).assign(size=SIZE),
         "centres": centres.assign(centre=list(decoded[:clusters])),

@@ -24,7 +24,7 @@ REFERENCE = Path(__file__).parents[2] / "resources/patterns/v1.tsv"
 COLUMNS = ("name", "family", "formula", "sign", "direction", "parameters", "smallest", "largest")
 # A name of a later family must be more similar by `MARGIN`; resources/patterns/README.md says how it was calibrated.
 SIMPLEST = ("Centre", "Square", "Shift", "First-Derivative", "Second-Derivative", "Cross")
-MARGIN = 0.004
+MARGIN = 0.002
 FAR = {3: 0.2, 5: 0.2}  # dissimilarity from which on a kernel is `other`, by side (Babaiee et al. 2024)
 FAR_ELSE = 0.3
 UNNAMED = 0.7  # a prototype whose best cosine is below this resembles no pattern

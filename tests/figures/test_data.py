@@ -11,26 +11,24 @@ def test_data_are_what_is_drawn():
     tables = cluster_tables()
     spectrum = drawn("spectrum", tables).data
     assert spectrum["share"].sum() == pytest.approx(1)
+    assert (spectrum["clustered"] <= spectrum["share"]).all()
     np.testing.assert_allclose(spectrum.filter(like="tap_"), np.stack(tables["spectrum"]["decoded"]))
     assert (spectrum.groupby("cluster")["code"].min() >= tables["clusters"].set_index("cluster")["code_low"]).all()
 
     models = drawn("shares_models", tables).data
     families = models.columns[models.columns.isin(list(FAMILIES)) & (models.columns != "other")]
-    np.testing.assert_allclose(models[families].sum(axis=1), models["clustered_share"])
-    assert (models["noise_share"] == 0.05).all()
+    np.testing.assert_allclose(models[families].sum(axis=1), models["pattern_share"])
+    assert (models["random_phases"] == 0.05).all()
 
     layers = drawn("shares_layers", tables).data
     np.testing.assert_allclose(layers.drop(columns=["model", "layer_index"]).sum(axis=1), 1)
     assert "chance" not in layers["model"].tolist()
 
-    members = drawn("members", tables).data
-    assert all(part["dissimilarity"].is_monotonic_increasing for _, part in members.groupby("cluster"))
-    assert members["cluster"].nunique() == 7
-
-    sums = drawn("tap_sums", tables).data.set_index("cluster")
-    weights = np.stack(tables["sample"].query("cluster == 2")["weight"]).astype(float)
+    sums = drawn("tap_sums", tables).data.set_index("label")
+    label = tables["sample"]["label"][0]
+    weights = np.stack(tables["sample"].query("label == @label")["weight"]).astype(float)
     ratio = weights.sum(axis=1) / (SIDE * np.linalg.norm(weights, axis=1))
-    assert sums.at[2, "med"] == pytest.approx(np.median(ratio))
+    assert sums.at[label, "med"] == pytest.approx(np.median(ratio))
 
     thresholds = drawn("thresholds", tables).data
     assert set(thresholds["model"]) == {"net0", "net1", "net2", "chance", "noise", "median"}

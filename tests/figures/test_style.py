@@ -8,9 +8,10 @@ from kernel_atlas.figures.style import short
 def test_each_family_has_its_own_colour_and_off_its_hatch():
     colours = [colour for colour, _ in FAMILIES.values()]
     assert len(set(colours)) == len(colours)
-    assert all(bool(hatch) == name.startswith("Off") for name, (_, hatch) in list(FAMILIES.items())[:9])
+    assert all(bool(hatch) == name.startswith("Off") for name, (_, hatch) in list(FAMILIES.items())[:11])
     families = {family_of(label) for label in templates(7).labels}
-    assert families == set(list(FAMILIES)[:9]) and set(FAMILIES) - families == {"Further patterns", "other"}
+    assert families == set(list(FAMILIES)[:11])
+    assert set(FAMILIES) - families == {"Further patterns", "mixed", "other"} and family_of("mixed") == "mixed"
     assert family_of("pattern-3") == family_of("Named by hand") == "Further patterns"
 
 

@@ -13,13 +13,13 @@ from safetensors.numpy import load_file, save_file
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
-from kernel_atlas.core.patterns import templates
+from kernel_atlas.core.patterns import family_of, read_patterns, templates
 from kernel_atlas.io import merge
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.sources import Wanted
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model import autoencoder
-from kernel_atlas.model.assign import assign_model, assign_noise, sample_assigned
+from kernel_atlas.model.assign import Assigner, assign_model, assign_noise, sample_assigned
 from kernel_atlas.model.clusters import find_prototypes, read_clusters
 from kernel_atlas.model.coder import Coder, build_spectrum, sample_codes
 from kernel_atlas.model.encoder import read_encoder, write_encoder
@@ -62,7 +62,7 @@ def atlas(run):
     )
     files = ([run / name] for name in ("trained.safetensors", "clusters.tsv", "spectrum.parquet"))
     write_encoder(*files, {"5x5": 0.4}, run / "encoder.safetensors")
-    return read_encoder(run / "encoder.safetensors")
+    return Assigner(read_patterns(), read_encoder(run / "encoder.safetensors"), {"5x5": 0.4})
 
 
 def test_counts(run):
@@ -111,17 +111,27 @@ def test_assignments(run, atlas):
     assign_model(run / "b", atlas, run / "b.parquet")
     table = pq.read_table(run / "b.parquet").to_pandas()
     assert table.columns.tolist() == [
-        *("model", "layer_index", "channel", "kh", "kw", "code", "dissimilarity", "cluster", "label", "tap_sum")
+        *("model", "layer_index", "channel", "kh", "kw", "label", "similarity", "second", "margin", "beyond_spectrum"),
+        *("scrambled", "code", "dissimilarity", "cluster", "tap_sum"),
     ]
-    assert len(table) == 40 and set(table["kh"]) == {5}, "only the size that has an atlas"
+    assert table["kh"].value_counts().to_dict() == {5: 40, 3: 60}, "no kernel that is not square"
+    assert table.loc[table["kh"] == 3, ["code", "dissimilarity", "cluster"]].isna().all(axis=None)
+    assert (table.loc[table["kh"] == 3, "label"] != "other").mean() > 0.9
+    table = table[table["kh"] == 5]
     raw = taps_array(pq.read_table(run / "b/000.parquet")["weight"])
     codes, dissimilarities = Coder(load_file(run / "trained.safetensors")).reconstruct(centre_and_normalise(raw[1:]))
     assert_allclose(table["code"][1:], codes, atol=1e-6)
     assert_allclose(table["dissimilarity"][1:], dissimilarities, atol=1e-6)
     assert table.loc[0, ["cluster", "label"]].tolist() == [-1, "dead"] and np.isnan(table.loc[0, "code"])
+    assert table.loc[0, ["similarity", "second", "beyond_spectrum"]].isna().all()
     assert table.loc[1, ["cluster", "label"]].tolist() == [-1, "other"], "a constant kernel resembles nothing"
-    expected = np.where(dissimilarities >= 0.4, "other", np.where(codes < 0.5, "low", "high"))
-    assert table["label"][1:].tolist() == expected.tolist()
+    expected = np.where(dissimilarities >= 0.4, -1, np.where(codes < 0.5, 0, 1))
+    assert table["cluster"][1:].tolist() == expected.tolist()
+    cosines = centre_and_normalise(raw[2:]) @ templates(5).taps.T
+    assert_allclose(table["similarity"][2:], cosines.max(axis=1), atol=0.005)
+    families = [family_of(label) for label in table["label"][2:]]
+    assert all(one != family_of(other) for one, other in zip(families, table["second"][2:], strict=True))
+    assert table["beyond_spectrum"][2:].mean() > 0.9 and table["scrambled"][2:].mean() < table["similarity"][2:].mean()
     assert_allclose(table["tap_sum"][1:], raw[1:].sum(axis=1), rtol=1e-5)
 
 
@@ -143,16 +153,21 @@ def test_assigning_loads_no_library_of_training_or_drawing():
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
-def test_a_model_without_a_trained_size_has_an_empty_table(run, tmp_path):
-    assign_model(run / "a", {}, tmp_path / "a.parquet")
-    assert pq.read_table(tmp_path / "a.parquet").num_rows == 0
+def test_labels_need_no_autoencoder(run, atlas, tmp_path):
+    assign_model(run / "a", Assigner(read_patterns(), {}, {"5x5": 0.4}), tmp_path / "a.parquet")
+    assign_model(run / "a", atlas, tmp_path / "with.parquet")
+    without, coded = (pq.read_table(tmp_path / f"{name}.parquet").to_pandas() for name in ("a", "with"))
+    assert without["code"].isna().all() and coded["code"].notna().all()
+    names = ["label", "similarity", "second", "margin", "beyond_spectrum", "scrambled"]
+    pd.testing.assert_frame_equal(without[names], coded[names])
 
 
 def test_noise_is_the_control(atlas, tmp_path):
-    assign_noise(atlas, 500, 0, tmp_path / "noise.parquet")
+    assign_noise(atlas, [5, 3], 500, 0, tmp_path / "noise.parquet")
     table = pq.read_table(tmp_path / "noise.parquet").to_pandas()
-    assert len(table) == 500 and set(table["model"]) == {"noise"}
-    assert (table["label"] == "other").mean() > 0.9
+    assert len(table) == 1000 and set(table["model"]) == {"noise"} and table["kh"][0] == 3
+    five = table[table["kh"] == 5]
+    assert (five["label"] == "other").mean() > 0.9 and (five["cluster"] == -1).mean() > 0.9
 
 
 def test_the_sample_keeps_taps_and_labels_together(run, atlas, tmp_path):
@@ -175,7 +190,7 @@ def test_kmeans_finds_and_names_the_patterns():
     )
     table = cluster_kmeans(kernels, 3, 0.2, 0).to_pandas()
     assert table["kernels"].tolist() == table["clustered"].tolist() == [300, 200, 100]
-    assert (table["template_cosine"] > 0.95).all()
+    assert (table["cosine"] > 0.95).all()
     assert table["label"][1] == "First-Derivative-N"
 
 

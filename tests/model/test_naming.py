@@ -8,7 +8,7 @@ from kernel_atlas.core.kernels import centre_and_normalise, taps_array
 from kernel_atlas.core.patterns import resemble, templates
 from kernel_atlas.model.clusters import cluster_of, median_sample, read_clusters
 from kernel_atlas.model.coder import SAMPLES, build_spectrum, sample_codes
-from kernel_atlas.model.naming import NEAR_EQUAL, change_along, find_clusters
+from kernel_atlas.model.naming import NEAR_EQUAL, change_along, find_clusters, name_clusters
 
 
 def spectrum(*parts, side=7):
@@ -32,8 +32,20 @@ def test_stretches_are_found_and_named():
     assert clusters["code_low"].tolist() == [0, 0.25, 0.75]
     assert clusters["code_high"].tolist() == [0.25, 0.75, 1]
     assert clusters["kernels"].tolist() == [50, 100, 50]
-    assert_allclose(clusters["template_cosine"], 1, atol=1e-3)
-    assert [template.split()[0] for template in clusters["template"]] == clusters["label"].tolist()
+
+
+def test_clusters_have_the_label_of_most_members_or_are_mixed():
+    clusters = pd.DataFrame(
+        {"cluster": [0, 1, 0, 2, 3], "code_low": np.arange(5) / 5, "code_high": np.arange(1, 6) / 5}
+    )
+    members = np.repeat([0, 1, 2, -1], [10, 10, 4, 7])
+    labels = ["On-Centre"] * 5 + ["other"] * 4 + ["On-Cross"] + ["On-Square"] * 4 + ["On-Cross"] * 3 + ["other"] * 3
+    labels += ["other"] * 4 + ["On-Shift-E"] * 7
+    named = name_clusters(clusters.assign(kernels=1, label="x"), members, np.array(labels, object))
+    assert named["label"].tolist() == ["On-Centre", "mixed", "On-Centre", "mixed", "mixed"]
+    assert_allclose(named["purity"], [0.5, 0.4, 0.5, np.nan, np.nan])
+    assert named["runner_up"].tolist()[:2] == ["other", "On-Cross"] and named["runner_up"][3] == "other"
+    assert named["runner_up"].isna().tolist() == [False] * 4 + [True]
 
 
 def test_a_stretch_with_hardly_any_kernels_joins_the_neighbour_more_like_it():
@@ -62,7 +74,7 @@ def test_the_prototype_is_where_the_kernels_are():
     decoded[:100] = centre_and_normalise(decoded[:100] + 0.02 * spectrum(("On-Square", 1)))
     counts = np.zeros(200, int)
     counts[[120, 180]] = 1000  # the first stretch is half blurred, its kernels are where it is not
-    assert_allclose(find(decoded, counts)["template_cosine"], 1, atol=1e-3)
+    assert find(decoded, counts)["label"].tolist() == ["On-Centre", "Off-Centre"]
 
 
 def test_change_counts_less_where_kernels_crowd():
@@ -107,9 +119,9 @@ def write(path, rows):
     return path
 
 
-def test_clusters_by_hand_need_no_templates(tmp_path):
+def test_clusters_by_hand_need_no_members(tmp_path):
     clusters = read_clusters(write(tmp_path / "c.tsv", GOOD[::-1]))
-    assert clusters["label"].tolist() == ["mine", "yours"] and clusters["template"].isna().all()
+    assert clusters["label"].tolist() == ["mine", "yours"] and clusters["purity"].isna().all()
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,16 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import ttest_1samp
 
 from kernel_atlas.io.sheet import read_sheet
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model.assign import SCHEMA
 from kernel_atlas.stats import shares as statistics
 from kernel_atlas.stats.independence import one_per_group
+
+
+THRESHOLDS = {"5x5": 0.2, "7x7": 0.3}
 
 
 def write_rows(rows, path):
@@ -22,8 +26,10 @@ def assignments(path, model, layers, side=7):
     rows = []
     for index, labels in enumerate(layers):
         for label, count in labels.items():
-            dissimilarity = {"other": 0.5, "dead": np.nan}.get(label, 0.1)
-            rows += [(model, index, 0, side, side, 0.5, dissimilarity, 0, label, 0.0)] * count
+            away = {"other": 0.5, "dead": np.nan}.get(label, 0.1)
+            cluster, beyond = (-1, None) if label == "dead" else (0, True) if away < 0.3 else (-1, False)
+            named = (label, 1 - away, "second", 0.1, beyond, 0.4 + 0 * away)
+            rows += [(model, index, 0, side, side, *named, 0.5, away, cluster, 0.0)] * count
     write_rows(rows, path)
     return path
 
@@ -41,25 +47,27 @@ def run(tmp_path):
     }
     rows = ["model source use group top1", "a file:a train g 80", "b file:b assign g 70", "c file:c control"]
     (tmp_path / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t"))
-    counts, below = statistics.count_assignments(
-        [assignments(tmp_path / f"{m}.parquet", m, v) for m, v in layers.items()]
-    )
-    return counts, below, read_sheet(tmp_path / "sheet.tsv")
+    paths = [assignments(tmp_path / f"{m}.parquet", m, v) for m, v in layers.items()]
+    return statistics.count_assignments(paths, THRESHOLDS), read_sheet(tmp_path / "sheet.tsv")
 
 
 def test_models(run):
-    counts, _, sheet = run
+    counts, sheet = run
     models = statistics.summarise_models(counts, sheet, 0).set_index("model")
     assert models.loc["a", ["kernels", "dead", "clustered", "layers"]].tolist() == [105, 5, 60, 6]
     assert models["clustered_share"].tolist() == [0.6, 0.25, 0]
     low, high = models.loc["a", ["share_low", "share_high"]]
     assert 0.2 < low < 0.6 < high <= 1
     assert np.isnan(models.loc["b", "share_low"]), "fewer than five layers say too little about how layers differ"
+    assert models["pattern_share"].tolist() == [0.6, 0.25, 0]
+    assert models.loc["a", ["patterned", "pattern_low", "pattern_high"]].tolist() == [60, low, high]
+    assert models["beyond_share"].tolist() == [0.6, 0.25, 0] and models["phase_share"].tolist() == [0, 0, 0]
+    assert models["equal_null_share"].tolist() == [1, 1, 1]  # all copies are at 0.4, which every kernel is above
     assert models.loc["a", "top1"] == 80 and models.loc["c", "use"] == "control"
 
 
 def test_labels_share_what_is_not_dead(run):
-    counts, _, _ = run
+    counts, _ = run
     labels = statistics.summarise_labels(counts, 0).set_index(["model", "label"])
     assert labels.loc[("a", "On-Centre"), "share"] == 0.5
     assert labels.loc[("a", "dead"), "share"] == 5 / 105
@@ -69,34 +77,70 @@ def test_labels_share_what_is_not_dead(run):
 
 
 def test_totals_leave_out_controls_and_shared_weights(run):
-    counts, _, sheet = run
+    counts, sheet = run
     models = statistics.summarise_models(counts, sheet, 0)
-    totals = statistics.summarise_totals(counts, models.iloc[::-1], 0).set_index("label")
-    assert totals["kernels"].to_dict() == {"On-Centre": 50, "On-Cross": 10, "other": 40, "dead": 5, "clustered": 60}
-    assert (totals["models"] == 1).all()
+    totals = statistics.summarise_totals(counts, models.iloc[::-1]).set_index("label")
+    marks = {"with a pattern": 60, "above the equal null": 100, "beyond spectrum": 60, "clustered": 60}
+    assert totals["kernels"].to_dict() == {"On-Centre": 50, "On-Cross": 10, "other": 40, "dead": 5, **marks}
+    assert (totals["models"] == 1).all() and totals["share_low"].isna().all()
 
 
-def test_chance_is_noise_and_untrained_networks_not_trained_dense_ones():
-    noise = pd.DataFrame(
-        {"size": ["5x5", "5x5", "7x7"], "label": ["On-Centre", "other", "other"], "kernels": [4, 996, 10]}
-    )
-    names = ["model", "size", "kernels", "dead", "clustered_share", "use", "convolution"]
-    rows = [("good", "5x5", 9, 0, 0.6, "train", "depthwise"), ("dense", "5x5", 9, 0, 0.7, "control", "dense")]
-    rows += [(name, "5x5", 210, 10, share, "control", "depthwise") for name, share in (("low", 0.001), ("high", 0.031))]
-    chance = statistics.summarise_chance(noise, pd.DataFrame(rows, columns=names), {"5x5": 0.2, "7x7": 0.3})
-    columns = ["size", "threshold", "control", "kernels", "clustered_share"]
-    assert chance.columns.tolist() == columns
-    assert chance.drop(columns="clustered_share").to_numpy().tolist() == [
+def test_totals_are_means_over_networks_with_an_interval_from_eight_on(tmp_path):
+    shares = [0.2, 0.3, 0.4, 0.5, 0.6, 0.3, 0.4, 0.5]
+    names = [f"m{n}" for n in range(len(shares))]
+    paths = [
+        assignments(
+            tmp_path / f"{name}.parquet",
+            name,
+            [{"On-Centre": round(10 * share) * n, "other": round(10 - 10 * share) * n}],
+        )
+        for n, (name, share) in enumerate(zip(names, shares, strict=True), start=1)
+    ]
+    (tmp_path / "sheet.tsv").write_text("model\tsource\n" + "".join(f"{name}\tfile:x\n" for name in names))
+    sheet = read_sheet(tmp_path / "sheet.tsv")
+    for count in (8, 7):
+        counts = statistics.count_assignments(paths[:count], THRESHOLDS)
+        totals = statistics.summarise_totals(counts, statistics.summarise_models(counts, sheet, 0)).set_index("label")
+        share, low, high = totals.loc["with a pattern", ["share", "share_low", "share_high"]]
+        assert_allclose(share, np.mean(shares[:count]))
+        expected = ttest_1samp(shares[:count], 0).confidence_interval() if count == 8 else (np.nan, np.nan)
+        assert_allclose([low, high], [*expected])
+
+
+def test_chance_is_noise_random_phases_and_untrained_networks_not_trained_dense_ones(tmp_path):
+    paths = [assignments(tmp_path / "5.parquet", "noise", [{"On-Centre": 4, "other": 996}], side=5)]
+    paths.append(assignments(tmp_path / "7.parquet", "noise", [{"other": 10}]))
+    noise = statistics.count_assignments(paths, THRESHOLDS)
+    names = [
+        "model",
+        "size",
+        "kernels",
+        "dead",
+        "pattern_share",
+        "clustered_share",
+        "phase_share",
+        "use",
+        "convolution",
+    ]
+    rows = [("good", "5x5", 9, 0, 0.6, 0.5, 0.02, "train", "depthwise")]
+    rows += [("alike", "5x5", 19, 1, 0.6, 0.5, 0.04, "assign", "depthwise")]
+    rows += [("dense", "5x5", 9, 0, 0.7, 0.5, 0.1, "control", "dense")]
+    controls = (("low", 0.001), ("high", 0.031))
+    rows += [(name, "5x5", 210, 10, share, share, 0.1, "control", "depthwise") for name, share in controls]
+    models = pd.DataFrame(rows, columns=names).assign(group=None, recipe=None)
+    chance = statistics.summarise_chance(noise, models, THRESHOLDS)
+    assert chance[["size", "threshold", "control", "kernels"]].to_numpy().tolist() == [
         ["5x5", 0.2, "Gaussian noise", 1000],
+        ["5x5", 0.2, "random phases", 27],
         ["5x5", 0.2, "high", 200],
         ["5x5", 0.2, "low", 200],
-        ["7x7", 0.3, "Gaussian noise", 10],
     ]
-    assert_allclose(chance["clustered_share"], [0.004, 0.031, 0.001, 0], atol=1e-12)
+    assert_allclose(chance["pattern_share"], [0.004, 0.03, 0.031, 0.001], atol=1e-12)
+    assert_allclose(chance["clustered_share"], [0.004, np.nan, 0.031, 0.001], atol=1e-12)
 
 
 def test_layers(run):
-    counts, _, _ = run
+    counts, _ = run
     inventory = pd.DataFrame({"model": ["a"] * 6, "layer_index": range(6), "layer": list("uvwxyz")})
     layers = statistics.summarise_layers(counts, inventory).set_index(["layer_index", "label"])
     assert layers.loc[(0, "On-Centre"), ["layer", "depth", "share"]].tolist() == ["u", 0, 0.75]
@@ -105,7 +149,7 @@ def test_layers(run):
 
 
 def test_architectures(run):
-    counts, _, _ = run
+    counts, _ = run
     labels = statistics.summarise_labels(counts, 0)
     pairs = statistics.compare_architectures(labels).set_index(["model_a", "model_b"])["jensen_shannon"]
     assert len(pairs) == 3
@@ -114,24 +158,27 @@ def test_architectures(run):
 
 
 def test_thresholds(run):
-    _, below, _ = run
-    curve = statistics.summarise_thresholds(below).set_index(["model", "threshold"])["clustered_share"]
+    counts, _ = run
+    table = statistics.summarise_thresholds(counts).set_index(["model", "threshold"])
+    assert (table["pattern_share"] - table["clustered_share"]).abs().max() < 1e-9
+    curve = table["clustered_share"]
     assert curve["a", 0.1] == 0 and curve["a", 0.12] == 0.6 and curve["a", 1.0] == 1
     assert curve["a"].is_monotonic_increasing
 
 
 def test_threshold_rows_agree_with_the_labels_threshold(tmp_path):
     """A dissimilarity equal to the threshold is not below it, in float32 as in assign."""
-    table = pd.DataFrame([("m", 0, 0, 7, 7, 0.5, np.float32(0.3), -1, "other", 0.0)], columns=SCHEMA.names)
-    write_table(pa.Table.from_pandas(table, SCHEMA), tmp_path / "m.parquet")
-    _, below = statistics.count_assignments([tmp_path / "m.parquet"])
-    curve = statistics.summarise_thresholds(below).set_index("threshold")["clustered_share"]
+    named = ("other", np.float32(0.7), "On-Centre", 0.0, True, 0.1)
+    write_rows([("m", 0, 0, 7, 7, *named, 0.5, np.float32(0.3), -1, 0.0)], tmp_path / "m.parquet")
+    counts = statistics.count_assignments([tmp_path / "m.parquet"], THRESHOLDS)
+    curve = statistics.summarise_thresholds(counts).set_index("threshold")["clustered_share"]
     assert curve[0.3] == 0 and curve[0.32] == 1
 
 
 def test_another_model_does_not_change_an_interval(run):
-    counts, _, sheet = run
-    alone = statistics.summarise_models(counts[counts["model"] == "a"], sheet, 0)
+    counts, sheet = run
+    mine = statistics.Counts(*(table[table["model"] == "a"] for table in counts))
+    alone = statistics.summarise_models(mine, sheet, 0)
     together = statistics.summarise_models(counts, sheet, 0)
     pd.testing.assert_frame_equal(alone, together[together["model"] == "a"].reset_index(drop=True))
 
@@ -148,7 +195,7 @@ def test_models_and_sizes_are_resampled_with_seeds_of_their_own(tmp_path):
     layers = [{"On-Centre": n, "other": 20 - n} for n in (1, 4, 6, 9, 15, 3, 8)]
     paths = [assignments(tmp_path / f"{name}.parquet", name, layers) for name in ("m", "n")]
     paths.append(assignments(tmp_path / "m5.parquet", "m", layers, side=5))
-    counts, _ = statistics.count_assignments(paths)
+    counts = statistics.count_assignments(paths, THRESHOLDS)
     (tmp_path / "sheet.tsv").write_text("model\tsource\nm\tfile:m\nn\tfile:n\n")
     models = statistics.summarise_models(counts, read_sheet(tmp_path / "sheet.tsv"), 0)
     assert models["clustered_share"].nunique() == 1 and len(models[["share_low", "share_high"]].drop_duplicates()) == 3
@@ -158,24 +205,24 @@ def test_models_and_sizes_are_resampled_with_seeds_of_their_own(tmp_path):
 
 
 def test_a_label_of_a_single_kernel_is_listed_and_one_of_none_is_not(tmp_path):
-    counts, _ = statistics.count_assignments([assignments(tmp_path / "m.parquet", "m", [{"On-Centre": 1}])])
+    counts = statistics.count_assignments([assignments(tmp_path / "m.parquet", "m", [{"On-Centre": 1}])], THRESHOLDS)
     labels = statistics.summarise_labels(counts, 0)
     assert labels[["label", "kernels", "share"]].to_numpy().tolist() == [["On-Centre", 1, 1.0]]
 
 
 def test_depth_runs_from_the_first_layer_to_the_last(tmp_path):
     paths = [assignments(tmp_path / f"{n}.parquet", f"m{n}", [{"other": 1}] * n) for n in (1, 2, 3)]
-    counts, _ = statistics.count_assignments(paths)
-    inventory = counts[["model", "layer_index"]].assign(layer="w")
+    counts = statistics.count_assignments(paths, THRESHOLDS)
+    inventory = counts.labels[["model", "layer_index"]].assign(layer="w")
     layers = statistics.summarise_layers(counts, inventory)
     assert layers.groupby("model")["depth"].agg(list).tolist() == [[0], [0, 1], [0, 0.5, 1]]
 
 
 def test_tables_without_rows_have_their_columns(run):
-    counts, _, sheet = run
-    none = statistics.summarise_totals(counts, statistics.summarise_models(counts, sheet, 0).iloc[:0], 0)
+    counts, sheet = run
+    none = statistics.summarise_totals(counts, statistics.summarise_models(counts, sheet, 0).iloc[:0])
     assert none.columns.tolist() == ["size", "label", "models", "kernels", "share", "share_low", "share_high"]
-    alone = statistics.summarise_labels(counts[counts["model"] == "a"], 0)
+    alone = statistics.summarise_labels(statistics.Counts(*(table[table["model"] == "a"] for table in counts)), 0)
     pairs = statistics.compare_architectures(alone)
     assert pairs.columns.tolist() == ["size", "model_a", "model_b", "jensen_shannon"] and pairs.empty
 
@@ -187,7 +234,9 @@ def drift_of(tmp_path, **models):
     )
     for name, (_, layers) in models.items():
         rows = [
-            (name, index, 0, 7, 7, 0.5, value, 0, "x", 0.0) for index, layer in enumerate(layers) for value in layer
+            (name, index, 0, 7, 7, "x", 0.9, "y", 0.1, True, 0.1, 0.5, value, 0, 0.0)
+            for index, layer in enumerate(layers)
+            for value in layer
         ]
         write_rows(rows, tmp_path / f"{name}.parquet")
     paths = [tmp_path / f"{name}.parquet" for name in models]
