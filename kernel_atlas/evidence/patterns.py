@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -62,14 +63,14 @@ class Sample(NamedTuple):
 
 
 def choose_from(
-    models: Mapping[str, str | Path], units: Mapping[str, str], thresholds: Mapping[str, float], seed: int
+    models: Sequence[str | Path], units: Mapping[str, str], thresholds: Mapping[str, float], seed: int
 ) -> dict[str, pd.DataFrame]:
     """Choose patterns from the kernels of networks, and compare them with the reference.
 
     Parameters
     ----------
-    models : mapping
-        Model -> folder of shards.
+    models : sequence of path
+        Folders of shards.
     units : mapping
         Model -> what it is a part of (`independence.related`); of each, the model with most kernels of a size counts.
     thresholds : mapping
@@ -86,19 +87,14 @@ def choose_from(
     AtlasError
         There are fewer than `FOLDS` independent networks of one of the sizes.
     """
-    kernels: dict[int, dict[str, np.ndarray]] = {}
-    for model in sorted(models):
-        for side, found in _live_kernels(models[model]).items():
-            mine, unit = kernels.setdefault(side, {}), units.get(model, model)
-            if len(found) > len(mine.get(unit, ())):
-                mine[unit] = found
+    kernels = read_kernels(models, units)
     for side in CHOSEN_ON:
-        if len(kernels.get(side, ())) < FOLDS:
+        if len(kernels[side]) < FOLDS:
             raise AtlasError(
-                f"patterns: {len(kernels.get(side, ()))} independent networks with {size_name(side)} kernels train; "
+                f"patterns: {len(kernels[side])} independent networks with {size_name(side)} kernels train; "
                 f"{FOLDS} are needed, name a sheet with more"
             )
-    samples = draw_samples({side: kernels[side] for side in CHOSEN_ON}, seed)
+    samples = draw_samples(kernels, seed)
     chosen = choose(samples, {side: range(one.network.max() + 1) for side, one in samples.items()}, thresholds)
     limits = {side: 1 - thresholds[size_name(side)] for side in samples}
     margins = [survival(chosen, one.units, limits[side], MARGINS, seed) for side, one in samples.items()]
@@ -107,6 +103,19 @@ def choose_from(
         "comparison": compare(samples, chosen, thresholds, seed),
         "margins": in_order(pd.concat(margins, ignore_index=True), "margins.csv"),
     }
+
+
+def read_kernels(
+    models: Sequence[str | Path], units: Mapping[str, str] = MappingProxyType({})
+) -> dict[int, dict[str, np.ndarray]]:
+    """Side -> network -> live centred unit kernels, of folders of shards; of related models the one with most."""
+    kernels: dict[int, dict[str, np.ndarray]] = {side: {} for side in CHOSEN_ON}
+    for model in sorted(map(Path, models)):
+        for side, found in _live_kernels(model).items():
+            unit = units.get(model.name, model.name)
+            if len(found) > len(kernels[side].get(unit, ())):
+                kernels[side][unit] = found
+    return kernels
 
 
 def _live_kernels(model: str | Path) -> dict[int, np.ndarray]:

@@ -163,7 +163,9 @@ def test_the_example_needs_nothing_of_this_project(release, tmp_path):
         x = np.linspace(-2, 2, side)
         kernel = np.outer(np.exp(-(x**2)), x * np.exp(-(x**2)))[None]
         (known,) = kernel_atlas.assign(kernel, release / "encoder.safetensors").itertuples()
-        found = re.fullmatch(rf"{side}x{side}: code ([\d.]+), dissimilarity ([\d.]+), (no cluster|cluster \d+) ?.*", line)
+        found = re.fullmatch(
+            rf"{side}x{side}: code ([\d.]+), dissimilarity ([\d.]+), (no cluster|cluster \d+) ?.*", line
+        )
         assert float(found[1]) == pytest.approx(known.code, abs=1e-4)
         assert float(found[2]) == pytest.approx(known.dissimilarity, abs=1e-4)
         assert found[3] == ("no cluster" if known.cluster < 0 else f"cluster {known.cluster}")
