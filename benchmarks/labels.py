@@ -2,8 +2,8 @@
 
     python benchmarks/labels.py RESULTS [STEPS]
 
-RESULTS is the folder of a run (`snakemake patterns` is enough). In each of five folds of its networks both are made from
-the other folds. Prints the means over folds and writes RESULTS/patterns/labels.csv.
+RESULTS is the folder of a run (`snakemake patterns` is enough). In each of five folds of its networks both are made
+from the other folds. Prints the means over folds and writes RESULTS/patterns/labels.csv.
 """
 
 import sys
@@ -14,11 +14,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, size_name  # noqa: E402
-from kernel_atlas.core.patterns import threshold_of  # noqa: E402
-from kernel_atlas.evidence import patterns  # noqa: E402
-from kernel_atlas.model import autoencoder  # noqa: E402
-from kernel_atlas.model.coder import Coder  # noqa: E402
+from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, size_name
+from kernel_atlas.core.patterns import threshold_of
+from kernel_atlas.evidence import patterns
+from kernel_atlas.model import autoencoder
+from kernel_atlas.model.coder import Coder
 
 SEED = 0
 

@@ -110,9 +110,11 @@ def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path
     Examples
     --------
     >>> kernels = assign(extract("resources/zoo/cifar10_7x7_s0.safetensors"))
-    >>> kernels.loc[[0, 2, 144], ["layer_index", "channel", "kh", "label", "similarity", "second"]].round(2)
-         layer_index  channel  kh       label  similarity     second
-    0              0        0   7       other        0.00  On-Centre
+    >>> kernels.loc[[0, 2, 144], ["kh", "label", "similarity", "code", "cluster"]].round(2)
+         kh                    label  similarity  code  cluster
+    0     7  On-Second-Derivative-EW        0.82  0.35       -1
+    2     7                On-Centre        0.84  0.31        4
+    144   3                    other        0.67  0.47       -1
     >>> first = kernels[kernels["layer_index"] == 0]
     >>> taps = np.stack(first["weight"]).reshape(-1, 1, 7, 7)
     >>> assign(taps)["label"].equals(first["label"])

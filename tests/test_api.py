@@ -26,9 +26,10 @@ from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.safetensors import PREFIX_BYTES
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.sources import Wanted
+from kernel_atlas.model.assign import ASSIGNED
 
 NET = ROOT / "resources/zoo/cifar10_7x7_s0.safetensors"
-ASSIGNED = ["code", "dissimilarity", "cluster", "label", "tap_sum"]
+MISSING = ["code", "dissimilarity", "cluster"]  # without an encoder
 RANDOM = np.random.default_rng(0)
 
 
@@ -43,7 +44,7 @@ def odd(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("module", ["api", "core.patterns"])
+@pytest.mark.parametrize("module", ["api"])
 def test_the_examples_of_the_documentation(module, monkeypatch):
     monkeypatch.chdir(ROOT)
     result = doctest.testmod(importlib.import_module(f"kernel_atlas.{module}"))
@@ -83,9 +84,10 @@ def test_other_peoples_checkpoints(data):
     for name in ("fastestdet_coco.pth", "proxyless_pfld.onnx", "gtcrn_vctk_training_state.tar"):
         with warnings.catch_warnings(action="ignore"):
             layers = describe_layers(assign(extract(data / "checkpoints" / name)))
-        assert layers["kernels"].iloc[:-1][layers["encoder"].iloc[:-1]].sum() == layers["kernels"].iloc[-1] > 0
+        square = layers["pattern_share"].notna()
+        assert layers["kernels"].iloc[:-1][square.iloc[:-1]].sum() == layers["kernels"].iloc[-1] > 0
         for row in layers.itertuples():
-            assert not row.labels or sum(share for _, share in row.labels) <= row.clustered_share + 1e-9
+            assert not row.labels or sum(share for _, share in row.labels) <= row.pattern_share + 1e-9
 
 
 class Harm:
@@ -113,7 +115,7 @@ def test_arrays_tensors_and_tables_are_labelled_alike():
             assert other[name].equals(table[name]), name
     half = assign(parameter.bfloat16())
     assert (half["code"] - table["code"]).abs().median() < 0.01
-    assert set(table["label"]) > {"other", "On-Cross"}
+    assert set(table["label"]) > {"other", "On-Centre"}
 
 
 def test_the_given_table_comes_back_with_its_columns_and_index():
@@ -127,17 +129,26 @@ def test_the_given_table_comes_back_with_its_columns_and_index():
     assert assigned["label"].tolist() == whole["label"].iloc[[5, 700, 3, 3]].tolist()
 
 
-def test_what_has_no_encoder_has_no_label_and_is_counted(odd):
-    with pytest.warns(UserWarning, match=r"^11 of 54 kernels have no label: they are 1x5, 9x9, and this encoder knows"):
-        assigned = assign(extract(odd))
-    without = assigned["kh"].ne(3)
-    assert assigned.loc[without, ASSIGNED].isna().all(axis=None)
+def test_what_is_not_square_has_no_label_and_what_has_no_encoder_no_code(odd):
+    assigned = assign(extract(odd))
+    without = assigned["kh"].ne(assigned["kw"])
+    assert without.sum() == 6 and assigned.loc[without, ASSIGNED].isna().all(axis=None)
     assert all(label is None for label in assigned.loc[without, "label"])
+    uncoded = assigned["kh"].eq(9)
+    assert assigned.loc[uncoded, MISSING].isna().all(axis=None) and assigned.loc[uncoded, "label"].notna().all()
     dead = assigned[assigned["dead"] & ~without]
-    assert len(dead) == 5 and set(dead["label"]) == {"dead"} and set(dead["cluster"]) == {-1}
-    assert dead[["code", "dissimilarity"]].isna().all(axis=None)
-    with warnings.catch_warnings(action="error"):
-        assign(extract(NET))
+    assert len(dead) == 6 and set(dead["label"]) == {"dead"} and set(dead["cluster"].dropna()) == {-1}
+    assert dead[["code", "dissimilarity", "similarity"]].isna().all(axis=None)
+
+
+def test_a_table_of_ones_own_names_the_kernels(tmp_path):
+    lines = (ROOT / "resources/patterns/v1.tsv").read_text().splitlines()
+    mine = [lines[0], *(line.replace("On-Centre", "Dot", 1) for line in lines[1:] if line.startswith("On-Centre"))]
+    (tmp_path / "mine.tsv").write_text("\n".join(mine))
+    kernels = extract(NET)
+    assert set(assign(kernels, patterns=tmp_path / "mine.tsv")["label"]) == {"Dot", "other"}
+    done = label(NET, "--patterns", "mine.tsv", folder=tmp_path)
+    assert done.returncode == 0 and "Dot" in done.stdout and "On-Centre" not in done.stdout
 
 
 def test_no_kernels_are_no_fault():
@@ -236,14 +247,14 @@ def test_the_command_prints_a_table_and_draws_the_kernels(tmp_path):
     done = label(NET, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     rows = [re.split(" {2,}", line) for line in done.stdout.split("\n\n")[0].splitlines()]
-    assert rows[0] == ["layer", "size", "kernels", "dead", "clustered", "commonest labels"] and len(rows) == 10
+    assert rows[0] == ["layer", "size", "kernels", "dead", "with a pattern", "clustered", "commonest patterns"]
     kernels = assign(extract(NET))
     first = kernels[kernels["layer_index"] == 0]
-    share = (first["cluster"] >= 0).mean()
-    assert rows[1][:5] == ["stages.0.1.depthwise.weight", "7x7", "48", "0", f"{share:.0%}"]
-    label_, share = rows[1][5].split(", ")[0].rsplit(" ", 1)
-    assert label_ == "On-Cross" and share == f"{(first['label'] == 'On-Cross').mean():.0%}"
-    assert rows[-1][:2] == ["all with an encoder", "912"]
+    shares = [f"{share:.0%}" for share in ((first["label"] != "other").mean(), (first["cluster"] >= 0).mean())]
+    assert rows[1][:6] == ["stages.0.1.depthwise.weight", "7x7", "48", "0", *shares] and len(rows) == 10
+    label_, share = rows[1][6].split(", ")[0].rsplit(" ", 1)
+    assert share == f"{(first['label'] == label_).mean():.0%}" and label_.endswith("-Centre")
+    assert rows[-1][:2] == ["all square", "912"]
     with Image.open(tmp_path / "cifar10_7x7_s0_kernels.png") as sheet:
         assert sheet.format == "PNG" and sheet.width == 1800
     assert [path.name for path in tmp_path.iterdir()] == ["cifar10_7x7_s0_kernels.png"]
@@ -260,12 +271,13 @@ def test_settings_of_matplotlib_change_no_picture(tmp_path, monkeypatch):
     assert len(pictures) == 1
 
 
-def test_the_command_says_what_has_no_encoder_and_what_is_dead(odd, tmp_path):
+def test_the_command_says_what_has_no_label_or_encoder_and_what_is_dead(odd, tmp_path):
     done = label(odd, "--encoder", ENCODER, "--sheet", "mine.png", folder=tmp_path)
-    assert done.returncode == 0 and (tmp_path / "mine.png").exists() and "small networks" not in done.stdout
-    lines = {line.split()[0]: re.split(" {2,}", line)[1:5] for line in done.stdout.splitlines()[1:5]}
-    assert lines["b.weight"] == ["1x5", "6", "0", "no encoder"] and lines["c.weight"][2] == "1"
-    assert lines["d.weight"] == ["3x3", "3", "3", "all dead"] and lines["a.weight"][2] == "2"
+    assert done.returncode == 0 and (tmp_path / "mine.png").exists()
+    lines = {line.split()[0]: re.split(" {2,}", line)[1:6] for line in done.stdout.splitlines()[1:5]}
+    assert lines["b.weight"] == ["1x5", "6", "0", "not square", "no encoder"]
+    assert lines["c.weight"][2:] == ["1", "0%", "no encoder"] and lines["a.weight"][2] == "2"
+    assert lines["d.weight"][:4] == ["3x3", "3", "3", "all dead"]
 
 
 @pytest.mark.parametrize(
@@ -295,6 +307,6 @@ def test_a_large_network_is_thinned_evenly_and_says_so(tmp_path):
     assert any("24 layers are shown, of each size evenly along the network" in text for text in words)
     names = [int(match[1]) for text in words if (match := re.fullmatch(r"(\d+)  \d\d.weight", text))]
     assert len(names) == 24 and sum(name % 2 for name in names) == 12 and {0, 59} <= set(names)
-    assert words.count("3x3, 76 of 100 kernels, 0% clustered") <= 12
+    assert words.count("3x3, 76 of 100 kernels, 0% with a pattern") <= 12
     assert sum("76 of 100 kernels" in text for text in words) == 12
     assert len(canvas.images) == 12 * 76 + 12 * 10 + 1  # and the scale

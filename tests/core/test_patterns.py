@@ -113,7 +113,8 @@ def test_no_machine_and_no_number_of_threads_changes_a_bit(environment):
         "units = centre_and_normalise(draw_noise(5000, 7, 0) + 3 * templates(7).taps[:1])\n"
         "found = matcher.match(units)\n"
         "digest = hashlib.sha256('\\n'.join([*found.name, *found.second]).encode())\n"
-        "for array in (found.similarity, found.margin, matcher.match_scrambled(units)): digest.update(array.tobytes())\n"
+        "arrays = found.similarity, found.margin, matcher.match_scrambled(units)\n"
+        "for array in arrays: digest.update(array.tobytes())\n"
         "print(digest.hexdigest())"
     )
 

@@ -108,7 +108,8 @@ def check(table: pd.DataFrame, expected: pd.DataFrame) -> None:
         elif expected[name].dtype.kind in "fi":
             np.testing.assert_array_equal(table[name].astype(float), expected[name].astype(float), name)
         else:
-            assert table[name].fillna("none").tolist() == expected[name].fillna("none").tolist(), name
+            values, others = (frame[name].astype(object).fillna("none").tolist() for frame in (table, expected))
+            assert values == others, name
 
 
 def test_pandas(release, expected):

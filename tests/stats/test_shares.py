@@ -12,7 +12,6 @@ from kernel_atlas.model.assign import SCHEMA
 from kernel_atlas.stats import shares as statistics
 from kernel_atlas.stats.independence import one_per_group
 
-
 THRESHOLDS = {"5x5": 0.2, "7x7": 0.3}
 
 

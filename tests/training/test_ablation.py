@@ -142,7 +142,9 @@ def planted(draws: int = 4) -> tuple[Bench, int, pd.DataFrame, list[np.ndarray]]
     with torch.no_grad():
         net(gratings(200, 2)[0])
     bench, batches = ablation.set_up(net, {"depthwise.weight": net.depthwise}, given, 80, draws, "cpu")
-    kernels = pd.DataFrame({"layer": "depthwise.weight", "layer_index": 0, "channel": range(20), "size": SIZE})
+    kernels = pd.DataFrame(
+        {"layer": "depthwise.weight", "layer_index": 0, "channel": range(20), "size": SIZE, "cluster": 0}
+    )
     return bench, batches, kernels.assign(label=net.kinds), list(net.depthwise.weight.detach().flatten(1).numpy())
 
 
@@ -202,6 +204,7 @@ def test_others_are_as_many_of_the_same_size_and_layers():
     random = np.random.default_rng(0)
     kernels = pd.DataFrame({"size": ["7x7"] * 60 + ["3x3"] * 60, "layer_index": np.repeat(range(6), 20)})
     kernels["label"] = random.choice(["a", "b", "other"], 120, p=[0.25, 0.25, 0.5])
+    kernels["cluster"] = kernels["label"].map({"a": 0, "b": 1, "other": -1})
     parts = ablation.find_parts(kernels)
     assert {(part.size, part.label, part.layer_index) for part in parts} >= {
         ("", "", None),
