@@ -11,7 +11,7 @@ from kernel_atlas.figures.kernels import draw_kernel, draw_scale, stack, taps_co
 from kernel_atlas.figures.style import SOFT, WIDTH, look_of, open_canvas, short
 from kernel_atlas.figures.write import Drawing
 
-MEMBERS = 16  # of a row
+MEMBERS = 18  # of a row
 
 
 def draw(size: str, threshold: float, sample: pd.DataFrame) -> Drawing:

@@ -34,7 +34,7 @@ def find_offsets(padding: pd.DataFrame) -> list[str]:
             f"many taps towards where stride-2 would push them: {', '.join(said)}."
         )
     share = tests[tests.index.str.startswith("square share")]
-    if len(share) > 1:
+    if len(share) > 1 and share["value"].any():
         parts = (
             f"{percent(*row[VALUE])} with {test.split(', ')[1].replace(' ', '-')}" for test, row in share.iterrows()
         )

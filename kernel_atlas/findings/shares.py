@@ -30,18 +30,31 @@ def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
     end, surest = ("lower end of the interval", low) if np.isfinite(low) else ("share", share)
     highest = shares.max()
     verdict = "more than twice" if surest > 2 * highest > 0 else "above" if surest > highest else "not above"
+    mean = f"mean over {number(networks)} independent network{'s' if networks > 1 else ''}"
+    at_null = f"at the threshold that 5 % of the same kernels with random phases pass, {percent(null)} of the kernels"
+    first = (
+        f"{percent(*patterned[SHARE])} of the kernels have a pattern (dissimilarity below {threshold:g}; {mean}); "
+        f"{at_null} have one."
+    )
+    telling = surest > 2 * highest
+    if not telling:  # names that chance gives nearly as often are not worth a headline
+        first = (
+            f"{at_null[0].upper()}{at_null[1:]} have a pattern ({mean}). At the usual threshold {threshold:g} it is "
+            f"{percent(*patterned[SHARE])}, which tells little at this size."
+        )
     found = [
-        f"{percent(*patterned[SHARE])} of the kernels have a pattern (dissimilarity below {threshold:g}; mean over "
-        f"{number(networks)} independent network{'s' if networks > 1 else ''}). At the threshold that 5 % of the same "
-        f"kernels with random phases pass, it is {percent(null)}.",
+        first,
         f"Controls: {listed}. The {end} is {verdict} the highest of them. {percent(beyond)} of the kernels are beyond "
         "their spectrum, 5 % would be by chance.",
     ]
     if networks < FEWEST_NETWORKS:
-        found.append(f"No interval: {number(networks)} networks are too few to say how others differ.")
-    common = live.drop(index=["other", *SUMMARIES], errors="ignore").nlargest(3, "share")
-    named = (f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows())
-    found.append(f"Most common: {', '.join(named)}.")
+        found.append(
+            f"No interval: {number(networks)} network{'s are' if networks > 1 else ' is'} too few to say how others differ."
+        )
+    if telling:
+        common = live.drop(index=["other", *SUMMARIES], errors="ignore").nlargest(3, "share")
+        named = (f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows())
+        found.append(f"Most common: {', '.join(named)}.")
     if "dead" in totals["label"].values:
         kernels, share = totals.set_index("label").loc["dead", ["kernels", "share"]]
         found.append(f"Left out as dead: {number(kernels)} kernels, {percent(share)} of all.")

@@ -11,36 +11,55 @@ from conftest import numbers_missing, snakemake, table
 from kernel_atlas.core.words import number, percent
 from kernel_atlas.findings.networks import find_comparisons
 from kernel_atlas.findings.registry import state_findings
-from kernel_atlas.findings.shares import find_drift, find_shares
+from kernel_atlas.findings.shares import find_clusters, find_drift, find_shares
 from kernel_atlas.io.tables import columns_of
 
 
 def chance(shares: dict[str, float]) -> pd.DataFrame:
-    return pd.DataFrame({"size": "5x5", "threshold": 0.2, "control": list(shares), "clustered_share": shares.values()})
+    known = {"control": list(shares), "pattern_share": shares.values(), "clustered_share": shares.values()}
+    return pd.DataFrame({"size": "5x5", "threshold": 0.2} | known)
 
 
 @pytest.fixture
 def totals():
     rows = [
-        ("5x5", "On-Centre", 5, 400, 0.4, 0.31, 0.52),
-        ("5x5", "pattern-2", 5, 227, 0.227, 0.2, 0.25),
-        ("5x5", "other", 5, 373, 0.373, 0.331, 0.419),
-        ("5x5", "dead", 5, 25, 0.0244, 0.01, 0.04),
-        ("5x5", "clustered", 5, 627, 0.627, 0.581, 0.669),
+        ("5x5", "On-Centre", 9, 400, 0.4, 0.31, 0.52),
+        ("5x5", "On-Shift-E", 9, 227, 0.227, 0.2, 0.25),
+        ("5x5", "other", 9, 373, 0.373, 0.331, 0.419),
+        ("5x5", "with a pattern", 9, 627, 0.627, 0.581, 0.669),
+        ("5x5", "above the equal null", 9, 700, 0.7, 0.6, 0.8),
+        ("5x5", "beyond spectrum", 9, 650, 0.65, 0.6, 0.7),
+        ("5x5", "clustered", 9, 500, 0.5, 0.4, 0.6),
+        ("5x5", "dead", 9, 25, 0.0244, 0.01, 0.04),
     ]
     return pd.DataFrame(rows, columns=columns_of("totals.csv"))
 
 
 def test_shares_come_with_intervals_and_controls(totals):
-    found = find_shares(totals, chance({"Gaussian noise": 0.004, "chance": 0.031}))
-    assert found == [
-        "62.7 % [58.1, 66.9] of the kernels are clustered (dissimilarity below 0.2), 627 in 5 independent networks; "
-        "noise and control networks: Gaussian noise 0.4 %, chance 3.1 %. The lower end of the interval is more than "
-        "twice the highest of them.",
-        "Controls made of these kernels may have a higher share; they have a finding of their own.",
-        "Most common: On-Centre 40.0 % [31.0, 52.0], pattern-2 22.7 % [20.0, 25.0].",
+    controls = chance({"Gaussian noise": 0.004, "random phases": 0.031})
+    assert find_shares(totals, controls) == [
+        "62.7 % [58.1, 66.9] of the kernels have a pattern (dissimilarity below 0.2; mean over 9 independent "
+        "networks); at the threshold that 5 % of the same kernels with random phases pass, 70.0 % of the kernels have one.",
+        "Controls: Gaussian noise 0.4 %, random phases 3.1 %. The lower end of the interval is more than twice "
+        "the highest of them. 65.0 % of the kernels are beyond their spectrum, 5 % would be by chance.",
+        "Most common: On-Centre 40.0 % [31.0, 52.0], On-Shift-E 22.7 % [20.0, 25.0].",
         "Left out as dead: 25 kernels, 2.4 % of all.",
     ]
+    assert find_clusters(totals, controls) == [
+        "The autoencoder clusters 50.0 % [40.0, 60.0] of the kernels, Gaussian noise 0.4 %. It was trained on these "
+        "networks: the share is in-sample."
+    ]
+    assert find_clusters(totals[totals["label"] != "clustered"], controls) == []
+
+
+def test_where_chance_has_patterns_nearly_as_often_the_null_leads_and_no_names_are_told(totals):
+    found = find_shares(totals, chance({"Gaussian noise": 0.1, "random phases": 0.4}))
+    assert found[0] == (
+        "At the threshold that 5 % of the same kernels with random phases pass, 70.0 % of the kernels have a pattern "
+        "(mean over 9 independent networks). At the usual threshold 0.2 it is 62.7 % [58.1, 66.9], which tells little "
+        "at this size."
+    )
+    assert not any("Most common" in sentence for sentence in found)
 
 
 @pytest.mark.parametrize(
@@ -53,15 +72,16 @@ def test_shares_come_with_intervals_and_controls(totals):
     ],
 )
 def test_the_verdict_compares_the_lower_end_with_the_highest_control(totals, controls, verdict):
-    assert f"The lower end of the interval is {verdict} the highest" in find_shares(totals, chance(controls))[0]
+    assert f"The lower end of the interval is {verdict} the highest" in find_shares(totals, chance(controls))[1]
 
 
 def test_findings_say_what_the_data_cannot():
-    rows = [("5x5", label, 1, 10, 1.0, np.nan, np.nan) for label in ("On-Centre", "clustered")]
-    one, noise = pd.DataFrame(rows, columns=columns_of("totals.csv")), chance({"noise": 0.0})
+    labels = ("On-Centre", "with a pattern", "above the equal null", "beyond spectrum")
+    rows = [("5x5", label, 1, 10, 1.0, np.nan, np.nan) for label in labels]
+    one, noise = pd.DataFrame(rows, columns=columns_of("totals.csv")), chance({"noise": 0.01})
     found = find_shares(one, noise)
-    assert found[0].startswith("100.0 % of the kernels") and "10 in 1 independent network; noise" in found[0]
-    assert "The share is above" in found[0] and "Too few networks" in found[2]
+    assert found[0].startswith("100.0 % of the kernels") and "mean over 1 independent network)" in found[0]
+    assert "The share is more than twice" in found[1] and "1 network is too few" in found[2]
     assert find_shares(one.iloc[:0], noise) == ["No independent network has live kernels of this size."]
     assert find_comparisons(table("correlation.csv")) == []
     row = {"size": ["5x5"], "variable": ["top1"], "dataset": ["x"], "n": [10], "families": [2]}

@@ -1,4 +1,4 @@
-"""A figure, a finding and a template are added by touching only what CONTRIBUTING.md says."""
+"""A figure, a finding and a pattern are added by touching only what CONTRIBUTING.md says."""
 
 import os
 import re
@@ -20,20 +20,21 @@ FINDING = """
 def find_toys(totals):
     return [f"{len(totals)} rows."]
 """
-TEMPLATE = """
+FORMULA = """
 
-def _toy(x, y, sigmas):
-    yield "On-Square", "toy", x * y
+def toy(u, v):
+    return u * v
 
 
-FORMULAS = (*FORMULAS, _toy)
+FORMULAS["toy"] = toy
 """
+PATTERN = "Toy\tToy\ttoy\t1\t\t\t3\t51\n"
 
 
 def places(kind: str) -> list[str]:
     """The files that CONTRIBUTING names for an addition."""
     row = re.search(rf"^\| {kind} \|(.*)\|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)[1]
-    return re.findall(r"`(kernel_atlas/[\w/.]+)`", row)
+    return re.findall(r"`((?:kernel_atlas|resources)/[\w/.]+)`", row)
 
 
 def append(path, text):
@@ -51,12 +52,14 @@ def test_additions_touch_the_places_that_are_named(project):
         "from kernel_atlas.findings.shares import find_toys  # noqa: E402\n"
         'FINDINGS = (*FINDINGS, Finding("Toys", find_toys, ("totals",)))\n',
     )
-    append(project / places("a template")[0], TEMPLATE)
+    table, formulas, _ = places("a pattern")
+    append(project / table, PATTERN)
+    append(project / formulas, FORMULA)
     said = (
         "import pandas as pd\n"
         "from kernel_atlas.core.patterns import templates\n"
         "from kernel_atlas.findings.registry import state_findings\n"
-        "assert 'toy' in templates(5).parameters\n"
+        "assert 'Toy' in templates(5).labels\n"
         "found = state_findings({'totals': pd.DataFrame({'size': ['5x5']})}, ['5x5'])\n"
         "assert found['sentence'].tolist() == ['1 rows.']\n"
     )
