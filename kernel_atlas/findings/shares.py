@@ -31,25 +31,26 @@ def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
     highest = shares.max()
     verdict = "more than twice" if surest > 2 * highest > 0 else "above" if surest > highest else "not above"
     mean = f"mean over {number(networks)} independent network{'s' if networks > 1 else ''}"
-    at_null = f"at the threshold that 5 % of the same kernels with random phases pass, {percent(null)} of the kernels"
+    at_null = f"at the threshold that one in twenty passes with random phases, {percent(null)}"
     first = (
         f"{percent(*patterned[SHARE])} of the kernels have a pattern (dissimilarity below {threshold:g}; {mean}); "
-        f"{at_null} have one."
+        f"{at_null} of the kernels have one."
     )
     telling = surest > 2 * highest
     if not telling:  # names that chance gives nearly as often are not worth a headline
         first = (
-            f"{at_null[0].upper()}{at_null[1:]} have a pattern ({mean}). At the usual threshold {threshold:g} it is "
+            f"{at_null[0].upper()}{at_null[1:]} of the kernels have a pattern ({mean}). At the usual threshold {threshold:g} it is "
             f"{percent(*patterned[SHARE])}, which tells little at this size."
         )
     found = [
         first,
         f"Controls: {listed}. The {end} is {verdict} the highest of them. {percent(beyond)} of the kernels are beyond "
-        "their spectrum, 5 % would be by chance.",
+        "their spectrum, one in twenty would be by chance.",
     ]
     if networks < FEWEST_NETWORKS:
         found.append(
-            f"No interval: {number(networks)} network{'s are' if networks > 1 else ' is'} too few to say how others differ."
+            f"No interval: {number(networks)} network{'s are' if networks > 1 else ' is'} too few to say how others "
+            "differ."
         )
     if telling:
         common = live.drop(index=["other", *SUMMARIES], errors="ignore").nlargest(3, "share")

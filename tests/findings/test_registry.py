@@ -39,9 +39,9 @@ def test_shares_come_with_intervals_and_controls(totals):
     controls = chance({"Gaussian noise": 0.004, "random phases": 0.031})
     assert find_shares(totals, controls) == [
         "62.7 % [58.1, 66.9] of the kernels have a pattern (dissimilarity below 0.2; mean over 9 independent "
-        "networks); at the threshold that 5 % of the same kernels with random phases pass, 70.0 % of the kernels have one.",
+        "networks); at the threshold that one in twenty passes with random phases, 70.0 % of the kernels have one.",
         "Controls: Gaussian noise 0.4 %, random phases 3.1 %. The lower end of the interval is more than twice "
-        "the highest of them. 65.0 % of the kernels are beyond their spectrum, 5 % would be by chance.",
+        "the highest of them. 65.0 % of the kernels are beyond their spectrum, one in twenty would be by chance.",
         "Most common: On-Centre 40.0 % [31.0, 52.0], On-Shift-E 22.7 % [20.0, 25.0].",
         "Left out as dead: 25 kernels, 2.4 % of all.",
     ]
@@ -55,7 +55,7 @@ def test_shares_come_with_intervals_and_controls(totals):
 def test_where_chance_has_patterns_nearly_as_often_the_null_leads_and_no_names_are_told(totals):
     found = find_shares(totals, chance({"Gaussian noise": 0.1, "random phases": 0.4}))
     assert found[0] == (
-        "At the threshold that 5 % of the same kernels with random phases pass, 70.0 % of the kernels have a pattern "
+        "At the threshold that one in twenty passes with random phases, 70.0 % of the kernels have a pattern "
         "(mean over 9 independent networks). At the usual threshold 0.2 it is 62.7 % [58.1, 66.9], which tells little "
         "at this size."
     )

@@ -77,7 +77,7 @@ def test_blocks_hold_every_kernel_with_its_numbers(tested):
             assert_allclose(columns["dissimilarity"] / 65534 * 2, numbers["dissimilarity"], atol=2e-5)
             assert [labels[label] for label in columns["label"]] == numbers["label"].tolist()
             for layer, part in zip(block["layers"], numbers.groupby("layer_index"), strict=True):
-                assert layer["share"] == round((part[1]["cluster"] >= 0).mean(), 4)
+                assert layer["share"] == round((part[1]["label"] != "other").mean(), 4)
     assert place == len(blocks)
 
 
@@ -128,7 +128,7 @@ def test_kernels_without_autoencoder_are_there_and_damaged_ones_are_dead(tmp_pat
     facts, (block,) = parts(write_small(tmp_path))
     columns = read_block(block, 6)
     labels = [facts["labels"][label]["label"] for label in columns["label"]]
-    assert labels == ["no autoencoder", "dead", "dead", *["no autoencoder"] * 3]
+    assert labels == ["not square", "dead", "dead", *["not square"] * 3]
     assert (columns["code"] == 65535).all() and facts["sizes"][0]["size"] == "3x5"
 
 
@@ -245,7 +245,7 @@ def test_a_clicked_kernel_is_the_one_of_the_tables(page, browser):
     assert (told["Model"], told["Label"], told["Channel"]) == ("alpha", best["label"], str(best["channel"]))
     assert abs(float(told["Code"]) - best["code"]) < 1e-3
     assert abs(float(told["Dissimilarity"]) - best["dissimilarity"]) < 1e-3
-    assert "cosine" in told["Best template"]
+    assert "cosine" in told["Most similar pattern"]
     wall.send_keys(Keys.ARROW_RIGHT)
     settle(browser)
     second = table.iloc[1]

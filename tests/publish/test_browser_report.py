@@ -48,8 +48,8 @@ def test_the_page_is_as_wide_as_the_window(browser, page, width, dark):
 def test_a_table_is_sorted_by_its_numbers_with_the_mouse_and_with_the_keyboard(browser, page):
     show(browser, page)
     models = pd.read_csv(page.parent / "statistics/models.csv").query("size == '5x5'")
-    rising = models.sort_values("clustered_share")["model"].tolist()
-    head = f"{MODELS} th[data-name='5x5_clustered_share']"
+    rising = models.sort_values("pattern_share")["model"].tolist()
+    head = f"{MODELS} th[data-name='5x5_pattern_share']"
     mark = browser.find_element(By.CSS_SELECTOR, f"{head} .dt-column-order")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", mark)
     mark.click()
@@ -74,15 +74,15 @@ def test_a_download_has_the_numbers_of_the_results(browser, page):
     models = pd.read_csv(page.parent / "statistics/models.csv").query("size == '5x5'").set_index("model")
     found = downloaded(browser, "kernel-atlas-models.csv").set_index("model").loc[models.index]
     for name, values in {
-        "clustered_share": models["clustered_share"],
-        "low": models["share_low"],
-        "high": models["share_high"],
+        "pattern_share": models["pattern_share"],
+        "low": models["pattern_low"],
+        "high": models["pattern_high"],
         "kernels": models["kernels"] - models["dead"],
     }.items():
         pd.testing.assert_series_equal(found[f"5x5_{name}"], values, check_names=False, check_dtype=False)
     clusters = pd.read_csv(page.parent / "autoencoder/5x5/clusters.tsv", sep="\t")
     found = downloaded(browser, "kernel-atlas-clusters-5x5.csv")
-    columns = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
+    columns = ["cluster", "code_low", "code_high", "label", "purity", "kernels"]
     pd.testing.assert_frame_equal(found[columns], clusters[columns], check_dtype=False)
 
 

@@ -49,7 +49,7 @@ def models():
         ("chance", "5x5", 200, 0, 0.031, np.nan, np.nan, "control", "depthwise"),
         ("dense", "5x5", 200, 0, 0.7, np.nan, np.nan, "control", "dense"),
     ]
-    names = ["model", "size", "kernels", "dead", "clustered_share", "share_low", "share_high", "use", "convolution"]
+    names = ["model", "size", "kernels", "dead", "pattern_share", "pattern_low", "pattern_high", "use", "convolution"]
     return pd.DataFrame(rows, columns=names)
 
 
