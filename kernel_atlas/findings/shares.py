@@ -39,8 +39,8 @@ def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
     telling = surest > 2 * highest
     if not telling:  # names that chance gives nearly as often are not worth a headline
         first = (
-            f"{at_null[0].upper()}{at_null[1:]} of the kernels have a pattern ({mean}). At the usual threshold {threshold:g} it is "
-            f"{percent(*patterned[SHARE])}, which tells little at this size."
+            f"{at_null[0].upper()}{at_null[1:]} of the kernels have a pattern ({mean}). At the usual threshold "
+            f"{threshold:g} it is {percent(*patterned[SHARE])}, which tells little at this size."
         )
     found = [
         first,
