@@ -1,4 +1,4 @@
-"""The depthwise weights of timm's networks, with stride, dilation, stage and branch.
+"""The depthwise weights of timm's networks, with stride, dilation, stage, branch and padding.
 
 Importing timm takes 8 s. The layers of every pretrained tag are therefore in resources/timm_layers.parquet (written by
 `snakemake timm_layers`). timm itself is asked for other tags and for untrained networks.
@@ -33,6 +33,7 @@ SCHEMA = pa.schema(
         "dilation": pa.int16(),
         "stage": pa.int16(),
         "branch": pa.string(),
+        "padding": pa.string(),
         "weights": pa.string(),
     }
 )
@@ -47,10 +48,11 @@ class KnownLayer(NamedTuple):
     dilation: int
     stage: int | None
     branch: str | None
+    padding: str | None
 
     def place(self) -> dict[str, object]:
         """What the architecture adds to a `Layer`."""
-        return {name: getattr(self, name) for name in ("stride", "dilation", "stage", "branch")}
+        return {name: getattr(self, name) for name in ("stride", "dilation", "stage", "branch", "padding")}
 
 
 def known_layers(tag: str, rule: Rule) -> tuple[str, list[KnownLayer]]:
@@ -142,8 +144,17 @@ def find_layers(network: "torch.nn.Module", rule: Rule) -> Iterator[tuple[KnownL
     for path, module in network.named_modules():
         if isinstance(module, torch.nn.Conv2d) and rule(Form(tuple(module.weight.shape), module.groups)):
             shape, stride, dilation = tuple(module.weight.shape), max(module.stride), max(module.dilation)
-            known = KnownLayer(f"{path}.weight", shape, stride, dilation, stage_of(path), _branch(network, path))
-            yield known, module
+            places = stage_of(path), _branch(network, path), _padding(module)
+            yield KnownLayer(f"{path}.weight", shape, stride, dilation, *places), module
+
+
+def _padding(module: "torch.nn.Conv2d") -> str:
+    """`same`, `valid`, or the rows and columns added at top, left, bottom and right, as for graphs."""
+    if type(module).__name__.startswith("Conv2dSame"):  # timm's: it pads as TensorFlow does, whatever its attribute says
+        return "same"
+    if isinstance(module.padding, str):
+        return module.padding
+    return " ".join(map(str, [*module.padding] * 2)) if any(module.padding) else "valid"
 
 
 def _stages(network: "torch.nn.Module") -> Callable[[str], int | None]:

@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose
 
 from benchmarks.fits import best_starts, fit_with_scipy, pattern
 from kernel_atlas.core.kernels import centre_and_normalise, taps_column
-from kernel_atlas.core.patterns import COMPASS, templates
+from kernel_atlas.core.patterns import COMPASS, sample, templates
+from kernel_atlas.core.vocabulary import AXES
 from kernel_atlas.evidence import families
 from kernel_atlas.evidence import fit as fits
 from kernel_atlas.evidence import formulas as explained
@@ -61,20 +62,22 @@ def test_gradient_and_metric_are_those_of_the_cosine(name):
 
 
 @pytest.mark.parametrize("side", [5, 7, 11])
-def test_templates_are_found_again(side):
-    """The patterns that clusters are named by have the same names here: not squares, and not those of few taps."""
-    family = templates(side)
-    known = np.array([not label.endswith("Square") for label in family.labels])
+def test_the_formulas_of_the_patterns_are_found_again(side):
+    """They have the same names here: not squares, and not those of few taps."""
+    drawn = []
     # a sigma of a third of the taps or more, or below a tap, draws what other families draw too
-    sigma = np.array(
-        [float(text.split("sigma=")[1].split()[0]) if "sigma" in text else 0 for text in family.parameters]
-    )
-    known &= (sigma > 0.7) & (sigma < side / 4)
-    elongation = np.array([text.endswith(("elongation=3", "elongation=5")) for text in family.parameters])
-    known &= elongation | np.array(["Cross" not in label for label in family.labels])
-    table = fits.fit_kernels(family.taps[known])
+    for sigma in np.geomspace(0.75, side / 4 - 0.05, 4):
+        for sign, name in ((1, "On"), (-1, "Off")):
+            drawn += [(f"{name}-Centre", sample(side, "centre", sign, sigma=sigma, ratio=ratio)) for ratio in (1.6, 4)]
+            drawn += [(f"{name}-Cross", sample(side, "cross", sign, sigma=sigma, elongation=times)) for times in (3, 5)]
+            for axis in AXES:
+                ridge = sample(side, "second_derivative", sign, axis, sigma=sigma)
+                drawn.append((f"{name}-Second-Derivative-{axis}", ridge))
+        for way in COMPASS:
+            drawn.append((f"First-Derivative-{way}", sample(side, "first_derivative", direction=way, sigma=sigma)))
+    table = fits.fit_kernels(centre_and_normalise(np.stack([taps for _, taps in drawn])))
     assert (table["cosine"] > 0.995).all()
-    assert (table["label"] == np.array(family.labels)[known]).mean() > 0.98
+    assert (table["label"] == [name for name, _ in drawn]).mean() > 0.98
 
 
 def test_angles_point_to_the_bright_side_and_sign_is_absorbed():
