@@ -11,7 +11,7 @@ import pandas as pd
 # Set before matplotlib is imported. Notebooks name a backend of their own, which is not installed here.
 os.environ["MPLBACKEND"] = "Agg"
 
-from kernel_atlas.api import assign, describe_layers, extract
+from kernel_atlas.api import assign, describe_layers, extract, place_networks
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import REFERENCE
 from kernel_atlas.figures.contact_sheet import write_sheet
@@ -34,12 +34,21 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         kernels = assign(extract(given.checkpoint), given.encoder, given.patterns)
         print(_lines(describe_layers(kernels)))
+        print("".join(_beside(row) for row in place_networks(kernels).itertuples()))
         write_sheet(kernels, given.checkpoint.name, sheet)
     except AtlasError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {sheet}: {error.strerror or error}; name another file with --sheet")
-    print(f"\nThe kernels are drawn in {sheet}")
+    print(f"The kernels are drawn in {sheet}")
+
+
+def _beside(row: tuple) -> str:
+    """A line that places a size of the network among the reference networks."""
+    return (
+        f"\n{row.size}: {row.pattern_share:.0%} of the kernels have a pattern, more than in {row.above:.0%} of "
+        f"{row.networks} reference networks, of which the middle half have {row.low:.0%} to {row.high:.0%}"
+    )
 
 
 def _lines(layers: pd.DataFrame) -> str:

@@ -9,16 +9,20 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.core.kernels import is_dead
+from kernel_atlas.core.kernels import is_dead, size_name
 from kernel_atlas.core.patterns import REFERENCE, read_patterns, templates
 from kernel_atlas.io.checkpoint import tell_not_read
 from kernel_atlas.io.sources import Wanted, read_layers
+from kernel_atlas.io.tables import read_csv
 from kernel_atlas.model.assign import ASSIGNED, Assigner
 from kernel_atlas.model.encoder import read_encoder
+from kernel_atlas.stats.resampling import FEWEST_NETWORKS
 
 __all__ = ["AtlasError", "assign", "extract", "templates"]
 
-ENCODER = Path(__file__).parents[1] / "resources/encoder.safetensors"  # resources/encoder.md names its run
+RESOURCES = Path(__file__).parents[1] / "resources"
+ENCODER = RESOURCES / "encoder.safetensors"  # encoder.md beside it names its run
+NETWORKS = RESOURCES / "reference/models.csv"
 
 
 def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
@@ -171,6 +175,32 @@ def describe_layers(assigned: pd.DataFrame) -> pd.DataFrame:
                 "labels": [(label, count / len(live)) for label, count in labels.head(3).items()],
             }
         )
+    return pd.DataFrame(rows)
+
+
+def place_networks(assigned: pd.DataFrame) -> pd.DataFrame:
+    """The share with a pattern beside that of the reference networks (resources/reference), for each size of theirs.
+
+    Parameters
+    ----------
+    assigned : DataFrame
+        From `assign(extract(...))`.
+
+    Returns
+    -------
+    DataFrame
+        size, pattern_share (of live kernels), networks (of the reference), low, median, high (quartiles of their
+        shares) and above (share of them with a lower share).
+    """
+    reference, rows = read_csv(NETWORKS), []
+    live = assigned[~assigned["dead"] & assigned["label"].notna()]
+    for side, part in live.groupby("kh"):
+        known = reference.loc[reference["size"] == size_name(side), "pattern_share"]
+        if len(known) >= FEWEST_NETWORKS:
+            share = (part["label"] != "other").mean()
+            quartiles = dict(zip(("low", "median", "high"), known.quantile([0.25, 0.5, 0.75]), strict=True))
+            row = {"size": size_name(side), "pattern_share": share, "networks": len(known), **quartiles}
+            rows.append(row | {"above": (known < share).mean()})
     return pd.DataFrame(rows)
 
 

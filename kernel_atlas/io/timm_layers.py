@@ -150,7 +150,7 @@ def find_layers(network: "torch.nn.Module", rule: Rule) -> Iterator[tuple[KnownL
 
 def _padding(module: "torch.nn.Conv2d") -> str:
     """`same`, `valid`, or the rows and columns added at top, left, bottom and right, as for graphs."""
-    if type(module).__name__.startswith("Conv2dSame"):  # timm's: it pads as TensorFlow does, whatever its attribute says
+    if type(module).__name__.startswith("Conv2dSame"):  # timm's pads as TensorFlow does, whatever its attribute says
         return "same"
     if isinstance(module.padding, str):
         return module.padding

@@ -6,7 +6,6 @@ Bootstrap units are networks or layers, as kernels of a layer are not independen
 import zlib
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -55,6 +54,8 @@ def mean_interval(values: np.ndarray) -> tuple[float, float]:
     """Student's t interval, 95 %, of a mean share over networks [n], inside 0 to 1; NaN below eight networks."""
     if len(values) < FEWEST_NETWORKS:
         return np.nan, np.nan
-    half = stats.t.ppf(TAILS[1], len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    from scipy.stats import t  # imported here, as labelling takes the numbers above and need not wait for it
+
+    half = t.ppf(TAILS[1], len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     low, high = np.clip(values.mean() + np.array([-half, half]), 0, 1)
     return float(low), float(high)

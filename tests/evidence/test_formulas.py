@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from benchmarks.fits import best_starts, fit_with_scipy, pattern
 from kernel_atlas.core.kernels import centre_and_normalise, taps_column
-from kernel_atlas.core.patterns import COMPASS, sample, templates
+from kernel_atlas.core.patterns import COMPASS, sample
 from kernel_atlas.core.vocabulary import AXES
 from kernel_atlas.evidence import families
 from kernel_atlas.evidence import fit as fits

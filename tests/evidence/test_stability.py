@@ -95,14 +95,14 @@ def test_few_units_have_no_bootstrap(atlas):
 
 def test_a_run_that_collapses_has_no_clusters(atlas):
     alike, kernels = np.repeat(templates(5).taps[:1], 600, axis=0), planted()
-    run = stability._run(alike, kernels, 0.2, **CUT, steps=200, seed=0)
+    run = stability._run(alike, kernels, stability._labels(kernels, 0.2), 0.2, **CUT, steps=200, seed=0)
     main = stability._clustering(atlas, kernels)
     match = stability._match(main, run)
     assert len(run.numbers) == 0 and match["cosine"].isna().all() and (match["jaccard"] == 0).all()
     assert stability._compare(main, run)["lost"] == (main.member != OTHER).mean()
 
 
-def test_patterns_without_a_name_have_one():
-    labels = np.array(["pattern-3", "On-Centre", "pattern-12"])
+def test_kernels_have_the_names_of_their_clusters():
+    labels = np.array(["mixed", "On-Centre", "mixed"])
     clustering = stability.Clustering(np.arange(3), labels, np.zeros((3, 9)), np.array([0, 1, 2, OTHER]))
-    assert clustering.names().tolist() == ["pattern", "On-Centre", "pattern", "other"]
+    assert clustering.names().tolist() == ["mixed", "On-Centre", "mixed", "other"]

@@ -3,6 +3,8 @@
 from drawing import cluster_tables, drawn
 from matplotlib.image import AxesImage
 
+from kernel_atlas.figures.gallery import MEMBERS
+
 
 def test_each_label_has_a_row_of_its_kernels_the_most_similar_first():
     tables = cluster_tables()
@@ -11,7 +13,7 @@ def test_each_label_has_a_row_of_its_kernels_the_most_similar_first():
     for label, part in gallery.groupby("label"):
         own = tables["sample"][tables["sample"]["label"] == label]
         assert part["channel"].is_unique and set(part["channel"]) <= set(own["channel"])
-        assert part["similarity"].is_monotonic_decreasing and len(part) == min(16, len(own))
+        assert part["similarity"].is_monotonic_decreasing and len(part) == min(MEMBERS, len(own))
     assert gallery["label"].iloc[-1] == "other"
 
 
