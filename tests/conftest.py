@@ -27,6 +27,7 @@ CODE = [
     "schemas",
     "resources/timm_layers.parquet",
     "resources/patterns",
+    "resources/reference",
     "resources/master_key_filters.csv",
     "resources/datasets.tsv",
     "resources/release",

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save, save_file
 
 import kernel_atlas
 from kernel_atlas import AtlasError, assign, extract
-from kernel_atlas.api import ENCODER, describe_layers
+from kernel_atlas.api import ENCODER, describe_layers, place_networks
 from kernel_atlas.figures import contact_sheet
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.safetensors import PREFIX_BYTES
@@ -141,6 +141,16 @@ def test_what_is_not_square_has_no_label_and_what_has_no_encoder_no_code(odd):
     assert dead[["code", "dissimilarity", "similarity"]].isna().all(axis=None)
 
 
+def test_networks_are_placed_among_those_of_the_reference():
+    table = pd.read_csv(ROOT / "resources/reference/models.csv")
+    known = table.loc[table["size"] == "5x5", "pattern_share"]
+    half = pd.DataFrame({"kh": 5, "dead": [False] * 4 + [True], "label": ["On-Centre", "other"] * 2 + ["dead"]})
+    (row,) = place_networks(half).itertuples()
+    assert (row.size, row.pattern_share, row.networks) == ("5x5", 0.5, len(known))
+    assert row.above == (known < 0.5).mean() and row.low < row.median < row.high
+    assert place_networks(half.assign(kh=11)).empty, "one network of 11x11 is no company"
+
+
 def test_a_table_of_ones_own_names_the_kernels(tmp_path):
     lines = (ROOT / "resources/patterns/v1.tsv").read_text().splitlines()
     mine = [lines[0], *(line.replace("On-Centre", "Dot", 1) for line in lines[1:] if line.startswith("On-Centre"))]
@@ -255,6 +265,8 @@ def test_the_command_prints_a_table_and_draws_the_kernels(tmp_path):
     label_, share = rows[1][6].split(", ")[0].rsplit(" ", 1)
     assert share == f"{(first['label'] == label_).mean():.0%}" and label_.endswith("-Centre")
     assert rows[-1][:2] == ["all square", "912"]
+    share = (kernels.loc[kernels["kh"] == 7, "label"] != "other").mean()
+    assert f"\n7x7: {share:.0%} of the kernels have a pattern, more than in " in done.stdout
     with Image.open(tmp_path / "cifar10_7x7_s0_kernels.png") as sheet:
         assert sheet.format == "PNG" and sheet.width == 1800
     assert [path.name for path in tmp_path.iterdir()] == ["cifar10_7x7_s0_kernels.png"]
