@@ -197,20 +197,20 @@ def test_labels_and_dissimilarity_filter_and_the_address_keeps_it(page, browser)
     choose(browser, "model", "beta")
     table = numbers(page, "beta", 5)
     assert shown(browser) == len(table)
-    browser.find_element(By.CSS_SELECTOR, "#labels input[value=other]").click()
+    browser.find_element(By.CSS_SELECTOR, "#labels input[value=Off-Centre]").click()
     settle(browser)
-    assert shown(browser) == (table["label"] != "other").sum()
+    assert shown(browser) == (table["label"] != "Off-Centre").sum()
     set_range(browser, "most", 0.1)
-    left = (table["label"] != "other") & (np.rint(table["dissimilarity"] / 2 * 65534) <= 0.05 * 65534)
-    assert 0 < shown(browser) == left.sum() < (table["label"] != "other").sum()
+    left = (table["label"] != "Off-Centre") & (np.rint(table["dissimilarity"] / 2 * 65534) <= 0.05 * 65534)
+    assert 0 < shown(browser) == left.sum() < (table["label"] != "Off-Centre").sum()
     told = address(browser)
-    assert told == {"left": "beta", "off": "other", "most": "0.1"}  # 5x5 has most kernels: it is what is shown first
+    assert told == {"left": "beta", "off": "Off-Centre", "most": "0.1"}  # 5x5 has most kernels: it is what is shown first
     visit(browser, page / "results/atlas.html", browser.execute_script("return location.hash"))
     assert shown(browser) == left.sum() and address(browser) == told
     browser.find_element(By.ID, "hide").click()
     settle(browser)
     assert shown(browser) == 0
-    box = browser.find_element(By.CSS_SELECTOR, "#labels input[value=other]")
+    box = browser.find_element(By.CSS_SELECTOR, "#labels input[value=Off-Centre]")
     box.send_keys(Keys.SPACE)
     settle(browser)
     assert browser.switch_to.active_element == box
@@ -264,13 +264,13 @@ def test_two_models_side_by_side_share_the_filters(page, browser):
     assert address(browser)["right"] == "beta"
     choose(browser, "layer", "1", "right")
     assert shown(browser, "right") == 90
-    browser.find_element(By.CSS_SELECTOR, "#labels input[value=other]").click()
+    browser.find_element(By.CSS_SELECTOR, "#labels input[value=Off-Centre]").click()
     settle(browser)
     side = int(browser.find_element(By.ID, "size").get_attribute("value")[0])
     alpha = numbers(page, "alpha", side)
     beta = numbers(page, "beta", side).query("layer_index == 1")
-    assert shown(browser) == (alpha["label"] != "other").sum()
-    assert shown(browser, "right") == (beta["label"] != "other").sum()
+    assert shown(browser) == (alpha["label"] != "Off-Centre").sum()
+    assert shown(browser, "right") == (beta["label"] != "Off-Centre").sum()
     browser.find_element(By.ID, "compare").click()
     settle(browser)
     assert "right" not in address(browser)
