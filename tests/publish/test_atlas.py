@@ -204,7 +204,11 @@ def test_labels_and_dissimilarity_filter_and_the_address_keeps_it(page, browser)
     left = (table["label"] != "Off-Centre") & (np.rint(table["dissimilarity"] / 2 * 65534) <= 0.05 * 65534)
     assert 0 < shown(browser) == left.sum() < (table["label"] != "Off-Centre").sum()
     told = address(browser)
-    assert told == {"left": "beta", "off": "Off-Centre", "most": "0.1"}  # 5x5 has most kernels: it is what is shown first
+    assert told == {
+        "left": "beta",
+        "off": "Off-Centre",
+        "most": "0.1",
+    }  # 5x5 has most kernels: it is what is shown first
     visit(browser, page / "results/atlas.html", browser.execute_script("return location.hash"))
     assert shown(browser) == left.sum() and address(browser) == told
     browser.find_element(By.ID, "hide").click()

@@ -83,8 +83,8 @@ def page(tmp_path, models):
     inventory = pd.DataFrame({"model": ["good", "good", "good", "chance"], "kh": [5, 7, 1, 5], "kw": [5, 7, 9, 5]})
     inventory["channels"] = [1025, 41, 66, 9999]
     inventory["convolution"] = ["depthwise"] * 3 + ["dense"]
-    columns = ["cluster", "code_low", "code_high", "label", "template", "template_cosine", "kernels"]
-    found = (0, 0.0, 0.25, "On-Centre", "On-Centre sigma=0.5", 0.987, 600)
+    columns = ["cluster", "code_low", "code_high", "label", "purity", "runner_up", "kernels"]
+    found = (0, 0.0, 0.25, "On-Centre", 0.987, "Off-Centre", 600)
     clusters = pd.DataFrame([found, (1, 0.25, 1.0, NASTY, np.nan, np.nan, 400)], columns=columns)
     sizes = [("5x5", 1025, 25, 3, 1, True), ("7x7", 41, 1, 2, 1, False)]
     facts = collect_facts(
