@@ -31,7 +31,6 @@ rule name_clusters:
     params:
         **config["spectrum"],
         threshold=lambda wildcards: config["thresholds"][wildcards.size],
-        thresholds=config["thresholds"],
     message:
         "Naming the clusters of the {wildcards.size} kernels"
     script:

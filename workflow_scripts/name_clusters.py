@@ -1,6 +1,6 @@
 """One size: its spectrum, and the kernels that trained -> stretches of the code, named by their members."""
 
-from kernel_atlas.core.kernels import taps_array
+from kernel_atlas.core.kernels import size_name, taps_array
 from kernel_atlas.core.patterns import read_patterns
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.merge import training_kernels
@@ -23,8 +23,10 @@ with job_log(snakemake.log[0]):
             smallest=params.smallest_cluster,
         )
         kernels = training_kernels(given.merged)
-        *_, members = Labeller(read_coder(given.encoder), clusters, params.threshold).assign(kernels)
-        labels = Assigner(read_patterns(given.patterns), {}, params.thresholds).label(kernels)["label"]
+        coder, threshold = read_coder(given.encoder), params.threshold
+        *_, members = Labeller(coder, clusters, threshold).assign(kernels)
+        assigner = Assigner(read_patterns(given.patterns), {}, {size_name(coder.side): threshold})
+        labels = assigner.label(kernels)["label"]
         clusters = name_clusters(clusters, members, labels)
     write_csv(clusters, snakemake.output.clusters)
 end_job()

@@ -15,13 +15,13 @@ import kernel_atlas
 
 RANDOM = np.random.default_rng(5)
 
-# Of 3x3 and 5x5: spectrum (2), members, codes, tap sums, projection (8), three of shares (6), k-means (of 3x3: 1).
+# Of 3x3 and 5x5: spectrum, gallery, codes, tap sums, projection (8), three of shares (6), k-means (of 3x3: 1).
 FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "state_findings": 1, "write_report": 1}
 FROM_ASSIGNMENTS = {**FROM_SHARES, "write_atlas": 1}
-ONE_SIZE = {**FROM_ASSIGNMENTS, "sample_kernels": 2, "draw_figure": 15}  # all but two of 3x3
+ONE_SIZE = {**FROM_ASSIGNMENTS, "sample_kernels": 2, "draw_figure": 16}  # all but k-means
 KEPT = {"draw_kept_experiment": 6}  # the experiments of resources/experiments
 ASSIGN = {"write_encoder": 1, "assign_kernels": 3, "assign_noise": 1}
-BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE, "draw_figure": 16}  # all but k-means
+BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE}
 
 
 def configure(project, line):
@@ -54,7 +54,10 @@ def fetch_again(project):
 
 CHANGES = {
     "the sheet in another order": (lambda project: make_sheet(project, ROWS[::-1]), FROM_ASSIGNMENTS),
-    "a threshold": (lambda project: configure(project, "thresholds: {5x5: 0.15}"), {**ASSIGN, **ONE_SIZE}),
+    "a threshold": (
+        lambda project: configure(project, "thresholds: {5x5: 0.15}"),
+        {"name_clusters": 1, **ASSIGN, **ONE_SIZE},
+    ),
     "a label": (label_by_hand, {"name_clusters": 1, **ASSIGN, **ONE_SIZE}),
     "a colour": (
         lambda project: edit(project, "kernel_atlas/figures/kernels.py", "RdBu", "PuOr"),
@@ -65,7 +68,7 @@ CHANGES = {
         {"draw_figure": 17, **KEPT, "write_report": 1},
     ),
     "one figure": (
-        lambda project: edit(project, "kernel_atlas/figures/members.py", '"best": 5', '"best": 4'),
+        lambda project: edit(project, "kernel_atlas/figures/gallery.py", "MEMBERS = 18", "MEMBERS = 17"),
         {"draw_figure": 2, "write_report": 1},
     ),
     "one finding": (
@@ -149,7 +152,7 @@ def test_results_of_another_schema_are_refused(project):
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({"schema": "0"}), path)
     assert refused(project) == (
-        "error: results/inventory.parquet: made with version 0 of the tables, this is version 2; "
+        "error: results/inventory.parquet: made with version 0 of the tables, this is version 3; "
         "remove the results, or name another folder with --directory"
     )
 
