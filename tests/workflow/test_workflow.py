@@ -10,11 +10,12 @@ import yaml
 from conftest import ROOT, ROWS, done, make_net, make_sheet, planned, refused, snakemake
 
 from kernel_atlas.io.tables import read_csv
+from kernel_atlas.model.encoder import read_encoder
 
 
 def test_results_are_what_the_schemas_say(tested):
     tables = yaml.safe_load((ROOT / "schemas/tables.yaml").read_text())
-    by_name = ("ablation/", "experiments/")
+    by_name = ("ablation/", "experiments/", "patterns/")
     tables = {pattern: rules for pattern, rules in tables.items() if not pattern.startswith(by_name)}
     for pattern, rules in tables.items():
         paths = list((tested / "results").glob(pattern))
@@ -79,7 +80,7 @@ def test_one_more_model_runs_only_its_own_jobs_and_the_aggregates(project):
 def test_a_changed_threshold_reruns_assignment_only(project):
     config = (project / "config.yaml").read_text()
     (project / "config.yaml").write_text(config + "thresholds: {5x5: 0.15}\n")
-    assert set(planned(project)[0]) == ASSIGN
+    assert set(planned(project)[0]) == ASSIGN | {"name_clusters"}
 
 
 LAST = {"summarise_assignments", "draw_figure", "state_findings", "write_report", "write_atlas"}
@@ -90,7 +91,7 @@ USERS = {
     "core/patterns": ({"name_clusters", "cluster_kmeans", KEPT}, {"name_clusters", "cluster_kmeans", *ASSIGN, KEPT}),
     "model/naming": ({"name_clusters", "cluster_kmeans"}, {"name_clusters", "cluster_kmeans", *ASSIGN}),
     "model/autoencoder": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
-    "model/assign": ({"write_encoder"}, ASSIGN),
+    "model/assign": ({"name_clusters"}, {"name_clusters", *ASSIGN}),
     "stats/independence": ({"summarise_assignments", "draw_figure", "write_atlas", KEPT}, {*LAST, KEPT}),
     "stats/shares": ({"summarise_assignments", KEPT}, {*LAST, KEPT} - {"write_atlas"}),
     "figures/style": ({"draw_figure", "write_atlas", KEPT}, {"draw_figure", "write_report", "write_atlas", KEPT}),
@@ -132,7 +133,9 @@ def test_clusters_by_hand_take_the_place_of_those_found(project):
     (project / "config.yaml").write_text(config + "clusters: {5x5: mine.tsv}\n")
     snakemake(project, "results/assignments/alpha.parquet")
     table = pd.read_parquet(project / "results/assignments/alpha.parquet")
-    assert set(table.loc[table["kh"] == 5, "label"]) <= {"left", "right", "other"}
+    assert set(table.loc[table["kh"] == 5, "cluster"]) <= {-1, 0, 1}
+    (labeller,) = (each for side, each in read_encoder(project / "results").items() if side == 5)
+    assert labeller.clusters["label"].tolist() == ["left", "right"]
 
 
 @pytest.mark.parametrize(
