@@ -1,4 +1,4 @@
-"""Assignment from Parquet to Parquet in kernels per second, and the memory of merging.
+"""Labels in memory and assignment from Parquet to Parquet in kernels per second, and the memory of merging.
 
     python benchmarks/assign.py [--kernels 1000000] [--merge 5000000]
 
@@ -19,10 +19,13 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
+from kernel_atlas.core.kernels import centre_and_normalise, draw_noise
+from kernel_atlas.core.patterns import read_patterns
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.merge import merge_kernels
+from kernel_atlas.io.sources import Wanted
 from kernel_atlas.io.tables import write_table
-from kernel_atlas.model.assign import assign_model
+from kernel_atlas.model.assign import Assigner, assign_model
 from kernel_atlas.model.coder import Coder, build_spectrum, sample_codes
 from kernel_atlas.model.encoder import read_encoder, write_encoder
 
@@ -34,13 +37,13 @@ def make_model(folder: Path, name: str, kernels: int) -> None:
     random = np.random.default_rng(kernels)
     layers = {f"{n:04d}": random.standard_normal((LAYER, 1, 7, 7), np.float32) for n in range(kernels // LAYER)}
     save_file(layers, folder / f"{name}.safetensors")
-    extract_model(name, f"file:{name}.safetensors", folder, folder / name, dense_per_layer=1, seed=0)
+    extract_model(name, f"file:{name}.safetensors", Wanted(folder), folder / name, dense_per_layer=1, seed=0)
     (folder / f"{name}.safetensors").unlink()
 
 
 def child(job: str, folder: Path, model: str) -> None:
     if job == "assign":
-        assign_model(folder / model, read_encoder(folder), folder / f"{model}.parquet")
+        assign_model(folder / model, Assigner(read_patterns(), read_encoder(folder)), folder / f"{model}.parquet")
     else:
         merge_kernels(sorted(folder.glob("merge*")), 7, folder / "7x7.parquet")
     # not ru_maxrss, which a child inherits from its parent
@@ -69,6 +72,12 @@ def main() -> None:
         return child(options.child[0], Path(options.child[1]), options.child[2])
     from kernel_atlas.model import autoencoder
 
+    assigner, units = Assigner(read_patterns(), {}), centre_and_normalise(draw_noise(500_000, 7, 0))
+    for doing in (assigner.label, assigner.assign):
+        doing(units[:1000])
+        start = time.perf_counter()
+        doing(units)
+        print(f"{doing.__name__}, in memory: {len(units) / (time.perf_counter() - start):.0f} kernels/s")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         net = autoencoder.Autoencoder(49)

@@ -26,6 +26,7 @@ from browser import complaints, open_browser, show  # noqa: E402
 
 from kernel_atlas.core.patterns import templates  # noqa: E402
 from kernel_atlas.io.extract import extract_model  # noqa: E402
+from kernel_atlas.io.sources import Wanted  # noqa: E402
 from kernel_atlas.io.shards import shards_of  # noqa: E402
 from kernel_atlas.io.tables import write_table  # noqa: E402
 from kernel_atlas.model.assign import SCHEMA, Labeller  # noqa: E402
@@ -58,14 +59,17 @@ def write_page(folder: Path, count: int, side: int) -> Path:
         kernels = taps[random.integers(0, len(taps), MODEL)] + random.normal(0, 0.05, (MODEL, side * side))
         layers = kernels.astype(np.float32).reshape(-1, LAYER, 1, side, side)
         save_file({f"{n}.weight": layer for n, layer in enumerate(layers)}, folder / f"{name}.safetensors")
-        extract_model(name, f"file:{name}.safetensors", folder, folder / "kernels" / name, dense_per_layer=1, seed=1)
+        extract_model(
+            name, f"file:{name}.safetensors", Wanted(folder), folder / "kernels" / name, dense_per_layer=1, seed=1
+        )
         codes = random.random(MODEL, np.float32)
         columns = {"model": [name] * MODEL, "layer_index": np.repeat(np.arange(MODEL // LAYER), LAYER)}
         columns |= {"channel": np.tile(np.arange(LAYER), MODEL // LAYER), "kh": [side] * MODEL, "kw": [side] * MODEL}
         cluster = (codes * 4).astype(int)
         columns |= {"code": codes, "dissimilarity": random.random(MODEL, np.float32), "cluster": cluster}
         columns |= {"label": clusters["label"].to_numpy()[cluster], "tap_sum": kernels.sum(axis=1)}
-        write_table(pa.table(columns).cast(SCHEMA), folder / f"{name}.parquet")
+        missing = {field.name: pa.nulls(MODEL, field.type) for field in SCHEMA if field.name not in columns}
+        write_table(pa.table(columns | missing).select(SCHEMA.names).cast(SCHEMA), folder / f"{name}.parquet")
         assert len(shards_of(folder / "kernels" / name)) == MODEL // LAYER
     sheet = pd.DataFrame({"model": names, "use": "train", "convolution": "depthwise"})
     sheet = sheet.reindex(columns=[*sheet, "family", "dataset", "top1"])

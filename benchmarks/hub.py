@@ -60,7 +60,8 @@ save_file(timm.create_model("convnext_base.fb_in1k", pretrained=False).state_dic
 OURS = """
 from pathlib import Path
 from kernel_atlas.io.extract import extract_model
-extract_model("network", "timm:convnext_base.fb_in1k", Path(), Path("shards"), dense_per_layer=1, seed=0)
+from kernel_atlas.io.sources import Wanted
+extract_model("network", "timm:convnext_base.fb_in1k", Wanted(Path()), Path("shards"), dense_per_layer=1, seed=0)
 """
 THEIRS = """
 import numpy as np, timm, torch
@@ -81,10 +82,11 @@ MANY = """
 import sys, time
 from pathlib import Path
 from kernel_atlas.io.extract import extract_model
+from kernel_atlas.io.sources import Wanted
 start = time.perf_counter()
 for n in range(int(sys.argv[2])):
     source = sys.argv[1].format(n)
-    extract_model("network", source, Path(), Path("shards", str(n)), dense_per_layer=1, seed=0)
+    extract_model("network", source, Wanted(Path()), Path("shards", str(n)), dense_per_layer=1, seed=0)
 print(time.perf_counter() - start)
 """
 

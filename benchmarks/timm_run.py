@@ -135,13 +135,14 @@ def add(folder: Path, options: argparse.Namespace) -> None:
 def write_shards(folder: Path) -> None:
     """The shards of random networks with the layers of timm's default tags."""
     from kernel_atlas.io.extract import extract_model
+    from kernel_atlas.io.sources import Wanted
 
     sheet, random = pd.read_csv(SHEET, sep="\t"), np.random.default_rng(0)
     layers = pd.read_parquet(LAYERS)
     for model, rows in layers[layers["model"].isin(sheet.loc[sheet["use"] == "train", "model"])].groupby("model"):
         shapes = {row.layer: (row.channels, 1, row.kh, row.kw) for row in rows.itertuples()}
         save_file({name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}, folder / "net")
-        extract_model(model, "file:net", folder, folder / "kernels" / model, dense_per_layer=1, seed=0)
+        extract_model(model, "file:net", Wanted(folder), folder / "kernels" / model, dense_per_layer=1, seed=0)
 
 
 def child(folder: Path, stage: str, size: str, steps: str) -> None:
