@@ -26,8 +26,8 @@ from browser import complaints, open_browser, show  # noqa: E402
 
 from kernel_atlas.core.patterns import templates  # noqa: E402
 from kernel_atlas.io.extract import extract_model  # noqa: E402
-from kernel_atlas.io.sources import Wanted  # noqa: E402
 from kernel_atlas.io.shards import shards_of  # noqa: E402
+from kernel_atlas.io.sources import Wanted  # noqa: E402
 from kernel_atlas.io.tables import write_table  # noqa: E402
 from kernel_atlas.model.assign import SCHEMA, Labeller  # noqa: E402
 from kernel_atlas.model.clusters import find_prototypes  # noqa: E402
