@@ -31,7 +31,7 @@ UNNAMED = 0.7  # a prototype whose best cosine is below this resembles no patter
 # Units are rounded to whole multiples of 1 / EXACT (1 / COARSE), so that float64 (float32) sums of products are exact.
 EXACT, COARSE = 2.0**24, 4000.0
 DRAWS = 39  # copies of a kernel with random phases: it is beyond all but one of them by chance in 5 % of cases
-BLOCK = 8192  # kernels at a time: their cosines to all patterns stay in the cache
+BLOCK = 2048  # kernels at a time: their cosines to all patterns stay in the cache
 
 
 class Templates(NamedTuple):
@@ -152,7 +152,9 @@ def _draw(pattern: Mapping[str, Any], side: int) -> np.ndarray:
 
 def draw_patterns(table: pd.DataFrame, side: int) -> Templates:
     """The patterns of a table that kernels of a side have, drawn at its taps."""
-    there = table[(table["smallest"] <= side) & (side <= table["largest"])].sort_values("name", kind="stable")
+    there = table[(table["smallest"] <= side) & (side <= table["largest"])].sort_values(
+        ["family", "name"], kind="stable"
+    )
     taps = np.array([_draw(pattern, side) for pattern in there.to_dict("records")], np.float32).reshape(-1, side**2)
     drawn = taps.any(axis=1)  # on few taps a formula may be constant
     there = there[drawn]
@@ -219,9 +221,10 @@ class Matcher:
         starts = [drawn.labels.index(name) for name in self.names]
         self._groups = [slice(*ends) for ends in zip(starts, [*starts[1:], None], strict=True)]
         self._taps = _whole(drawn.taps, EXACT)
+        # names of a family lie together
         families = [drawn.families[start] for start in starts]
-        self._family = np.unique(families, return_inverse=True)[1]
-        self._rank = np.array([complexity(family) for family in families])
+        self._firsts = np.unique(families, return_index=True)[1]
+        self._rank = np.array([complexity(families[first]) for first in self._firsts])
 
     def match(self, units: np.ndarray, margin: float = MARGIN) -> Labels:
         """The labels of centred unit kernels, float32 [n, taps]; near-ties go to the simpler family."""
@@ -232,16 +235,21 @@ class Matcher:
         # cosine of each name's most similar pattern, [names, n]
         cosines = self._taps @ _whole(units, EXACT).T
         best = np.stack([cosines[group].max(axis=0) for group in self._groups]) / EXACT**2
-        # of the names within the margin of the best, the simplest, and of these the most similar
-        near = best >= best.max(axis=0) - margin
-        simplest = np.where(near, self._rank[:, None], len(SIMPLEST) + 1).min(axis=0)
-        name = np.where(near & (self._rank[:, None] == simplest), best, -2).argmax(axis=0)
-        second = np.where(self._family[:, None] == self._family[name], -2, best).argmax(axis=0)
+        # and of each family, [families, n], with the name
+        ends = [*self._firsts[1:], len(best)]
+        likest = np.stack([best[low:high].argmax(axis=0) + low for low, high in zip(self._firsts, ends, strict=True)])
         kernels = np.arange(len(units))
-        similarity = best[name, kernels].astype(np.float32)
-        return Labels(
-            self.names[name], self.names[second], similarity, similarity - best[second, kernels].astype(np.float32)
-        )
+        of = best[likest, kernels]
+        # of the families within the margin of the best, the simplest, and of these the most similar
+        near = of >= of.max(axis=0) - margin
+        simplest = np.where(near, self._rank[:, None], len(SIMPLEST) + 1).min(axis=0)
+        family = np.where(near & (self._rank[:, None] == simplest), of, -2).argmax(axis=0)
+        similarity = of[family, kernels].astype(np.float32)
+        name = likest[family, kernels]
+        of[family, kernels] = -2
+        other = of.argmax(axis=0)
+        ahead = similarity - of[other, kernels].astype(np.float32)
+        return Labels(self.names[name], self.names[likest[other, kernels]], similarity, ahead)
 
     def match_scrambled(self, units: np.ndarray) -> np.ndarray:
         """Cosines of the most similar patterns to copies of each kernel with random phases, float32 [n, `DRAWS`].
@@ -250,13 +258,13 @@ class Matcher:
         """
         rows, weights, patterns = self._spectra
         best = np.empty((len(units), DRAWS), np.float32)
-        for low in range(0, len(units), BLOCK // 8):
-            images = units[low : low + BLOCK // 8].reshape(-1, self.side, self.side).astype(np.float64)
+        for low in range(0, len(units), BLOCK // 2):
+            images = units[low : low + BLOCK // 2].reshape(-1, self.side, self.side).astype(np.float64)
             amplitudes = weights * np.abs(np.fft.fft2(images)).reshape(len(images), -1)[:, rows]
             length = np.linalg.norm(amplitudes, axis=1, keepdims=True)
             copies = _whole(amplitudes / np.maximum(length, 1e-12), COARSE).astype(np.float32)
             for draw, drawn in enumerate(patterns):
-                best[low : low + BLOCK // 8, draw] = (copies @ drawn).max(axis=1) / COARSE**2
+                best[low : low + BLOCK // 2, draw] = (copies @ drawn).max(axis=1) / COARSE**2
         return best
 
     @functools.cached_property
