@@ -7,6 +7,7 @@ from the other folds. Prints the means over folds and writes RESULTS/patterns/la
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, size_name
+from kernel_atlas.core.kernels import size_name
 from kernel_atlas.core.patterns import threshold_of
 from kernel_atlas.evidence import patterns
 from kernel_atlas.model import autoencoder
@@ -23,15 +24,9 @@ from kernel_atlas.model.coder import Coder
 SEED = 0
 
 
-def measure_coder(coder: Coder, sample: patterns.Sample, networks: np.ndarray, limit: float) -> dict[str, float]:
-    """As `patterns.measure`, of an autoencoder."""
-    weights = sample.weights(networks)
-    noise = centre_and_normalise(draw_noise(20_000, coder.side, SEED))
-    real, scrambled, gaussian = (1 - coder.reconstruct(units)[1] for units in (sample.units, sample.scrambled, noise))
-    order = np.argsort(scrambled)
-    null = scrambled[order][np.searchsorted(np.cumsum(weights[order]), 1 - patterns.NULL)]
-    shares = {"coverage": (real > limit) @ weights, "random_phases": (scrambled > limit) @ weights}
-    return shares | {"gaussian": (gaussian > limit).mean(), "null_cosine": null, "equal_null": (real > null) @ weights}
+def cosines_of(coder: Coder) -> Callable[[np.ndarray], np.ndarray]:
+    """Cosine of unit kernels to their reconstruction."""
+    return lambda units: 1 - coder.reconstruct(units)[1]
 
 
 def main() -> None:
@@ -51,8 +46,9 @@ def main() -> None:
             kernels = one.units[np.isin(one.network, others[side])]
             model, _ = autoencoder.train(kernels, SEED, restarts=1, steps=steps, report=lambda line: None)
             coder = Coder(model.state_dict())
+            by_coder = patterns.measure_cosines(cosines_of(coder), one, held_out[side], limit, SEED)
             about = {"fold": fold + 1, "size": size_name(side), "networks": len(held_out[side])}
-            rows.append(about | {"method": "autoencoder", **measure_coder(coder, one, held_out[side], limit)})
+            rows.append(about | {"method": "autoencoder", **by_coder})
             rows.append(about | {"method": "patterns", **patterns.measure(table, one, held_out[side], limit, SEED)})
             print(pd.DataFrame(rows[-2:]).to_string(index=False, header=False), flush=True)
     found = pd.DataFrame(rows)

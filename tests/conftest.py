@@ -212,7 +212,7 @@ def project(finished, tmp_path) -> Path:
 
 
 def numbers_missing(sentence: str, there: np.ndarray) -> list[str]:
-    """Numbers of a sentence that are none of those given, to the digits written."""
+    """The numbers of a sentence that `there` does not hold, compared to the digits written."""
     names = r"(?!\bpoints\b)\b\w*[A-Za-z]\w*(?:[-.]\w+)*"  # models, labels and words may have digits
     words = re.sub(names, " ", sentence)
     percents = re.findall(r"(-?[\d.,]+) (?:%|points)(?: \[(-?[\d.]+), (-?[\d.]+)\])?", words)

@@ -10,7 +10,7 @@ TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int16"
 
 
 class Tensor(NamedTuple):
-    """A tensor; `values` None for one that is computed; `kind` and `buffer` then say what values would."""
+    """A tensor. One that is computed has no `values`: `kind` and `buffer` give its type and its place in the file."""
 
     name: str
     shape: tuple[int, ...]

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from kernel_atlas.core.patterns import COMPASS
+from kernel_atlas.core.vocabulary import AXES
 
 SIGMAS = 6  # scales in the grid of templates
-AXES = ("EW", "NE-SW", "NS", "NW-SE")  # in steps of 45 degrees
 Partials = tuple[Tensor, ...]
 
 

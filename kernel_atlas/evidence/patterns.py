@@ -1,6 +1,6 @@
 """Choose the reference patterns from a grid of formulas: the protocol of resources/patterns/README.md."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from kernel_atlas.core.vocabulary import AXES
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import in_order
+from kernel_atlas.stats.shares import NULL
 
 SCALES = (0.4, 0.5, 0.65, 0.8, 1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8, 10, 12.5)  # taps
 RATIOS = (1.3, 1.6, 2, 2.5, 4, np.inf)  # of a surround to its centre
@@ -42,7 +43,6 @@ PER_NETWORK = 1000  # kernels of a size
 FOLDS = 5
 MARGINS = (0.0, 0.002, 0.004)
 DECIBELS = 20
-NULL = 0.05  # of kernels with random phases are above the cosine of the equal null
 
 
 class Sample(NamedTuple):
@@ -347,16 +347,23 @@ def choose(
 
 def measure(table: pd.DataFrame, sample: Sample, networks: Sequence[int], limit: float, seed: int) -> dict[str, float]:
     """Coverage of some networks' kernels by a table of patterns, and of controls, as shares."""
-    side = round(sample.units.shape[1] ** 0.5)
-    taps, weights = draw_patterns(table, side).taps, sample.weights(networks)
-    real, scrambled = ((units @ taps.T).max(axis=1) for units in (sample.units, sample.scrambled))
-    noise = centre_and_normalise(draw_noise(20_000, side, seed)) @ taps.T
+    taps = draw_patterns(table, round(sample.units.shape[1] ** 0.5)).taps
+    return measure_cosines(lambda units: (units @ taps.T).max(axis=1), sample, networks, limit, seed)
+
+
+def measure_cosines(
+    likest: Callable[[np.ndarray], np.ndarray], sample: Sample, networks: Sequence[int], limit: float, seed: int
+) -> dict[str, float]:
+    """As `measure`, of any method that gives unit kernels, float32 [n, taps], their best cosines [n]."""
+    side, weights = round(sample.units.shape[1] ** 0.5), sample.weights(networks)
+    noise = centre_and_normalise(draw_noise(20_000, side, seed))
+    real, scrambled, gaussian = (likest(units) for units in (sample.units, sample.scrambled, noise))
     order = np.argsort(scrambled)
     null = scrambled[order][np.searchsorted(np.cumsum(weights[order]), 1 - NULL)]
     return {
         "coverage": (real > limit) @ weights,
         "random_phases": (scrambled > limit) @ weights,
-        "gaussian": (noise.max(axis=1) > limit).mean(),
+        "gaussian": (gaussian > limit).mean(),
         "null_cosine": null,
         "equal_null": (real > null) @ weights,
     }

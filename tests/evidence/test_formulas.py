@@ -31,7 +31,7 @@ def some_parameters(name, count=5):
 
 @pytest.mark.parametrize("name", families.FAMILIES)
 def test_the_derivatives_are_those_of_the_formula(name):
-    """Against automatic differentiation, and the formula against one that is written independently."""
+    """Derivatives are compared with automatic differentiation, formulas with a second way of writing them."""
     family, parameters = families.FAMILIES[name], some_parameters(name)
     x, y = families.coordinates(7, parameters)
     value, partials = families.evaluate(family, parameters, x, y)

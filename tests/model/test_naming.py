@@ -214,4 +214,4 @@ def test_like_prototypes_of_two_names_and_unlike_ones_of_one_name_stay_apart():
 def test_the_median_sample_is_where_half_of_the_kernels_are_passed():
     assert median_sample(np.array([9, 0, 1, 5, 4, 9]), np.arange(1, 5)) == 3
     assert median_sample(np.array([0, 7, 1, 1]), np.arange(1, 4)) == 1
-    assert median_sample(np.zeros(10, int), np.arange(2, 8)) == 5  # the middle where there are none
+    assert median_sample(np.zeros(10, int), np.arange(2, 8)) == 5  # without kernels, the middle
