@@ -151,7 +151,8 @@ def _write_shard(
             columns |= {name: _column(values, schema.field(name).type) for name, values in whole.items()}
             columns["weight"] = pa.FixedSizeListArray.from_arrays(_column(taps.reshape(-1), pa.float32()), kh * kw)
             columns |= {"mean": _column(mean, pa.float32()), "norm": _column(norm, pa.float32())}
-            columns["dead"] = _column(is_dead(taps), pa.uint8()).cast(pa.bool_())
+            dead = pa.py_buffer(np.packbits(is_dead(taps), bitorder="little"))
+            columns["dead"] = pa.Array.from_buffers(pa.bool_(), rows, [None, dead])
             writer.write_table(pa.table(columns, schema=schema))
 
 

@@ -32,9 +32,9 @@ from kernel_atlas.io.formats.signatures import file_reader
 from kernel_atlas.io.safetensors import PREFIX_BYTES, Tensor, choose_tensors
 
 HEADER_GUESS = 131_072  # bytes of the first request, which hold the header of most networks
-GAP = 131_072  # bytes between tensors that cost less than a request: those of 20 ms at 50 MB/s, shared by 8 at once
+GAP = 131_072  # bytes between tensors that cost less than a request: those of 20 ms at 50 MB/s, shared by 8 and more at once
 LONGEST = 8_388_608  # bytes of a request for several tensors, which bounds the memory
-AT_ONCE = 8  # requests in flight
+AT_ONCE = 16  # requests in flight
 RETRIED = (408, 429, 500, 502, 503, 504)  # statuses that may pass
 TRIES = 4  # of a body that breaks off, or of an address that has expired
 INDEX = ".safetensors.index.json"
@@ -121,13 +121,17 @@ def _read(repository: str, revision: str | None, file: str, choose: Choice, kind
     fixed = re.fullmatch("[0-9a-f]{40}", revision or "")
     # One request resolves the revision. Everything after it is read at its commit, which cannot change.
     remote = None if known and (fixed or constants.HF_HUB_OFFLINE) else _describe(repository, revision, file, known)
-    if remote and not (known and known["etag"] == remote.etag):
-        known = {"etag": remote.etag, "revision": remote.commit} | _about(repository, remote.commit)
+    changed = remote and not (known and known["etag"] == remote.etag)
+    if changed:
+        known = {"etag": remote.etag, "revision": remote.commit}
     if remote and "selection" not in known:
         parts = {}
-        with contextlib.suppress(_NoRanges):
-            selection, parts = _fetch(_parts(remote), choose)
-            known["selection"] = json.dumps(selection)
+        with ThreadPoolExecutor(1) as beside:  # the licence is asked for while tensors are on their way
+            about = beside.submit(lambda: _about(repository, remote.commit) if changed else {})
+            with contextlib.suppress(_NoRanges):
+                selection, parts = _fetch(_parts(remote), choose)
+                known["selection"] = json.dumps(selection)
+            known |= about.result()
         _keep(kept, parts, known)
     told = {name: known[name] for name in ("revision", "licence", "date") if name in known}
     if "selection" not in known:
