@@ -70,7 +70,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         return child(options.child[0], Path(options.child[1]), options.child[2])
+    import torch
+
     from kernel_atlas.model import autoencoder
+    from kernel_atlas.model.poses import learn_codebook
 
     assigner, units = Assigner(read_patterns(), {}), centre_and_normalise(draw_noise(500_000, 7, 0))
     for doing in (assigner.label, assigner.assign):
@@ -82,11 +85,15 @@ def main() -> None:
         folder = Path(name)
         net = autoencoder.Autoencoder(49)
         decoded = Coder(net.state_dict()).decode(sample_codes())
-        autoencoder.save(net, folder / "trained.safetensors")
+        autoencoder.save(net.state_dict(), folder / "trained.safetensors")
+        codebook = torch.from_numpy(learn_codebook(units[:1000], 0))
+        autoencoder.save(net.state_dict() | {"codebook": codebook}, folder / "posed.safetensors")
         write_table(build_spectrum(decoded, sample_codes()), folder / "spectrum.parquet")
         clusters = pd.DataFrame({"cluster": [0], "code_low": [0.0], "code_high": [1.0], "label": ["all"]})
         clusters.to_csv(folder / "clusters.tsv", sep="\t", index=False)
-        files = ([folder / file] for file in ("trained.safetensors", "clusters.tsv", "spectrum.parquet"))
+        files = (
+            [folder / file] for file in ("trained.safetensors", "posed.safetensors", "clusters.tsv", "spectrum.parquet")
+        )
         write_encoder(*files, {"7x7": 0.3}, folder / "encoder.safetensors")
         models = [f"model{n}" for n in range(CORES)]
         for model in models:

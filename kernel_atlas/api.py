@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import is_dead, size_name
@@ -14,7 +15,7 @@ from kernel_atlas.core.patterns import REFERENCE, read_patterns, templates
 from kernel_atlas.io.checkpoint import tell_not_read
 from kernel_atlas.io.sources import Wanted, read_layers
 from kernel_atlas.io.tables import read_csv
-from kernel_atlas.model.assign import ASSIGNED, Assigner
+from kernel_atlas.model.assign import ASSIGNED, SCHEMA, Assigner
 from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.stats.resampling import FEWEST_NETWORKS
 
@@ -101,10 +102,12 @@ def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path
           margin (how much less similar that is), beyond_spectrum (whether at most 1 of 39 copies of the kernel with
           random phases is as similar to a pattern: 5 % by chance), scrambled (the similarity of one of these copies);
         - code (0 to 1), dissimilarity (1 - cosine to the own reconstruction), cluster (-1 for none);
+        - pose (0 to 15: symmetry of the square, and sign), pose_code and pose_dissimilarity, as code and dissimilarity
+          of the kernel in one pose;
         - tap_sum.
 
         Dead kernels have no other value. Kernels that are not square have missing values in all of these, those of a
-        size without an encoder in the three of the autoencoder.
+        size without an encoder in the six of the autoencoders.
 
     Raises
     ------
@@ -132,8 +135,9 @@ def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path
             found = assigner.assign(_taps(table["weight"].to_numpy()[rows], kh * kw))
             for name, column in columns.items():
                 column[rows] = found[name]
-    kinds = {"cluster": "Int32", "beyond_spectrum": "boolean"}
-    kinds |= dict.fromkeys(("similarity", "margin", "scrambled", "code", "dissimilarity", "tap_sum"), np.float32)
+    kinds = {"cluster": "Int32", "pose": "Int8", "beyond_spectrum": "boolean"}
+    numbers = [field.name for field in SCHEMA if field.type == pa.float32()]
+    kinds |= dict.fromkeys(numbers, np.float32)
     return table.assign(
         **{name: pd.Series(column, table.index, kinds.get(name, object)) for name, column in columns.items()}
     )

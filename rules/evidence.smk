@@ -110,6 +110,23 @@ use rule scale_space as baselines with:
         steps=config["evidence"]["steps"],
 
 
+use rule scale_space as held_out with:
+    input:
+        merged="results/merged/{size}.parquet",
+        encoder=labeller,
+        library=library("answer_question.py", "evidence/held_out.py"),
+    output:
+        **answers("held_out"),
+    log:
+        "results/logs/held_out/{size}.log",
+    benchmark:
+        "results/benchmarks/held_out/{size}.tsv"
+    params:
+        question="held_out",
+        sample=config["evidence"]["kernels"],
+        steps=config["evidence"]["steps"],
+
+
 use rule scale_space as stability with:
     input:
         merged="results/merged/{size}.parquet",

@@ -1,7 +1,7 @@
 """Turn the code axis into named clusters.
 
 Inputs: results/autoencoder/KxK/spectrum.parquet; results/merged/KxK.parquet for k-means.
-Outputs: results/autoencoder/KxK/clusters.tsv, found, or checked and copied from a configured file;
+Outputs: results/autoencoder/KxK/clusters.tsv, found, or checked and copied from a configured file; the same in posed/;
 results/encoder.safetensors, the labeller of the run, for all later stages, `label` and `kernel_atlas.assign`;
 results/kmeans/KxK.parquet, centres of k-means, named by the same method.
 """
@@ -30,6 +30,7 @@ rule name_clusters:
         "../envs/atlas.yaml"
     params:
         **config["spectrum"],
+        posed=False,
         threshold=lambda wildcards: config["thresholds"][wildcards.size],
     message:
         "Naming the clusters of the {wildcards.size} kernels"
@@ -37,9 +38,32 @@ rule name_clusters:
         "../workflow_scripts/name_clusters.py"
 
 
+use rule name_clusters as name_posed with:
+    input:
+        spectrum="results/autoencoder/{size}/posed/spectrum.parquet",
+        encoder="results/autoencoder/{size}/posed/encoder.safetensors",
+        merged="results/merged/{size}.parquet",
+        patterns=PATTERNS,
+        by_hand=[],
+        library=library("name_clusters.py"),
+    output:
+        clusters="results/autoencoder/{size}/posed/clusters.tsv",
+    log:
+        "results/logs/name_posed/{size}.log",
+    benchmark:
+        "results/benchmarks/name_posed/{size}.tsv"
+    params:
+        **config["spectrum"],
+        posed=True,
+        threshold=lambda wildcards: config["thresholds"][wildcards.size],
+    message:
+        "Naming the clusters of the {wildcards.size} kernels in one pose"
+
+
 rule write_encoder:
     input:
         encoders=atlas_files("encoder.safetensors"),
+        posed=atlas_files("posed/encoder.safetensors"),
         clusters=atlas_files("clusters.tsv"),
         spectra=atlas_files("spectrum.parquet"),
         library=library("write_encoder.py"),

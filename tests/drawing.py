@@ -72,6 +72,7 @@ def cluster_tables(clusters: int = 6, models: int = 3, clustered: bool = True) -
     sample["dissimilarity"] = random.random(len(sample))
     sample = sample.assign(model="net", layer_index=0, layer="a", channel=range(len(sample)), code=0.5)
     sample = sample.assign(similarity=1 - sample["dissimilarity"], second="On-Square", margin=0.1)
+    sample = sample.assign(pose=3, pose_code=0.5, pose_dissimilarity=sample["dissimilarity"])
 
     nets = [f"net{n}" for n in range(models)] + ["chance"] * clustered
     use = ["control" if net == "chance" else "train" for net in nets]
@@ -156,6 +157,7 @@ def _evidence_of(size, random, kinds, clusters, runs, intervals):
     plain, explained = "clustered_share low high", "explained_share explained_low explained_high"
     methods = [("autoencoder", 1), *(("retrained", k) for k in (1, 2, 3)), *(("pca", k) for k in range(1, 9))]
     methods += [(name, k) for name in ("kmeans", "gaussian_mixture") for k in (4, 8, 10, 16, 32)] + [("hdbscan", 0)]
+    methods += [("codebook", 5), ("patterns", 38)]
     baselines = frame(methods, "method k", plain, "held_out_share held_out_low held_out_high").assign(noise_share=0.02)
     baselines.loc[0, ["held_out_share", "held_out_low", "held_out_high"]] = np.nan
     pairs = [("autoencoder", 1, *method) for method in methods if "means" in method[0] or "mix" in method[0]]
@@ -184,7 +186,7 @@ def _evidence_of(size, random, kinds, clusters, runs, intervals):
     sigmas = {f"sigma_q{q}": q / 50 for q in (10, 25, 75, 90)} | {"sigma_median": 1.0}
     return {
         "controls": frame(
-            [(kind, by, 900) for kind in kinds for by in ("main", "own")][: None if intervals else -1],
+            [(kind, by, 900) for kind in kinds for by in ("main", "posed", "own")][: None if intervals else -1],
             "control encoder kernels",
             plain,
         ),

@@ -29,7 +29,7 @@ from kernel_atlas.io.sources import Wanted
 from kernel_atlas.model.assign import ASSIGNED
 
 NET = ROOT / "resources/zoo/cifar10_7x7_s0.safetensors"
-MISSING = ["code", "dissimilarity", "cluster"]  # without an encoder
+MISSING = ["code", "dissimilarity", "cluster", "pose", "pose_code", "pose_dissimilarity"]  # without an encoder
 RANDOM = np.random.default_rng(0)
 
 

@@ -9,6 +9,7 @@ from kernel_atlas.model.assign import Assigner, Labeller
 from kernel_atlas.model.clusters import read_clusters
 from kernel_atlas.model.coder import read_coder
 from kernel_atlas.model.naming import find_clusters, name_clusters
+from kernel_atlas.model.poses import find_poses, read_posed, turn_back
 
 with job_log(snakemake.log[0]):
     given, params = snakemake.input, snakemake.params
@@ -22,8 +23,12 @@ with job_log(snakemake.log[0]):
             boundary=params.boundary,
             smallest=params.smallest_cluster,
         )
-        kernels = training_kernels(given.merged)
-        coder, threshold = read_coder(given.encoder), params.threshold
+        kernels, threshold = training_kernels(given.merged), params.threshold
+        if params.posed:
+            posed = read_posed(given.encoder)
+            kernels, coder = turn_back(kernels, find_poses(kernels, posed.codebook)), posed.coder
+        else:
+            coder = read_coder(given.encoder)
         *_, members = Labeller(coder, clusters, threshold).assign(kernels)
         assigner = Assigner(read_patterns(given.patterns), {}, {size_name(coder.side): threshold})
         labels = assigner.label(kernels)["label"]

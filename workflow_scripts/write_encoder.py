@@ -5,5 +5,6 @@ from kernel_atlas.model.encoder import write_encoder
 
 with job_log(snakemake.log[0]):
     given = snakemake.input
-    write_encoder(given.encoders, given.clusters, given.spectra, snakemake.params.thresholds, snakemake.output.encoder)
+    tables = given.clusters, given.spectra
+    write_encoder(given.encoders, given.posed, *tables, snakemake.params.thresholds, snakemake.output.encoder)
 end_job()

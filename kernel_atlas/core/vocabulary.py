@@ -53,6 +53,8 @@ METHODS = {  # beside which the autoencoder stands: name, colour and marker
     "kmeans": ("k-means", "#d55e00", "s"),
     "gaussian_mixture": ("Gaussian mixture", "#cc79a7", "^"),
     "hdbscan": ("HDBSCAN", "#8a8a00", "P"),
+    "codebook": ("codebook in 16 poses", "#56b4e9", "v"),
+    "patterns": ("reference patterns", "#5b3a8c", "X"),
     "pca": ("principal components", "#009e73", "D"),
     "retrained": ("autoencoder, retrained", "#0072b2", "o"),
     "autoencoder": ("this run's autoencoder (saw both halves)", "#222222", "*"),

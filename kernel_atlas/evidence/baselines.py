@@ -20,11 +20,13 @@ from sklearn.mixture import GaussianMixture
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.core.patterns import Matcher, templates
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.io.tables import in_order
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import cluster_of
+from kernel_atlas.model.poses import image_cosines, learn_codebook
 from kernel_atlas.stats.resampling import FEWEST, TAILS, bootstrap_share
 
 STARTS = 3  # of k-means and mixtures; scikit-learn keeps the best
@@ -101,7 +103,7 @@ def answer(
     # fit every method on one half
     main = Method("autoencoder", 1, *_of_run(labeller, fitted))
     methods = [main, *_retrained(fitted, restarts, steps, seed)]
-    methods += [*_clustered(fitted, seed), *_components(fitted, seed)]
+    methods += [*_clustered(fitted, seed), *_components(fitted, seed), *_modulo_poses(fitted, seed)]
 
     # evaluate on both halves and on noise
     near = {(m.method, m.k): m.dissimilarity(held_out) < labeller.threshold for m in methods if m is not main}
@@ -166,6 +168,14 @@ def _clustered(fitted: np.ndarray, seed: int) -> Iterator[Method]:
     found = range(labels.max() + 1)
     means = np.array([fitted[labels == n].mean(axis=0) for n in found]).reshape(-1, fitted.shape[1])
     yield Method("hdbscan", len(found), _nearest(means), labels)
+
+
+def _modulo_poses(fitted: np.ndarray, seed: int) -> Iterator[Method]:
+    """A codebook modulo the symmetries of the square and sign; and the reference patterns, which are not fitted."""
+    codebook = learn_codebook(fitted, seed)
+    yield Method("codebook", len(codebook), lambda kernels: 1 - image_cosines(kernels, codebook))
+    matcher = Matcher(templates(round(fitted.shape[1] ** 0.5)))
+    yield Method("patterns", len(matcher.names), lambda kernels: 1 - matcher.match(kernels).similarity)
 
 
 def _nearest(means: np.ndarray) -> Judge:

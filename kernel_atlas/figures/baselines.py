@@ -26,7 +26,11 @@ def draw(size: str, threshold: float, baselines: pd.DataFrame, agreement: pd.Dat
     figure, canvas = open_canvas(foot + 1.3)
     left = place_axes(figure, 0.62, 0.4, 3.0, foot)
     middle = place_axes(figure, 3.3, 0.4, 5.3, foot)
-    prototypes = [method for method in ("kmeans", "gaussian_mixture", "hdbscan") if (shares["method"] == method).any()]
+    prototypes = [
+        method
+        for method in ("kmeans", "gaussian_mixture", "hdbscan", "codebook", "patterns")
+        if (shares["method"] == method).any()
+    ]
     codes = [method for method in ("pca", "retrained") if (shares["method"] == method).any()]
     for axes, methods in ((left, prototypes), (middle, codes)):
         for method in methods:

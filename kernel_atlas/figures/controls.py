@@ -32,15 +32,20 @@ def draw(size: str, threshold: float, controls: pd.DataFrame, examples: pd.DataF
     for left, words in blocks.values():
         canvas.text(left, head - 0.3, words, weight="bold", size=7.5, va="center")
         canvas.text(left, head - 0.14, "from the most to the least alike", size=6.5, color=SOFT, va="center")
-    looks = {"main": {"marker": "o", "color": LINES["real"][0]}, "own": {"marker": "D", "color": "#d55e00", "mfc": "w"}}
+    looks = {
+        "main": {"marker": "o", "color": LINES["real"][0]},
+        "posed": {"marker": "s", "color": "#0072b2"},
+        "own": {"marker": "D", "color": "#d55e00", "mfc": "w"},
+    }
     for row, kind in enumerate(kinds):
         top = head + row * pitch
         if row:
             canvas.plot([0.1, WIDTH - 0.06], [top, top], color=SOFT, lw=0.3)
         canvas.text(0.1, top + 0.42, wrapped(KINDS[kind], 1.3, 8.8), va="center", weight="bold", linespacing=1.2)
-        for place, (encoder, (left, _)) in zip((0.34, 0.7), blocks.items(), strict=True):
+        for place, encoder in zip((0.24, 0.5, 0.76), looks, strict=True):
             if (kind, encoder) not in shares.index:
-                canvas.text(left, top + 0.44, "none was trained", size=7, color=SOFT, va="center")
+                if encoder in blocks:
+                    canvas.text(blocks[encoder][0], top + 0.44, "none was trained", size=7, color=SOFT, va="center")
                 continue
             found = shares.loc[(kind, encoder)]
             share, low, high = found[["clustered_share", "low", "high"]].astype(float)
@@ -52,6 +57,9 @@ def draw(size: str, threshold: float, controls: pd.DataFrame, examples: pd.DataF
             if encoder == "main":
                 counted = f"{number(found['kernels'])} kernels"
                 canvas.text(0.1, top + 0.72, counted, size=6.5, color=SOFT, va="center")
+            if encoder not in blocks:
+                continue
+            left, _ = blocks[encoder]
             some = examples[(examples["control"] == kind) & (examples["encoder"] == encoder)]
             steps = np.linspace(0, len(some) - 1, min(EXAMPLES, len(some))).round().astype(int)
             shown = some.sort_values("dissimilarity", kind="stable").iloc[steps]
@@ -62,13 +70,21 @@ def draw(size: str, threshold: float, controls: pd.DataFrame, examples: pd.DataF
                 canvas.text(middle, top + 0.9, f"{one.dissimilarity:.2f}", size=6.5, ha="center", va="center")
         for words, y in (("kernel", 0.24), ("decoded", 0.62), ("dissim.", 0.9)):
             canvas.text(4.09, top + y, words, size=6.5, color=SOFT, ha="right", va="center")
-    names = {"main": "the run's autoencoder", "own": "one trained on the kind itself"}
+    names = {"main": "the run's autoencoder", "posed": "in one pose", "own": "one trained on the kind"}
     handles = [Line2D([], [], ls="", ms=5, label=names[encoder], **looks[encoder]) for encoder in names]
-    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.42, 1.0), handletextpad=0.2)
+    place = {
+        "loc": "lower center",
+        "bbox_to_anchor": (0.3, 1.0),
+        "handletextpad": 0.2,
+        "ncols": 2,
+        "columnspacing": 0.8,
+    }
+    axes.legend(handles=handles, **place)
 
     caption = (
-        f"Left: share of {size} kernels of each kind with a dissimilarity below {threshold:g}, through the autoencoder "
-        "of the run and, judged on other layers, through one trained on such kernels alone; lines are 95 % intervals. "
+        f"Left: share of {size} kernels of each kind with a dissimilarity below {threshold:g}, through the run's "
+        "autoencoders (of kernels as they are, and in one pose) and, judged on other layers, through one trained on "
+        "such kernels alone; lines are 95 % intervals. "
         "Right: kernels at even steps of dissimilarity above what is decoded from their code, framed where they are "
         "clustered. An autoencoder that imposed structure would cluster the controls as well."
     )

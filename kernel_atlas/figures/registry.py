@@ -5,6 +5,7 @@ A figure is a module of this folder with a function `draw(size, threshold, **tab
 
 SPECTRUM = "results/autoencoder/{size}/spectrum.parquet"
 CLUSTERS = "results/autoencoder/{size}/clusters.tsv"
+POSED = "results/autoencoder/{{size}}/posed/{}"
 SAMPLE = "results/samples/{size}.parquet"
 NOISE = "results/controls/noise.parquet"
 FILTERS = "resources/master_key_filters.csv"
@@ -28,6 +29,11 @@ FIGURES = {
     "gallery": {"sample": SAMPLE},
     "shares_models": _statistics("models", "labels", "chance"),
     "shares_layers": _statistics("models", "layers"),
+    "spectrum_posed": {
+        "spectrum": POSED.format("spectrum.parquet"),
+        "clusters": POSED.format("clusters.tsv"),
+        "sample": SAMPLE,
+    },
     "spectrum": {"spectrum": SPECTRUM, "clusters": CLUSTERS, "sample": SAMPLE},
     "codes": {"clusters": CLUSTERS, "sample": SAMPLE, "noise": NOISE},
     "projection": {"sample": SAMPLE},

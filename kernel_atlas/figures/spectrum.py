@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
@@ -18,13 +19,30 @@ QUANTILES = (0.1, 0.5, 0.9)  # of the kernels of a stretch; the middle one is it
 
 def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataFrame, sample: pd.DataFrame) -> Drawing:
     """The decoded kernels along the code, the density of codes, and the named stretches."""
+    count = f"{spectrum['kernels'].sum():,}"
+    title = f"The spectrum of {count} trained {size} kernels"
+    figure, data = draw_stretches(title, spectrum, clusters, sample["code"], sample["cluster"] >= 0)
+    caption = (
+        f"Top: density of the codes of {count} {size} training kernels, and what the decoder draws at even "
+        f"steps of the code. Below: each of the {len(clusters)} stretches, with what the decoder draws at the 10 %, "
+        "50 % and 90 % quantiles of the kernels in it, its name, and its share of kernels (clustered or not). A "
+        "stretch has the label of most of its clustered kernels, or is mixed. Grey kernels are not clustered."
+    )
+    alt = f"Spectrum of the {size} kernels, with the named stretches along the code."
+    return Drawing(figure, data, "Spectrum", caption, alt)
+
+
+def draw_stretches(
+    title: str, spectrum: pd.DataFrame, clusters: pd.DataFrame, code: pd.Series, is_near: pd.Series
+) -> tuple[Figure, pd.DataFrame]:
+    """The picture and its data; of some kernels, the codes and whether each is clustered."""
     decoded, counts, codes = stack(spectrum["decoded"]), spectrum["kernels"].to_numpy(), spectrum["code"].to_numpy()
     row = cluster_of(codes, clusters)  # of the stretch that holds each sample
     density = counts / max(1, counts.sum())
     shares = np.bincount(row, density, len(clusters))
-    # of each step, the share of its kernels in the sample that is clustered
-    drawn = np.clip((sample["code"].to_numpy() * len(codes)).astype(int), 0, len(codes) - 1)
-    near, there = (np.bincount(drawn[keep], minlength=len(codes)) for keep in (sample["cluster"] >= 0, slice(None)))
+    # of each step, the share of its kernels that is clustered
+    drawn = np.clip((code.to_numpy() * len(codes)).astype(int), 0, len(codes) - 1)
+    near, there = (np.bincount(drawn[keep], minlength=len(codes)) for keep in (is_near.to_numpy(), slice(None)))
     clustered = density * near / np.maximum(there, 1)
 
     # From top to bottom, in inches: title, density, code, strip of kernels, band of stretches, fan, a column a stretch
@@ -37,7 +55,6 @@ def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataF
     foot = tops[-1] + side + 0.08
     height = foot + (max(name.count("\n") for name in names) + 1) * points * 1.25 / 72 + 0.28
     figure, canvas = open_canvas(height)
-    title = f"The spectrum of {counts.sum():,} trained {size} kernels"
     canvas.text(0.1, 0.16, title, size=10.5, weight="bold", va="center")
     draw_scale(canvas, WIDTH - 2.7, 0.12)
 
@@ -82,14 +99,7 @@ def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataF
 
     data = pd.DataFrame({"code": codes, "kernels": counts, "share": density, "clustered": clustered})
     data[["cluster", "label"]] = clusters[["cluster", "label"]].to_numpy()[row]
-    caption = (
-        f"Top: density of the codes of {counts.sum():,} {size} training kernels, and what the decoder draws at even "
-        f"steps of the code. Below: each of the {len(clusters)} stretches, with what the decoder draws at the 10 %, "
-        "50 % and 90 % quantiles of the kernels in it, its name, and its share of kernels (clustered or not). A "
-        "stretch has the label of most of its clustered kernels, or is mixed. Grey kernels are not clustered."
-    )
-    alt = f"Spectrum of the {size} kernels, with the named stretches along the code."
-    return Drawing(figure, data.join(taps_columns(decoded)), "Spectrum", caption, alt)
+    return figure, data.join(taps_columns(decoded))
 
 
 def _square_root_ticks(highest: float) -> list[float]:

@@ -23,6 +23,11 @@ def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str
     one, ten = rows.loc[("retrained", 1)], rows.loc[("kmeans", 10)]
     others = {"k-means with k = 10": ten, "one principal component": rows.loc[("pca", 1)]}
     starts = f"the best of {number(one['starts'])} starts" if one["starts"] > 1 else "one start"
+    others |= {
+        words: rows.loc[rows.index.get_level_values("method") == method].iloc[0]
+        for method, words in (("codebook", "a codebook of five in 16 poses"), ("patterns", "the reference patterns"))
+        if method in rows.index.get_level_values("method")
+    }
     longer = {"a code of two": ("retrained", 2), "a code of three": ("retrained", 3)}
     others |= {words: rows.loc[key] for words, key in longer.items() if key in rows.index}
     said = [

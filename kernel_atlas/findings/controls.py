@@ -9,7 +9,11 @@ from kernel_atlas.core.words import percent, points
 def find_controls(controls: pd.DataFrame) -> list[str]:
     """Whether kernels without structure are clustered too."""
     table, said = controls.set_index(["control", "encoder"]), []
-    for encoder, through in (("main", "the autoencoder of this run"), ("own", "autoencoders trained on them")):
+    for encoder, through in (
+        ("main", "the autoencoder of this run"),
+        ("posed", "that of kernels in one pose"),
+        ("own", "autoencoders trained on them"),
+    ):
         shares = {kind: table.loc[(kind, encoder)] for kind in KINDS if (kind, encoder) in table.index}
         if "real" in shares and len(shares) > 1:
             real = shares.pop("real")

@@ -8,6 +8,7 @@ import pandas as pd
 from kernel_atlas.findings.baselines import find_baselines
 from kernel_atlas.findings.controls import find_controls
 from kernel_atlas.findings.formulas import find_fit_labels, find_fits
+from kernel_atlas.findings.held_out import find_held_out
 from kernel_atlas.findings.keys import find_key_shares, find_master_keys
 from kernel_atlas.findings.layers import find_layers
 from kernel_atlas.findings.networks import find_comparisons, find_contrasts, find_depth, find_distances, find_knee
@@ -28,6 +29,7 @@ class Finding(NamedTuple):
 # In the order of the report. Each function takes the rows of one size.
 FINDINGS = (
     Finding("Patterns", find_shares, ("totals", "chance")),
+    Finding("Held out", find_held_out, ("held_out",)),
     Finding("Clustered", find_clusters, ("totals", "chance")),
     Finding("Fit", find_fit, ("history",)),
     Finding("Drift", find_drift, ("drift",)),

@@ -32,7 +32,7 @@ from kernel_atlas.io.formats.signatures import file_reader
 from kernel_atlas.io.safetensors import PREFIX_BYTES, Tensor, choose_tensors
 
 HEADER_GUESS = 131_072  # bytes of the first request, which hold the header of most networks
-GAP = 131_072  # bytes between tensors that cost less than a request: those of 20 ms at 50 MB/s, shared by 8 and more at once
+GAP = 131_072  # bytes between tensors that cost less than a request: of 20 ms at 50 MB/s, shared by those in flight
 LONGEST = 8_388_608  # bytes of a request for several tensors, which bounds the memory
 AT_ONCE = 16  # requests in flight
 RETRIED = (408, 429, 500, 502, 503, 504)  # statuses that may pass

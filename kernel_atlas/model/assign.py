@@ -1,4 +1,4 @@
-"""Assign kernels: a label by the reference patterns; code, dissimilarity and cluster by the autoencoder."""
+"""Assign kernels: a label by the reference patterns; code, dissimilarity and cluster by the autoencoder; a pose."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import open_table, read_table, write_table
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.model.coder import Coder
+from kernel_atlas.model.poses import PosedCoder
 
 OTHER = -1  # the cluster of a kernel unlike its reconstruction, and of a dead one
 # The types of the tables of assignments; schemas/tables.yaml says what the columns mean.
@@ -33,6 +34,9 @@ SCHEMA = pa.schema(
         "code": pa.float32(),
         "dissimilarity": pa.float32(),
         "cluster": pa.int32(),
+        "pose": pa.int8(),
+        "pose_code": pa.float32(),
+        "pose_dissimilarity": pa.float32(),
         "tap_sum": pa.float32(),
     }
 )
@@ -40,7 +44,7 @@ PLACE, ASSIGNED = SCHEMA.names[:5], SCHEMA.names[5:]  # where a kernel is, and w
 
 
 class Labeller(NamedTuple):
-    """The autoencoder of one size with its clusters.
+    """The autoencoder of one size with its clusters, and that of kernels in one pose.
 
     Attributes
     ----------
@@ -51,12 +55,15 @@ class Labeller(NamedTuple):
         Dissimilarity below which a kernel is clustered.
     prototypes : DataFrame, optional
         From `find_prototypes`.
+    posed : PosedCoder, optional
+        Without it kernels have no pose.
     """
 
     coder: Coder
     clusters: pd.DataFrame
     threshold: float
     prototypes: pd.DataFrame | None = None
+    posed: PosedCoder | None = None
 
     def assign(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Code, dissimilarity and cluster [n] of centred unit kernels, float32 [n, taps].
@@ -120,13 +127,13 @@ class Assigner:
         # another copy for each kernel, and the same one in every file
         drawn = (copies.sum(axis=1, dtype=np.float64) * 2**20).astype(np.int64) % copies.shape[1]
         columns["scrambled"] = copies[np.arange(len(units)), drawn]
-        if matcher.side in self.labellers:
-            found = self.labellers[matcher.side].assign(units)
-        else:
-            found = *np.full((2, len(units)), np.nan, np.float32), np.full(len(units), None)
-        columns |= dict(zip(("code", "dissimilarity", "cluster"), found, strict=True))
-        no_cluster = OTHER if matcher.side in self.labellers else None
-        missing = {"label": "dead", "second": None, "beyond_spectrum": None, "cluster": no_cluster}
+        labeller = self.labellers.get(matcher.side)
+        no_number, none = np.full(len(units), np.nan, np.float32), np.full(len(units), None)
+        found = labeller.assign(units) if labeller else (no_number, no_number, none)
+        posed = labeller.posed.reconstruct(units) if labeller and labeller.posed else (none, no_number, no_number)
+        columns |= dict(zip(ASSIGNED[-7:-1], (*found, *posed), strict=True))
+        missing = {"label": "dead", "cluster": OTHER if labeller else None}
+        missing |= dict.fromkeys(("second", "beyond_spectrum", "pose"))
         spread = {name: _spread(column, dead, missing.get(name, np.nan)) for name, column in columns.items()}
         return spread | {"tap_sum": kernels.sum(axis=1)}
 

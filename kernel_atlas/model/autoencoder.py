@@ -215,12 +215,12 @@ def _batches(kernels: int, batch: int, device: torch.device) -> Iterator[Tensor]
         yield from torch.randperm(kernels, device=device).split(batch)
 
 
-def save(model: Autoencoder, path: str | Path, **metadata: object) -> None:
-    """Write encoder and decoder as safetensors.
+def save(tensors: dict[str, Tensor], path: str | Path, **metadata: object) -> None:
+    """Write encoder and decoder, the `state_dict()` of an `Autoencoder`, as safetensors.
 
     `metadata` and versions are JSON in a single entry, `kernel_atlas`: safetensors writes several entries in an order
     that changes from call to call, and equal nets must give equal files.
     """
-    content = safetensors.torch.save(model.state_dict(), {"kernel_atlas": json.dumps(stamped(metadata))})
+    content = safetensors.torch.save(tensors, {"kernel_atlas": json.dumps(stamped(metadata))})
     with whole(path) as partial:
         partial.write_bytes(content)

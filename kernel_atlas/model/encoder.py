@@ -16,6 +16,7 @@ from kernel_atlas.io.tables import read_table, stamped, whole
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import check_clusters, find_prototypes, read_clusters
 from kernel_atlas.model.coder import Coder
+from kernel_atlas.model.poses import PosedCoder
 
 _ENTRY = "kernel_atlas"  # the only entry of the metadata, for equal bytes (see `autoencoder.save`)
 _NAME_ONE = "name the encoder.safetensors of a run or of a release"
@@ -23,6 +24,7 @@ _NAME_ONE = "name the encoder.safetensors of a run or of a release"
 
 def write_encoder(
     encoders: Sequence[str | Path],
+    posed: Sequence[str | Path],
     clusters: Sequence[str | Path],
     spectra: Sequence[str | Path],
     thresholds: Mapping[str, float],
@@ -32,14 +34,16 @@ def write_encoder(
 
     Parameters
     ----------
-    encoders, clusters, spectra : sequence of path
-        `encoder.safetensors`, `clusters.tsv` and `spectrum.parquet` of each size, in the same order of sizes.
+    encoders, posed, clusters, spectra : sequence of path
+        `encoder.safetensors`, `posed/encoder.safetensors`, `clusters.tsv` and `spectrum.parquet` of each size, in the
+        same order of sizes.
     thresholds : mapping
         Size (`7x7`) -> dissimilarity.
     output : path
-        Tensors: those of each autoencoder, named after the size (`7x7.encoder.0.weight`), and `7x7.prototypes`
-        [prototypes, taps]. Metadata: the entry `kernel_atlas`, JSON of versions and `sizes`: size -> threshold,
-        clusters (rows of clusters.tsv) and prototypes (cluster and label of each row of the tensor).
+        Tensors: those of each autoencoder, named after the size (`7x7.encoder.0.weight`), of the one in one pose
+        `7x7.posed.encoder.0.weight` and `7x7.posed.codebook`, and `7x7.prototypes` [prototypes, taps].
+        Metadata: the entry `kernel_atlas`, JSON of versions and `sizes`: size -> threshold, clusters (rows of
+        clusters.tsv) and prototypes (cluster and label of each row of the tensor).
 
     Raises
     ------
@@ -52,10 +56,11 @@ def write_encoder(
             "add models with use = train, or lower minimum_kernels"
         )
     tensors, sizes = {}, {}
-    for encoder, table, spectrum in zip(encoders, clusters, spectra, strict=True):
+    for encoder, turned, table, spectrum in zip(encoders, posed, clusters, spectra, strict=True):
         trained = load_file(encoder)
         size = size_name(Coder(trained).side)
         tensors |= {f"{size}.{name}": tensor for name, tensor in trained.items()}
+        tensors |= {f"{size}.posed.{name}": tensor for name, tensor in load_file(turned).items()}
         named = read_clusters(table)
         prototypes = find_prototypes(read_table(spectrum), named)
         tensors[f"{size}.prototypes"] = np.stack(prototypes["kernel"])
@@ -78,7 +83,7 @@ def read_encoder(path: str | Path) -> dict[int, Labeller]:
     ----------
     path : path
         A file of `write_encoder`, or the folder of results or of a release that holds `encoder.safetensors`. A file of
-        version 0.1.0 has no prototypes; its labellers have None.
+        version 0.1.0 has no prototypes and no posed autoencoder; its labellers have None.
 
     Returns
     -------
@@ -106,14 +111,15 @@ def read_encoder(path: str | Path) -> dict[int, Labeller]:
 
 def _labeller(size: str, known: Mapping[str, Any], tensors: Mapping[str, np.ndarray], path: str | Path) -> Labeller:
     """The Labeller of one size from the metadata and tensors of the file."""
-    coder = Coder(
-        {name.removeprefix(f"{size}."): each for name, each in tensors.items() if name.startswith(f"{size}.")}
-    )
-    coder.reconstruct(np.eye(1, coder.side**2, dtype=np.float32))  # fails where tensors do not fit together
+    mine = {name.removeprefix(f"{size}."): each for name, each in tensors.items() if name.startswith(f"{size}.")}
+    turned = {name.removeprefix("posed."): each for name, each in mine.items() if name.startswith("posed.")}
+    coder, posed = Coder(mine), PosedCoder(turned) if turned else None
+    for each in (coder, posed) if posed else (coder,):
+        each.reconstruct(np.eye(1, coder.side**2, dtype=np.float32))  # fails where tensors do not fit together
     prototypes = None
     if "prototypes" in known:
         prototypes = pd.DataFrame(known["prototypes"]).assign(kernel=list(tensors[f"{size}.prototypes"]))
-    return Labeller(coder, check_clusters(pd.DataFrame(known["clusters"]), path), known["threshold"], prototypes)
+    return Labeller(coder, check_clusters(pd.DataFrame(known["clusters"]), path), known["threshold"], prototypes, posed)
 
 
 def labeller_of(labellers: Mapping[int, Labeller], side: int, kernels: str | Path) -> Labeller:

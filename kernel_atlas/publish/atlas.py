@@ -120,9 +120,9 @@ def _describe_sizes(
             family = templates(height)
             known["templates"] = [" ".join(pair) for pair in zip(family.labels, family.parameters, strict=True)]
         if size in labellers:
-            _, clusters, threshold, prototypes = labellers[size]
+            clusters, prototypes = labellers[size].clusters, labellers[size].prototypes
             known |= {
-                "threshold": threshold,
+                "threshold": labellers[size].threshold,
                 "counts": spectra[size]["kernels"].to_pylist(),
                 "spectrum": _as_text(_rounded(taps_array(spectra[size]["decoded"]))[0].tobytes()),
                 "clusters": clusters[["cluster", "label", "code_low", "code_high"]].to_dict("records"),

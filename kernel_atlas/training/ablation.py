@@ -60,6 +60,11 @@ def _to_prototype(units: np.ndarray, tools: Tools, random: np.random.Generator) 
     return np.stack([prototypes[tuple(row)] for row in clusters[["cluster", "label"]].to_numpy(object)])[stretch]
 
 
+def _from_pose(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
+    poses, codes, _ = tools.labeller.posed.reconstruct(units)
+    return tools.labeller.posed.decode(poses, codes)
+
+
 def _to_fit(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
     return draw_fits(units)
 
@@ -86,6 +91,7 @@ def _shuffle(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np
 # Centred unit kernels [n, taps] -> what stands for each, of any mean and norm. `zero` sets every tap to 0.
 REPLACEMENTS: dict[str, Callable[[np.ndarray, Tools, np.random.Generator], np.ndarray] | None] = {
     "reconstruction": _reconstruct,
+    "posed": _from_pose,
     "prototype": _to_prototype,
     "fit": _to_fit,
     "master_key": _to_key,
@@ -367,13 +373,13 @@ Made = dict[str, dict[int, np.ndarray]]
 def _make_all(
     kernels: pd.DataFrame, taps: Sequence[np.ndarray], tools: Mapping[int, Tools], draws: int, seed: int
 ) -> dict[str, list[Made]]:
-    """Replacement -> for each draw, size -> row of `kernels` -> new taps; of sizes without keys none of these."""
+    """Replacement -> for each draw, size -> row of `kernels` -> new taps; none of sizes without keys or poses."""
     made = {name: [{} for _ in range(draws if name in DRAWN else 1)] for name in REPLACEMENTS}
     for number, (side, tool) in enumerate(sorted(tools.items())):
         rows = np.flatnonzero(kernels["size"] == size_name(side))
         raw = np.stack([taps[row] for row in rows]) if len(rows) else np.empty((0, side * side))
         for kind, (name, versions) in enumerate(made.items()):
-            if name == "master_key" and tool.keys is None:
+            if (name == "master_key" and tool.keys is None) or (name == "posed" and tool.labeller.posed is None):
                 continue
             for draw, version in enumerate(versions):
                 new = replace_kernels(name, raw, tool, np.random.default_rng([seed, number, kind, draw]))

@@ -116,6 +116,7 @@ def _half(share: pd.Series) -> tuple[float, float]:
 
 NAMES = {
     "reconstruction": "its reconstruction",
+    "posed": "pose and number",
     "prototype": "its prototype",
     "fit": "its fitted formula",
     "master_key": "its master key",

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import ROOT
 from numpy.testing import assert_allclose
 from safetensors.numpy import load_file, save_file
@@ -24,6 +25,7 @@ from kernel_atlas.model.clusters import find_prototypes, read_clusters
 from kernel_atlas.model.coder import Coder, build_spectrum, sample_codes
 from kernel_atlas.model.encoder import read_encoder, write_encoder
 from kernel_atlas.model.naming import cluster_kmeans
+from kernel_atlas.model.poses import learn_codebook, read_posed
 
 random = np.random.default_rng(0)
 
@@ -53,14 +55,16 @@ def atlas(run):
     merge.merge_kernels([run / "b", run / "a"], 5, run / "5x5.parquet")
     kernels = merge.training_kernels(run / "5x5.parquet")
     model, _ = autoencoder.train(kernels, 0, 1, 120, report=lambda line: None)
-    autoencoder.save(model, run / "trained.safetensors")
+    autoencoder.save(model.state_dict(), run / "trained.safetensors")
+    codebook = torch.from_numpy(learn_codebook(kernels, 0))
+    autoencoder.save(model.state_dict() | {"codebook": codebook}, run / "posed.safetensors")
     coder = Coder(model.state_dict())
     write_table(build_spectrum(coder.decode(sample_codes()), coder.encode(kernels)), run / "spectrum.parquet")
     rows = [(0, 0, 0.5, "low"), (1, 0.5, 1, "high")]
     pd.DataFrame(rows, columns=["cluster", "code_low", "code_high", "label"]).to_csv(
         run / "clusters.tsv", sep="\t", index=False
     )
-    files = ([run / name] for name in ("trained.safetensors", "clusters.tsv", "spectrum.parquet"))
+    files = ([run / name] for name in ("trained.safetensors", "posed.safetensors", "clusters.tsv", "spectrum.parquet"))
     write_encoder(*files, {"5x5": 0.4}, run / "encoder.safetensors")
     return Assigner(read_patterns(), read_encoder(run / "encoder.safetensors"), {"5x5": 0.4})
 
@@ -74,7 +78,7 @@ def test_counts(run):
 
 def test_too_few_kernels_of_every_size_are_said_so(tmp_path):
     with pytest.raises(AtlasError, match=r"no size has the kernels that an autoencoder needs .*minimum_kernels"):
-        write_encoder([], [], [], {"5x5": 0.4}, tmp_path / "encoder.safetensors")
+        write_encoder([], [], [], [], {"5x5": 0.4}, tmp_path / "encoder.safetensors")
 
 
 def test_merged_kernels_are_those_of_the_shards_in_order_of_names(run, atlas):
@@ -112,16 +116,19 @@ def test_assignments(run, atlas):
     table = pq.read_table(run / "b.parquet").to_pandas()
     assert table.columns.tolist() == [
         *("model", "layer_index", "channel", "kh", "kw", "label", "similarity", "second", "margin", "beyond_spectrum"),
-        *("scrambled", "code", "dissimilarity", "cluster", "tap_sum"),
+        *("scrambled", "code", "dissimilarity", "cluster", "pose", "pose_code", "pose_dissimilarity", "tap_sum"),
     ]
     assert table["kh"].value_counts().to_dict() == {5: 40, 3: 60}, "no kernel that is not square"
-    assert table.loc[table["kh"] == 3, ["code", "dissimilarity", "cluster"]].isna().all(axis=None)
+    assert table.loc[table["kh"] == 3, ["code", "dissimilarity", "cluster", "pose", "pose_code"]].isna().all(axis=None)
     assert (table.loc[table["kh"] == 3, "label"] != "other").mean() > 0.9
     table = table[table["kh"] == 5]
     raw = taps_array(pq.read_table(run / "b/000.parquet")["weight"])
     codes, dissimilarities = Coder(load_file(run / "trained.safetensors")).reconstruct(centre_and_normalise(raw[1:]))
     assert_allclose(table["code"][1:], codes, atol=1e-6)
     assert_allclose(table["dissimilarity"][1:], dissimilarities, atol=1e-6)
+    poses, *posed = read_posed(run / "posed.safetensors").reconstruct(centre_and_normalise(raw[1:]))
+    assert table["pose"][1:].tolist() == poses.tolist() and np.isnan(table["pose"][0])
+    assert_allclose(table[["pose_code", "pose_dissimilarity"]][1:], np.stack(posed, axis=1), atol=1e-6)
     assert table.loc[0, ["cluster", "label"]].tolist() == [-1, "dead"] and np.isnan(table.loc[0, "code"])
     assert table.loc[0, ["similarity", "second", "beyond_spectrum"]].isna().all()
     assert table.loc[1, ["cluster", "label"]].tolist() == [-1, "other"], "a constant kernel resembles nothing"

@@ -30,7 +30,7 @@ from kernel_atlas.model.encoder import read_encoder, write_encoder
 from kernel_atlas.publish.release import choose_models, write_release
 
 NEW = ["label", "similarity", "second", "margin", "beyond_spectrum", "scrambled", "code", "dissimilarity", "cluster"]
-NEW += ["tap_sum"]
+NEW += ["pose", "pose_code", "pose_dissimilarity", "tap_sum"]
 MODELS = ["alpha", "beta", "chance", "odd"]
 SIZES = ("3x3", "5x5")
 
@@ -267,10 +267,11 @@ def test_assignments_of_other_kernels_are_refused(run, tmp_path):
 
 
 def test_clusters_by_hand_have_no_templates_and_the_metadata_are_json(run, finished, tmp_path):
-    files = {name: finished / f"results/autoencoder/3x3/{name}" for name in ("encoder.safetensors", "spectrum.parquet")}
+    names = ("encoder.safetensors", "posed/encoder.safetensors", "spectrum.parquet")
+    trained, posed, spectrum = ([finished / f"results/autoencoder/3x3/{name}"] for name in names)
     mine, encoder = tmp_path / "clusters.tsv", tmp_path / "mine.safetensors"
     mine.write_text("cluster\tcode_low\tcode_high\tlabel\n0\t0\t0.5\tleft\n1\t0.5\t1\tright\n")
-    write_encoder([files["encoder.safetensors"]], [mine], [files["spectrum.parquet"]], {"3x3": 0.2}, encoder)
+    write_encoder(trained, posed, [mine], spectrum, {"3x3": 0.2}, encoder)
     write_release(tmp_path / "release", **run | {"encoder": encoder})
     content = (tmp_path / "release/encoder.safetensors").read_bytes()
     length = int.from_bytes(content[:8], "little")

@@ -49,12 +49,22 @@ class Nearest:
         return self.known[(codes * len(PATTERNS)).astype(int)]
 
 
+class NearestPosed(Nearest):
+    """The same of kernels in one pose, of which it finds none but the standard one."""
+
+    def reconstruct(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
+        return np.zeros(len(units), int), self.encode(units), None
+
+    def decode(self, poses: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        return super().decode(codes)
+
+
 @pytest.fixture(scope="module")
 def tools() -> ablation.Tools:
     edges = np.linspace(0, 1, len(PATTERNS) + 1)
     clusters = pd.DataFrame({"cluster": range(4), "code_low": edges[:-1], "code_high": edges[1:], "label": PATTERNS})
     prototypes = clusters[["cluster", "label"]].assign(kernel=list(Nearest.known))
-    return ablation.Tools(Labeller(Nearest(), clusters, 0.2, prototypes), templates(SIDE).taps[:8])
+    return ablation.Tools(Labeller(Nearest(), clusters, 0.2, prototypes, NearestPosed()), templates(SIDE).taps[:8])
 
 
 def kernels_of(*labels: str) -> np.ndarray:
@@ -83,7 +93,7 @@ def test_what_replaces_a_kernel(tools):
         new = ablation.replace_kernels(name, kernels, tools, np.random.default_rng(0))
         return (centre_and_normalise(new) * units).sum(1)
 
-    for name in ("reconstruction", "prototype", "fit"):
+    for name in ("reconstruction", "posed", "prototype", "fit"):
         assert cosines(name).min() > 0.9, name
     keyed = centre_and_normalise(ablation.replace_kernels("master_key", -tools.keys, tools, None))
     np.testing.assert_allclose(keyed, -tools.keys, atol=1e-5)  # the sign of a kernel is its own
@@ -170,7 +180,7 @@ def test_a_network_that_needs_its_kernels_drops_to_chance_without(tools):
         "replacement"
     )
     assert abs(whole.loc["zero", "top1"] - 50) < 5 and whole.loc["zero", "high"] < -35
-    assert whole.loc[["reconstruction", "prototype", "fit"], "top1"].min() > 90
+    assert whole.loc[["reconstruction", "posed", "prototype", "fit"], "top1"].min() > 90
     assert whole.loc["random", "top1"] < 90 and whole.loc["random", "draws"] == 4 and whole.loc["zero", "draws"] == 1
     assert (
         (whole["kernels"] == 20).all() and (whole["images"] == 160).all() and (whole["images_reestimated"] == 32).all()
