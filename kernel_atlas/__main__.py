@@ -11,7 +11,7 @@ import pandas as pd
 # Set before matplotlib is imported. Notebooks name a backend of their own, which is not installed here.
 os.environ["MPLBACKEND"] = "Agg"
 
-from kernel_atlas.api import assign, describe_layers, extract, place_networks
+from kernel_atlas.api import assign, describe_layers, extract, measure_unlikeness, place_networks
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import REFERENCE
 from kernel_atlas.figures.contact_sheet import write_sheet
@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
         kernels = assign(extract(given.checkpoint), given.encoder, given.patterns)
         print(_lines(describe_layers(kernels)))
         print("".join(_beside(row) for row in place_networks(kernels).itertuples()))
+        unlike = measure_unlikeness(kernels, given.encoder).query("unlike")
+        print("".join(_beyond(row) for row in unlike.itertuples()), end="")
         write_sheet(kernels, given.checkpoint.name, sheet)
     except AtlasError as error:
         sys.exit(f"error: {error}")
@@ -48,6 +50,14 @@ def _beside(row: tuple) -> str:
     return (
         f"\n{row.size}: {row.pattern_share:.0%} of the kernels have a pattern, more than in {row.above:.0%} of "
         f"{row.networks} reference networks, of which the middle half have {row.low:.0%} to {row.high:.0%}"
+    )
+
+
+def _beyond(row: tuple) -> str:
+    """A line about a size whose codes tell little, as the encoder was trained on other kernels."""
+    return (
+        f"{row.size}: {row.beyond:.0%} of {row.kernels} kernels are less like their reconstruction than nine in ten of "
+        "those that trained the encoder; labels hold, codes and clusters tell little\n"
     )
 
 

@@ -17,7 +17,8 @@ from kernel_atlas.io.sources import Wanted, read_layers
 from kernel_atlas.io.tables import read_csv
 from kernel_atlas.model.assign import ASSIGNED, SCHEMA, Assigner
 from kernel_atlas.model.encoder import read_encoder
-from kernel_atlas.stats.resampling import FEWEST_NETWORKS
+from kernel_atlas.stats.places import place_shares
+from kernel_atlas.stats.resampling import DRIFT
 
 __all__ = ["AtlasError", "assign", "extract", "templates"]
 
@@ -182,6 +183,31 @@ def describe_layers(assigned: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def measure_unlikeness(assigned: pd.DataFrame, encoder: str | Path | None = None) -> pd.DataFrame:
+    """How much of a network lies beyond what trained an encoder, for each size that the encoder knows.
+
+    Parameters
+    ----------
+    assigned : DataFrame
+        From `assign(extract(...), encoder)`.
+    encoder : path, optional
+        As for `assign`. One of before version 0.1.0 tells nothing.
+
+    Returns
+    -------
+    DataFrame
+        size, kernels (live), beyond (share of them with a dissimilarity that one in ten training kernels exceeds) and
+        unlike (whether that is more than two in ten).
+    """
+    rows = []
+    for side, labeller in read_encoder(ENCODER if encoder is None else encoder).items():
+        part = assigned.loc[(assigned["kh"] == side) & assigned["code"].notna(), "dissimilarity"]
+        if len(part) and labeller.usual is not None:
+            beyond = (part > labeller.usual).mean()
+            rows.append({"size": size_name(side), "kernels": len(part), "beyond": beyond, "unlike": beyond > DRIFT})
+    return pd.DataFrame(rows, columns=["size", "kernels", "beyond", "unlike"])
+
+
 def place_networks(assigned: pd.DataFrame) -> pd.DataFrame:
     """The share with a pattern beside that of the reference networks (resources/reference), for each size of theirs.
 
@@ -196,16 +222,13 @@ def place_networks(assigned: pd.DataFrame) -> pd.DataFrame:
         size, pattern_share (of live kernels), networks (of the reference), low, median, high (quartiles of their
         shares) and above (share of them with a lower share).
     """
-    reference, rows = read_csv(NETWORKS), []
     live = assigned[~assigned["dead"] & assigned["label"].notna()]
-    for side, part in live.groupby("kh"):
-        known = reference.loc[reference["size"] == size_name(side), "pattern_share"]
-        if len(known) >= FEWEST_NETWORKS:
-            share = (part["label"] != "other").mean()
-            quartiles = dict(zip(("low", "median", "high"), known.quantile([0.25, 0.5, 0.75]), strict=True))
-            row = {"size": size_name(side), "pattern_share": share, "networks": len(known), **quartiles}
-            rows.append(row | {"above": (known < share).mean()})
-    return pd.DataFrame(rows)
+    rows = [
+        {"model": None, "size": size_name(side), "pattern_share": (part["label"] != "other").mean()}
+        for side, part in live.groupby("kh")
+    ]
+    shares = pd.DataFrame(rows, columns=["model", "size", "pattern_share"])
+    return place_shares(shares, read_csv(NETWORKS)).drop(columns="model")
 
 
 def _table(kernels: Any) -> pd.DataFrame:

@@ -15,7 +15,7 @@ rule state_findings:
         tables=[
             *expand(
                 "results/statistics/{table}.csv",
-                table=["totals", "chance", "drift", "correlation"],
+                table=["totals", "chance", "places", "drift", "correlation"],
             ),
             *EVIDENCE,
         ],

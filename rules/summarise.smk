@@ -1,6 +1,6 @@
 """Count labels per layer and per model, and compare models.
 
-Inputs: all assignments, the noise control, inventory, model sheet, sizes of data sets.
+Inputs: all assignments, the noise control, inventory, model sheet, sizes of data sets, shares of reference networks.
 Outputs: results/statistics/*.csv.
 """
 
@@ -12,12 +12,14 @@ rule summarise_assignments:
         inventory="results/inventory.parquet",
         sheet=SHEET,
         datasets=beside("resources/datasets.tsv"),
+        reference=beside("resources/reference/models.csv"),
         library=library("summarise_assignments.py"),
     output:
         models=shown("results/statistics/models.csv"),
         labels=shown("results/statistics/labels.csv"),
         totals=shown("results/statistics/totals.csv"),
         chance=shown("results/statistics/chance.csv"),
+        places=shown("results/statistics/places.csv"),
         analysed=shown("results/statistics/analysed.csv"),
         layers=shown("results/statistics/layers.csv"),
         architectures=shown("results/statistics/architectures.csv"),

@@ -1,7 +1,9 @@
 """One size: its spectrum, and the kernels that trained -> stretches of the code, named by their members."""
 
+import numpy as np
+
 from kernel_atlas.core.kernels import size_name, taps_array
-from kernel_atlas.core.patterns import read_patterns
+from kernel_atlas.core.patterns import kind_of, read_patterns
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.merge import training_kernels
 from kernel_atlas.io.tables import read_table, write_csv
@@ -32,6 +34,8 @@ with job_log(snakemake.log[0]):
         *_, members = Labeller(coder, clusters, threshold).assign(kernels)
         assigner = Assigner(read_patterns(given.patterns), {}, {size_name(coder.side): threshold})
         labels = assigner.label(kernels)["label"]
+        if params.posed:  # one pose stands for all signs and directions
+            labels = np.array([kind_of(label) for label in labels], object)
         clusters = name_clusters(clusters, members, labels)
     write_csv(clusters, snakemake.output.clusters)
 end_job()

@@ -5,6 +5,7 @@ from kernel_atlas.io.sheet import read_sheet
 from kernel_atlas.io.tables import read_csv, read_table, write_csv
 from kernel_atlas.stats import shares
 from kernel_atlas.stats.correlation import correlate
+from kernel_atlas.stats.places import place_shares
 
 with job_log(snakemake.log[0]):
     given, params = snakemake.input, snakemake.params
@@ -18,6 +19,7 @@ with job_log(snakemake.log[0]):
         "labels": labels,
         "totals": shares.summarise_totals(counts, models),
         "chance": shares.summarise_chance(noise, models, thresholds),
+        "places": place_shares(models[models["use"] != "control"], read_csv(given.reference)),
         "analysed": shares.count_analysed(sheet, inventory, params.sides),
         "layers": shares.summarise_layers(counts, inventory),
         "architectures": shares.compare_architectures(labels),

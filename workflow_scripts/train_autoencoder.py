@@ -1,5 +1,6 @@
 """One size: its kernels, as they are or in one pose -> the autoencoder, its training history, its spectrum."""
 
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -7,7 +8,7 @@ from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.merge import training_kernels
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model import autoencoder
-from kernel_atlas.model.coder import Coder, build_spectrum, sample_codes
+from kernel_atlas.model.coder import USUAL, Coder, build_spectrum, sample_codes
 from kernel_atlas.model.poses import find_poses, learn_codebook, turn_back
 
 with job_log(snakemake.log[0]):
@@ -29,7 +30,8 @@ with job_log(snakemake.log[0]):
     )
     write_table(pa.Table.from_pandas(history, preserve_index=False), snakemake.output.history)
     tensors, about = model.state_dict(), {"size": snakemake.wildcards.size, "seed": snakemake.params.seed}
-    autoencoder.save(tensors | codebook, snakemake.output.encoder, **about)
     coder = Coder(tensors)
+    about["usual"] = float(np.quantile(coder.reconstruct(kernels)[1], USUAL))
+    autoencoder.save(tensors | codebook, snakemake.output.encoder, **about)
     write_table(build_spectrum(coder.decode(sample_codes()), coder.encode(kernels)), snakemake.output.spectrum)
 end_job()

@@ -297,8 +297,14 @@ def complexity(family: str) -> int:
 
 
 def family_of(label: str) -> str:
-    """`First-Derivative-NE` -> `First-Derivative`; labels without a formula -> `Further patterns`."""
+    """`First-Derivative-NE` -> `First-Derivative`, `Centre` -> `On-Centre`; without a formula -> `Further patterns`."""
+    label = f"On-{label}" if f"On-{label}" in FAMILIES else label
     return next((name for name in FAMILIES if label == name or label.startswith(f"{name}-")), "Further patterns")
+
+
+def kind_of(label: str) -> str:
+    """A label without sign and direction: `On-Second-Derivative-NE-SW` -> `Second-Derivative`; others stay."""
+    return next((name for name in SIMPLEST if name in label), label)
 
 
 def resemble(prototypes: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -14,7 +14,7 @@ def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataF
     figure, data = draw_stretches(title, spectrum, clusters, sample["pose_code"], is_near)
     caption = (
         f"As the spectrum, of {count} {size} training kernels turned to one of 16 poses first (8 symmetries of the "
-        "square, both signs), so that each pattern appears once: a direction or sign in a name stands for all. "
+        "square, both signs), so that each pattern appears once and names have no sign or direction. "
         "Grey kernels are not near what the decoder draws of their code."
     )
     alt = f"Spectrum of the {size} kernels in one pose, with the named stretches along the code."

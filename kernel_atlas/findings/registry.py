@@ -13,6 +13,7 @@ from kernel_atlas.findings.keys import find_key_shares, find_master_keys
 from kernel_atlas.findings.layers import find_layers
 from kernel_atlas.findings.networks import find_comparisons, find_contrasts, find_depth, find_distances, find_knee
 from kernel_atlas.findings.padding import find_offsets
+from kernel_atlas.findings.places import find_places
 from kernel_atlas.findings.scale_space import find_scale_space
 from kernel_atlas.findings.shares import find_clusters, find_drift, find_fit, find_shares
 from kernel_atlas.findings.stability import find_stability
@@ -29,6 +30,7 @@ class Finding(NamedTuple):
 # In the order of the report. Each function takes the rows of one size.
 FINDINGS = (
     Finding("Patterns", find_shares, ("totals", "chance")),
+    Finding("Places", find_places, ("places",)),
     Finding("Held out", find_held_out, ("held_out",)),
     Finding("Clustered", find_clusters, ("totals", "chance")),
     Finding("Fit", find_fit, ("history",)),

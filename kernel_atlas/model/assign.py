@@ -57,6 +57,8 @@ class Labeller(NamedTuple):
         From `find_prototypes`.
     posed : PosedCoder, optional
         Without it kernels have no pose.
+    usual : float, optional
+        Dissimilarity that a tenth of the training kernels exceed.
     """
 
     coder: Coder
@@ -64,6 +66,7 @@ class Labeller(NamedTuple):
     threshold: float
     prototypes: pd.DataFrame | None = None
     posed: PosedCoder | None = None
+    usual: float | None = None
 
     def assign(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Code, dissimilarity and cluster [n] of centred unit kernels, float32 [n, taps].

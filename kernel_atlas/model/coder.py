@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 
 SAMPLES = 200  # even steps of the code; the follow-up code draws 50, which is coarse where the decoder changes fast
+USUAL = 0.9  # quantile of the training kernels' dissimilarities beyond which a kernel is unlike most of them
 BATCH = 4096  # kernels at a time: the widest layer's activations (4 MB) stay in the cache
 
 Weights = list[tuple[np.ndarray, np.ndarray]]  # of each layer: [outputs, inputs] and [outputs]

@@ -42,8 +42,8 @@ def write_encoder(
     output : path
         Tensors: those of each autoencoder, named after the size (`7x7.encoder.0.weight`), of the one in one pose
         `7x7.posed.encoder.0.weight` and `7x7.posed.codebook`, and `7x7.prototypes` [prototypes, taps].
-        Metadata: the entry `kernel_atlas`, JSON of versions and `sizes`: size -> threshold, clusters (rows of
-        clusters.tsv) and prototypes (cluster and label of each row of the tensor).
+        Metadata: the entry `kernel_atlas`, JSON of versions and `sizes`: size -> threshold, usual
+        (see `Labeller`), clusters (rows of clusters.tsv) and prototypes (cluster and label of each row of the tensor).
 
     Raises
     ------
@@ -58,6 +58,8 @@ def write_encoder(
     tensors, sizes = {}, {}
     for encoder, turned, table, spectrum in zip(encoders, posed, clusters, spectra, strict=True):
         trained = load_file(encoder)
+        with safe_open(encoder, "np") as file:
+            usual = json.loads(file.metadata()[_ENTRY])["usual"]
         size = size_name(Coder(trained).side)
         tensors |= {f"{size}.{name}": tensor for name, tensor in trained.items()}
         tensors |= {f"{size}.posed.{name}": tensor for name, tensor in load_file(turned).items()}
@@ -68,6 +70,7 @@ def write_encoder(
         rows = rows.where(rows.notna(), None)  # JSON has no NaN; clusters made by hand have no templates
         sizes[size] = {
             "threshold": thresholds[size],
+            "usual": usual,
             "clusters": rows.to_dict("records"),
             "prototypes": prototypes[["cluster", "label"]].to_dict("records"),
         }
@@ -119,7 +122,14 @@ def _labeller(size: str, known: Mapping[str, Any], tensors: Mapping[str, np.ndar
     prototypes = None
     if "prototypes" in known:
         prototypes = pd.DataFrame(known["prototypes"]).assign(kernel=list(tensors[f"{size}.prototypes"]))
-    return Labeller(coder, check_clusters(pd.DataFrame(known["clusters"]), path), known["threshold"], prototypes, posed)
+    return Labeller(
+        coder,
+        check_clusters(pd.DataFrame(known["clusters"]), path),
+        known["threshold"],
+        prototypes,
+        posed,
+        known.get("usual"),
+    )
 
 
 def labeller_of(labellers: Mapping[int, Labeller], side: int, kernels: str | Path) -> Labeller:

@@ -11,6 +11,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 TAILS = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2  # quantiles at the ends of an interval
 FEWEST_NETWORKS = 8  # independent networks below which a mean over them has no interval
+DRIFT = 0.2  # share beyond the training kernels' 90 % quantile from which on kernels are unlike them: twice their own
 FEWEST = 5  # minimum of units: with three, a nominal 95 % interval covers 71 %
 
 

@@ -16,7 +16,7 @@ from kernel_atlas.core.kernels import size_name
 from kernel_atlas.core.patterns import threshold_of
 from kernel_atlas.io.tables import columns_of, in_order, read_table
 from kernel_atlas.stats.independence import one_per_group, related
-from kernel_atlas.stats.resampling import bootstrap_share, mean_interval, seed_of
+from kernel_atlas.stats.resampling import DRIFT, bootstrap_share, mean_interval, seed_of
 
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
@@ -37,7 +37,6 @@ PATTERNED, ABOVE_NULL, BEYOND, CLUSTERED = "with a pattern", "above the equal nu
 SUMMARIES = (PATTERNED, ABOVE_NULL, BEYOND, CLUSTERED)
 NULL = 0.05  # of kernels with random phases are above the cosine of the equal null
 DRIFT_QUANTILES = [0.5, 0.9]
-DRIFT = 0.2  # share beyond the training kernels' 90 % quantile: twice their own
 
 
 def fifth_of(depth: pd.Series | np.ndarray) -> pd.Series | np.ndarray:

@@ -15,13 +15,14 @@ import kernel_atlas
 
 RANDOM = np.random.default_rng(5)
 
-# Of 3x3 and 5x5: spectrum, gallery, codes, tap sums, projection (8), three of shares (6), k-means (of 3x3: 1).
+# Of 3x3 and 5x5: two spectra, gallery, codes, tap sums, projection (12), three of shares (6), k-means (of 3x3: 1).
 FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 6, "state_findings": 1, "write_report": 1}
 FROM_ASSIGNMENTS = {**FROM_SHARES, "write_atlas": 1}
-ONE_SIZE = {**FROM_ASSIGNMENTS, "sample_kernels": 2, "draw_figure": 16}  # all but k-means
+ONE_SIZE = {**FROM_ASSIGNMENTS, "sample_kernels": 2, "draw_figure": 18}  # all but k-means
 KEPT = {"draw_kept_experiment": 6}  # the experiments of resources/experiments
+TRAINED = {"train_autoencoder": 2, "train_posed": 2}
 ASSIGN = {"write_encoder": 1, "assign_kernels": 3, "assign_noise": 1}
-BOTH_SIZES = {"name_clusters": 2, **ASSIGN, **ONE_SIZE}
+BOTH_SIZES = {"name_clusters": 2, "name_posed": 2, **ASSIGN, **ONE_SIZE}
 
 
 def configure(project, line):
@@ -56,16 +57,16 @@ CHANGES = {
     "the sheet in another order": (lambda project: make_sheet(project, ROWS[::-1]), FROM_ASSIGNMENTS),
     "a threshold": (
         lambda project: configure(project, "thresholds: {5x5: 0.15}"),
-        {"name_clusters": 1, **ASSIGN, **ONE_SIZE},
+        {"name_clusters": 1, "name_posed": 1, **ASSIGN, **ONE_SIZE},
     ),
     "a label": (label_by_hand, {"name_clusters": 1, **ASSIGN, **ONE_SIZE}),
     "a colour": (
         lambda project: edit(project, "kernel_atlas/figures/kernels.py", "RdBu", "PuOr"),
-        {"draw_figure": 9, "write_report": 1, "write_atlas": 1},
+        {"draw_figure": 11, "write_report": 1, "write_atlas": 1},
     ),
     "the style": (
         lambda project: edit(project, "kernel_atlas/figures/atlas.mplstyle", "labelsize: 7.5", "labelsize: 7"),
-        {"draw_figure": 17, **KEPT, "write_report": 1},
+        {"draw_figure": 19, **KEPT, "write_report": 1},
     ),
     "one figure": (
         lambda project: edit(project, "kernel_atlas/figures/gallery.py", "MEMBERS = 18", "MEMBERS = 17"),
@@ -78,11 +79,11 @@ CHANGES = {
     "the title": (lambda project: configure(project, "title: Another"), {"write_report": 1, "write_atlas": 1}),
     "the seed": (
         lambda project: configure(project, "seed: 1"),
-        {"train_autoencoder": 2, "cluster_kmeans": 1, **BOTH_SIZES, "draw_figure": 17, **KEPT},
+        {**TRAINED, "cluster_kmeans": 1, **BOTH_SIZES, "draw_figure": 19, **KEPT},
     ),
     "a training parameter": (
         lambda project: edit(project, "config.yaml", "steps: 160", "steps: 170"),
-        {"train_autoencoder": 2, **BOTH_SIZES},
+        {**TRAINED, **BOTH_SIZES},
     ),
     "a script, edited": (
         lambda project: edit(project, "workflow_scripts/name_clusters.py", '"""One', '"""The one'),
@@ -152,7 +153,7 @@ def test_results_of_another_schema_are_refused(project):
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({"schema": "0"}), path)
     assert refused(project) == (
-        "error: results/inventory.parquet: made with version 0 of the tables, this is version 3; "
+        "error: results/inventory.parquet: made with version 0 of the tables, this is version 4; "
         "remove the results, or name another folder with --directory"
     )
 

@@ -80,18 +80,20 @@ def test_one_more_model_runs_only_its_own_jobs_and_the_aggregates(project):
 def test_a_changed_threshold_reruns_assignment_only(project):
     config = (project / "config.yaml").read_text()
     (project / "config.yaml").write_text(config + "thresholds: {5x5: 0.15}\n")
-    assert set(planned(project)[0]) == ASSIGN | {"name_clusters"}
+    assert set(planned(project)[0]) == ASSIGN | NAMED
 
 
 LAST = {"summarise_assignments", "draw_figure", "state_findings", "write_report", "write_atlas"}
 ASSIGN = {"write_encoder", "assign_kernels", "assign_noise", "sample_kernels", *LAST}
 KEPT = "draw_kept_experiment"
+NAMED = {"name_clusters", "name_posed"}
+TRAINED = {"train_autoencoder", "train_posed"}
 # module: the rules that use it with no other user before them, and all that must run, these and what depends on them
 USERS = {
-    "core/patterns": ({"name_clusters", "cluster_kmeans", KEPT}, {"name_clusters", "cluster_kmeans", *ASSIGN, KEPT}),
-    "model/naming": ({"name_clusters", "cluster_kmeans"}, {"name_clusters", "cluster_kmeans", *ASSIGN}),
-    "model/autoencoder": ({"train_autoencoder"}, {"train_autoencoder", "name_clusters", *ASSIGN}),
-    "model/assign": ({"name_clusters"}, {"name_clusters", *ASSIGN}),
+    "core/patterns": ({*NAMED, "cluster_kmeans", KEPT}, {*NAMED, "cluster_kmeans", *ASSIGN, KEPT}),
+    "model/naming": ({*NAMED, "cluster_kmeans"}, {*NAMED, "cluster_kmeans", *ASSIGN}),
+    "model/autoencoder": (TRAINED, {*TRAINED, *NAMED, *ASSIGN}),
+    "model/assign": (NAMED, {*NAMED, *ASSIGN}),
     "stats/independence": ({"summarise_assignments", "draw_figure", "write_atlas", KEPT}, {*LAST, KEPT}),
     "stats/shares": ({"summarise_assignments", KEPT}, {*LAST, KEPT} - {"write_atlas"}),
     "figures/style": ({"draw_figure", "write_atlas", KEPT}, {"draw_figure", "write_report", "write_atlas", KEPT}),
