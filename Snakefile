@@ -25,6 +25,7 @@ include: "rules/ablation.smk"
 include: "rules/zoo.smk"
 include: "rules/timm.smk"
 include: "rules/patterns.smk"
+include: "rules/reference.smk"
 
 
 onsuccess:

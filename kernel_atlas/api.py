@@ -24,7 +24,7 @@ __all__ = ["AtlasError", "assign", "extract", "templates"]
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 ENCODER = RESOURCES / "encoder.safetensors"  # encoder.md beside it names its run
-NETWORKS = RESOURCES / "reference/models.csv"
+NETWORKS = RESOURCES / "reference/networks.csv"
 
 
 def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:

@@ -12,7 +12,7 @@ rule summarise_assignments:
         inventory="results/inventory.parquet",
         sheet=SHEET,
         datasets=beside("resources/datasets.tsv"),
-        reference=beside("resources/reference/models.csv"),
+        reference=beside("resources/reference/networks.csv"),
         library=library("summarise_assignments.py"),
     output:
         models=shown("results/statistics/models.csv"),

@@ -25,6 +25,7 @@ def write_sheet(folder: Path, sheet: Path) -> pd.DataFrame:
     nets.loc[repeated, "use"] = "assign"
     nets["source"] = [f"file:{(folder / file).resolve()}" for file in nets["file"]]
     nets["padding"] = nets["format"].map(_padding)
+    nets["origin"] = ("https://github.com/" + nets["repo"]).str.cat([nets["commit"], nets["path"]], sep=" ")
     nets = nets.rename(columns={"trained_on": "dataset"}).assign(convolution="depthwise")
     regular = sorted((folder.parent / "kernels_dense").glob("*.safetensors"))
     dense = pd.DataFrame(
@@ -42,6 +43,7 @@ def write_sheet(folder: Path, sheet: Path) -> pd.DataFrame:
         "group",
         "licence",
         "padding",
+        "origin",
     ]
     table = pd.concat([nets, dense])[columns]
     table.to_csv(sheet, sep="\t", index=False)

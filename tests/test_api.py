@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save, save_file
 
 import kernel_atlas
 from kernel_atlas import AtlasError, assign, extract
-from kernel_atlas.api import ENCODER, describe_layers, place_networks
+from kernel_atlas.api import ENCODER, describe_layers, measure_unlikeness, place_networks
 from kernel_atlas.figures import contact_sheet
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.safetensors import PREFIX_BYTES
@@ -142,13 +142,26 @@ def test_what_is_not_square_has_no_label_and_what_has_no_encoder_no_code(odd):
 
 
 def test_networks_are_placed_among_those_of_the_reference():
-    table = pd.read_csv(ROOT / "resources/reference/models.csv")
+    table = pd.read_csv(ROOT / "resources/reference/networks.csv")
     known = table.loc[table["size"] == "5x5", "pattern_share"]
     half = pd.DataFrame({"kh": 5, "dead": [False] * 4 + [True], "label": ["On-Centre", "other"] * 2 + ["dead"]})
     (row,) = place_networks(half).itertuples()
     assert (row.size, row.pattern_share, row.networks) == ("5x5", 0.5, len(known))
     assert row.above == (known < 0.5).mean() and row.low < row.median < row.high
     assert place_networks(half.assign(kh=11)).empty, "one network of 11x11 is no company"
+
+
+def test_a_network_unlike_what_trained_the_encoder_is_said_to_be(tmp_path):
+    random = np.random.default_rng(0)
+    noise = assign(random.standard_normal((200, 7, 7)))
+    (row,) = measure_unlikeness(noise).itertuples()
+    assert row.size == "7x7" and row.kernels == 200 and row.beyond > 0.9 and row.unlike
+    drawn = kernel_atlas.templates(7)
+    alike = assign(
+        np.stack([taps.reshape(7, 7) for taps in drawn.taps[[name.endswith("Centre") for name in drawn.labels]]])
+    )
+    assert not measure_unlikeness(alike)["unlike"].any()
+    assert measure_unlikeness(assign(random.standard_normal((20, 13, 13)))).empty
 
 
 def test_a_table_of_ones_own_names_the_kernels(tmp_path):

@@ -91,6 +91,7 @@ def pick_kernels(
                 same = {name: getattr(one, name) for name in ("subject", "model", "layer_index", "depth")}
                 columns = {name: pa.array([value] * len(rows)) for name, value in same.items()}
                 columns["stride"] = pa.array([one.stride] * len(rows), pa.float32(), from_pandas=True)
+                columns["padding"] = pa.array([one.padding] * len(rows), pa.string(), from_pandas=True)
                 columns["channel"] = taps["channel"]
                 mine = assigned.filter(pa.array(assigned["layer_index"].to_numpy() == one.layer_index)).take(rows)
                 columns |= {name: mine[name] for name in ASSIGNED} | {"weight": taps["weight"]}

@@ -32,7 +32,7 @@ def answer(size: str, picked: pa.Table, padding: Mapping[str, str | None], seed:
     picked : pyarrow.Table
         From `pick_kernels`.
     padding : mapping
-        Model -> `symmetric`, `same`, or None if unknown.
+        Model -> `symmetric`, `same`, or None if unknown; for layers whose padding the inventory does not know.
     seed : int
 
     Returns
@@ -67,15 +67,34 @@ def centre_of_energy(unit: np.ndarray) -> np.ndarray:
     return np.stack([energy.sum(axis=1) @ place, -(energy.sum(axis=2) @ place)], axis=1)
 
 
+def style_of(padding: str | None) -> str | None:
+    """The style of a layer's padding as the inventory has it (`same`, `2 2 2 2`); None if it is unknown or neither.
+
+    `same` is TensorFlow's: of an odd number of rows the last is at the bottom, of columns at the right.
+    """
+    if padding in (None, "same"):
+        return padding
+    if padding == "valid":
+        return None
+    top, left, bottom, right = map(int, padding.split())
+    if (top, left) == (bottom, right):
+        return "symmetric"
+    return "same" if {bottom - top, right - left} <= {0, 1} else None
+
+
 def tabulate_offsets(picked: pa.Table, padding: Mapping[str, str | None]) -> pd.DataFrame:
     """One row per picked kernel: subject, model, label, family, stride, padding; dx, dy, length in taps."""
     taps = taps_array(picked["weight"])
     table = picked.select(["subject", "model", "layer_index", "label", "stride"]).to_pandas()
     table[["dx", "dy"]] = offsets = centre_of_energy(centre_and_normalise(taps))
+    known = picked["padding"].to_pylist()
     return table.assign(
         family=table["label"].map(family_of),
         stride=table["stride"].map(lambda stride: "unknown" if np.isnan(stride) else f"{stride:.0f}"),
-        padding=[padding.get(model) or "unknown" for model in table["model"]],
+        padding=[
+            style_of(layer) or padding.get(model) or "unknown"
+            for layer, model in zip(known, table["model"], strict=True)
+        ],
         length=np.linalg.norm(offsets, axis=1),
     )
 

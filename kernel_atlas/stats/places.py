@@ -16,7 +16,7 @@ def place_shares(shares: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     shares : DataFrame
         model, size, pattern_share (NaN where no kernel is live).
     reference : DataFrame
-        resources/reference/models.csv.
+        resources/reference/networks.csv.
     """
     rows = []
     for row in shares.dropna(subset="pattern_share").itertuples():
