@@ -241,7 +241,7 @@ def _networks_of(size: str, models: int, intervals: bool) -> dict[str, pd.DataFr
 
     names = [f"network_with_a_long_name_{n}" for n in range(models)]
     nets = frame(
-        [(name, n + 9) for n, name in enumerate(names)], "model kernels", "clustered_share", "share_low", "share_high"
+        [(name, n + 9) for n, name in enumerate(names)], "model kernels", "pattern_share", "pattern_low", "pattern_high"
     )
     nets["dataset"], nets["use"], nets["convolution"] = [f"set {n % 12}" for n in range(models)], "train", "depthwise"
     nets["top1"], nets["params"] = np.linspace(60, 85, models), np.geomspace(1e6, 1e8, models)

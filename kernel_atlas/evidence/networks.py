@@ -1,4 +1,4 @@
-"""Covariates of the share clustered: single changes of a network, depth, and the threshold.
+"""Covariates of shares: single changes of a network, depth, and the threshold.
 
 Input are the tables of results/statistics. Networks that share weights, or differ in the seed only, count
 once. Intervals are bootstrapped over layers of a network, or over networks, as kernels of a layer and layers of a
@@ -19,12 +19,13 @@ from kernel_atlas.io.tables import in_order
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.stats.correlation import cosine
 from kernel_atlas.stats.independence import one_per_group
-from kernel_atlas.stats.resampling import CONFIDENCE, FEWEST, TAILS, bootstrap_share, draw_units, seed_of
+from kernel_atlas.stats.resampling import CONFIDENCE, FEWEST, TAILS, bootstrap_share, draw_units, mean_interval, seed_of
 
 DEPTHS = np.linspace(0, 1, 21)
 BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth
 HALVES = 500  # random splits of pooled kernels, for distances by chance
 NOISE_FLOOR = 0.01  # share clustered of Gaussian noise that a threshold may have
+ORDERS = 200  # of the layers of a network, for halves by chance
 CURVES = 500  # resampled median curves; enough for knees on a grid of 50 thresholds
 
 
@@ -37,7 +38,7 @@ def answer(
     labellers: Mapping[int, Labeller],
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """Covariates of the share clustered, over networks.
+    """Covariates of shares with a pattern and of labels, over networks.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def answer(
     Returns
     -------
     dict of DataFrame
-        contrasts, contrast_kinds, distances, depth, trends, knees.
+        contrasts, contrast_kinds, distances, depth, halves, trends, knees.
     """
     defaults = {size_name(side): labeller.threshold for side, labeller in labellers.items()}
     pairs = contrast(layers, contrasts, seed)
@@ -62,6 +63,7 @@ def answer(
         "contrast_kinds": summarise_contrasts(pairs, seed),
         "distances": summarise_distances(architectures, models, seed),
         "depth": smooth_depth(counts, seed),
+        "halves": compare_halves(counts, seed),
         "trends": trend_with_depth(counts, seed),
         "knees": locate_knees(thresholds, models, defaults, seed),
     }
@@ -111,7 +113,7 @@ def contrast(layers: pd.DataFrame, contrasts: pd.DataFrame, seed: int) -> pd.Dat
 
 
 def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> dict[str, float]:
-    # share clustered of both; equal layers are drawn together
+    # share with a pattern of both; equal layers are drawn together
     random = np.random.default_rng(seed)
     paired = one.sum(axis=1).equals(two.sum(axis=1))
     one, two = (table.drop(columns="dead", errors="ignore") for table in (one, two))
@@ -151,6 +153,8 @@ def summarise_contrasts(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
     """contrast_kinds.csv: means over the pairs of one contrast and size.
 
     Intervals are too narrow if pairs share a network. `absolute_difference` is for pairs without order, such as seeds.
+    A distance is beyond the null if it is greater than any between two seeds of one recipe. Without such pairs, and for
+    these, random parts of the kernels of both networks are the null, which is too near: seeds differ more.
     """
     rows = []
     for (size, kind), part in pairs.groupby(["size", "contrast"]):
@@ -158,7 +162,11 @@ def summarise_contrasts(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
         row = {"size": size, "contrast": kind, "pairs": len(part), "difference": part["difference"].mean()}
         row |= {"low": low, "high": high, "absolute_difference": part["difference"].abs().mean()}
         row |= part[["jensen_shannon", "chance"]].mean().to_dict()
-        rows.append(row | {"beyond": (part["jensen_shannon"] > part["chance_high"]).sum()})
+        seeds = pairs.loc[(pairs["size"] == size) & (pairs["contrast"] == "seed"), "jensen_shannon"]
+        by_seeds = kind != "seed" and len(seeds) > 0
+        limit = pd.Series(seeds.max(), part.index) if by_seeds else part["chance_high"]
+        row |= {"compared_with": "seeds" if by_seeds else "kernels", "limit": limit.mean()}
+        rows.append(row | {"beyond": (part["jensen_shannon"] > limit).sum()})
     return in_order(pd.DataFrame(rows), "contrast_kinds.csv")
 
 
@@ -249,6 +257,36 @@ def smooth_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
             tables.append(pd.DataFrame({"size": size, "family": names, "depth": depth, "models": near, **values}))
     table = in_order(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), "depth.csv")
     return table.sort_values(["size", "family", "depth"], ignore_index=True)
+
+
+def compare_halves(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """halves.csv: how far the label shares of the first half of a network's layers are from those of the second.
+
+    Shares of families are compositions: their trends are no independent findings, this is one statement about all.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        From `_families`.
+    seed : int
+    """
+    rows = []
+    for size, part in counts.drop(columns=["live", "Cross"]).groupby(level="size"):
+        random, distances, chances = np.random.default_rng(seed_of(seed, size, "halves")), [], []
+        for _, layers in part.groupby(level="model"):
+            if len(layers) >= 2 * FEWEST:
+                table = layers.sort_index(level="depth").to_numpy(np.float64)
+                orders = np.stack([np.arange(len(table)), *(random.permutation(len(table)) for _ in range(ORDERS))])
+                first, second = (table[half].sum(axis=1) for half in np.array_split(orders, 2, axis=1))
+                found = _jensen_shannon(first, second)
+                distances.append(found[0])
+                chances.append(found[1:])
+        if distances:
+            low, high = mean_interval(np.array(distances))
+            means = np.mean(chances, axis=0)
+            row = {"size": size, "models": len(distances), "jensen_shannon": np.mean(distances), "low": low}
+            rows.append(row | {"high": high, "chance": means.mean(), "chance_high": np.quantile(means, CONFIDENCE)})
+    return in_order(pd.DataFrame(rows), "halves.csv")
 
 
 def trend_with_depth(counts: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The share clustered beside accuracy, images and size."""
+"""The share with a pattern beside accuracy, images and size."""
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,8 @@ VARIABLES = {  # of a network, how the figure names it and how correlation.csv d
 def draw(
     size: str, threshold: float, models: pd.DataFrame, correlation: pd.DataFrame, datasets: pd.DataFrame
 ) -> Drawing:
-    """The share clustered against accuracy, number of training images and number of parameters."""
-    points = one_per_group(models[models["size"] == size]).dropna(subset=["clustered_share"])
+    """The share with a pattern against accuracy, number of training images and number of parameters."""
+    points = one_per_group(models[models["size"] == size]).dropna(subset=["pattern_share"])
     points = points.assign(images=[float(images_of(name, datasets)) for name in points["dataset"]])
     points[["top1", "params"]] = points[["top1", "params"]].astype(float)
     points["dataset"] = points["dataset"].fillna("not stated")
@@ -67,7 +67,7 @@ def draw(
         for name, networks in part.groupby(part["dataset"].where(part["dataset"].isin(common), "")):
             marker, colour = looks.get(name, (MARKERS[-1], SOFT))
             axes.vlines(
-                networks["place"], networks["share_low"], networks["share_high"], color=colour, lw=0.6, alpha=faint
+                networks["place"], networks["pattern_low"], networks["pattern_high"], color=colour, lw=0.6, alpha=faint
             )
             look = {
                 "ls": "",
@@ -77,7 +77,7 @@ def draw(
                 "mec": "white",
                 "mew": 0.4,
             }
-            axes.plot(networks["place"], networks["clustered_share"], **look)
+            axes.plot(networks["place"], networks["pattern_share"], **look)
         coefficients = [
             f"{'all data sets' if row.dataset == 'all' else cut(row.dataset, 20)}: "
             f"r = {interval(row.pearson, row.pearson_low, row.pearson_high)}, {row.n} networks"
@@ -86,7 +86,7 @@ def draw(
         axes.set_title("\n".join(coefficients) or "too few for a coefficient", size=7, loc="left", color=SOFT)
         axes.set_xlabel(VARIABLES[variable][0])
         axes.tick_params(length=2)
-    panels[0].set(ylim=(0, 1), ylabel="share of kernels clustered")
+    panels[0].set(ylim=(0, 1), ylabel="share of kernels with a pattern")
     panels[0].yaxis.set_major_formatter(PERCENT)
     handles = [Line2D([], [], ls="", marker=m, color=c, label=cut(name, 40)) for name, (m, c) in looks.items()]
     if others:
@@ -97,13 +97,13 @@ def draw(
     figure.text(0.5, (foot - 0.58) / height, left_out, ha="center", va="center", size=7, color=SOFT)
     drawn = ", ".join(VARIABLES[variable][0] for variable in shown)
     caption = (
-        f"Share of {size} kernels clustered in networks, one of those that share weights or a recipe, with its 95 % "
-        f"interval over layers, against: {drawn}. Markers tell data sets; of several the largest counts as training "
-        "images; points at the same number are side by side. Accuracies, and numbers of parameters, compare within a "
-        f"data set only; Pearson's r takes logarithms of numbers. {left_out}"
+        f"Share of {size} kernels with a pattern in networks, one of those that share weights or a recipe, with its "
+        f"95 % interval over layers, against: {drawn}. Markers tell data sets; of several the largest counts as "
+        "training images; points at the same number are side by side. Accuracies, and numbers of parameters, compare "
+        f"within a data set only; Pearson's r takes logarithms of numbers. {left_out}"
     ).strip()
-    alt = f"Scatter of the share of {size} kernels clustered in each network against {drawn}."
-    columns = ["model", "dataset", *VARIABLES, "clustered_share", "share_low", "share_high"]
+    alt = f"Scatter of the share of {size} kernels with a pattern in each network against {drawn}."
+    columns = ["model", "dataset", *VARIABLES, "pattern_share", "pattern_low", "pattern_high"]
     return Drawing(figure, points[columns], TITLE_OF_ACCURACY, caption, alt)
 
 

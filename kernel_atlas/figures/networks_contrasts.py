@@ -27,7 +27,7 @@ PAIRS = 60  # of the contrasts, about a page
 
 
 def draw(size: str, threshold: float, contrasts: pd.DataFrame, contrast_kinds: pd.DataFrame) -> Drawing:
-    """Pairs of networks listed for one difference, with its effect on the share clustered and on the labels."""
+    """Pairs of networks listed for one difference, with its effect on the share with a pattern and on the labels."""
     there = contrasts[contrasts["size"] == size].sort_values(["contrast", "difference"], kind="stable")
     if there.empty:
         return draw_nothing(size, "Contrasts", "no pair of the table of contrasts is in the sheet")
@@ -67,14 +67,14 @@ def draw(size: str, threshold: float, contrasts: pd.DataFrame, contrast_kinds: p
         one.set_ylim(row - 0.5, -0.5)
         one.set_yticks([])
     axes.xaxis.set_major_formatter(PERCENT)
-    axes.set_xlabel("share clustered, second less first")
+    axes.set_xlabel("share with a pattern, second less first")
     right.set_xlabel("distance of label shares")
     right.set_xlim(0, None)
     look = {"ls": "", "ms": 4.5}
     handles = [
         Line2D([], [], marker="o", color=BLUE, label="a pair", **look),
         Line2D([], [], marker="s", color=ORANGE, label="distance of a pair", **look),
-        Patch(color="#cfcfcf", label="what chance reaches"),
+        Patch(color="#cfcfcf", label="what parts of both reach by chance"),
         Line2D([], [], marker="D", color=INK, label="mean of a kind", **look),
     ]
     figure.legend(handles=handles, loc="lower right", ncols=4, columnspacing=1.2, handletextpad=0.4)
@@ -83,12 +83,12 @@ def draw(size: str, threshold: float, contrasts: pd.DataFrame, contrast_kinds: p
         shown = f", {len(data)} of {len(there)} pairs evenly over the order of their differences"
     caption = (
         f"Pairs of networks, listed in config/contrasts.tsv for one difference (which may not be the only one){shown}: "
-        f"difference of the share of {size} kernels clustered, with its 95 % interval over layers where there are "
+        f"difference of the share of {size} kernels with a pattern, with its 95 % interval over layers where there are "
         "five, and Jensen-Shannon distance of the label shares; grey reaches to the 95 % quantile of what two random "
         "parts of the same kernels would show. Means have intervals over five pairs or more."
     )
     alt = (
-        f"Dots of the difference of the share of {size} kernels clustered, and of the distance of labels, in each pair."
+        f"Dots of the difference of the share of {size} kernels with a pattern and of the distance of labels, by pair."
     )
     return Drawing(figure, data.drop(columns="size"), "Contrasts", caption, alt)
 

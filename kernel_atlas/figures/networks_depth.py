@@ -34,7 +34,7 @@ def draw(size: str, threshold: float, depth: pd.DataFrame, trends: pd.DataFrame)
         axes.yaxis.set_major_formatter(PERCENT)
         axes.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
         axes.tick_params(length=2)
-        name = {"Cross": "Crosses, On and Off", "other": "other (not clustered)"}.get(family, short(family))
+        name = {"Cross": "Crosses, On and Off", "other": "other (no pattern)"}.get(family, short(family))
         if family in trends.index and np.isfinite(trends.loc[family, "low"]):
             trend = interval(*trends.loc[family, ["spearman", "low", "high"]])
             name += f": trend {trend}"

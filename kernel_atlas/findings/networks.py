@@ -1,14 +1,14 @@
-"""The share clustered across networks, depths and thresholds."""
+"""Shares across networks, depths and thresholds."""
 
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.core.words import interval, percent, points
+from kernel_atlas.core.words import interval, joined, percent, points
 from kernel_atlas.findings.parts import MANY
 
 
 def find_comparisons(correlation: pd.DataFrame) -> list[str]:
-    """Correlations of the share clustered, over ten networks or more."""
+    """Correlations of the share with a pattern, over ten networks or more."""
     names = {
         "top1": "top-1 accuracy",
         "log10_params": "log10 of parameters",
@@ -24,7 +24,7 @@ def find_comparisons(correlation: pd.DataFrame) -> list[str]:
         if np.isfinite(row.partial):
             found.append(f"within families {interval(row.partial, row.partial_low, row.partial_high)}")
         words.append(
-            f"Correlation of the share clustered with the {names[row.variable]}, over {row.n} independent "
+            f"Correlation of the share with a pattern with the {names[row.variable]}, over {row.n} independent "
             f"networks{where}: {', '.join(found)}."
         )
     return words
@@ -36,12 +36,17 @@ def find_contrasts(contrast_kinds: pd.DataFrame) -> list[str]:
     for row in contrast_kinds.itertuples():
         pairs = f"{row.pairs} pair{'s' if row.pairs > 1 else ''}"
         change = points(row.difference, row.low, row.high)
+        against = (
+            "between two seeds of one recipe at most"
+            if row.compared_with == "seeds"
+            else "of parts drawn from both at most"
+        )
         if row.contrast == "seed":
             change = f"{points(row.absolute_difference)} in either direction"
         words.append(
-            f"{row.contrast.capitalize()} ({pairs}): the second network's share clustered less the first's is {change} "
-            f"on average; their label shares are {row.jensen_shannon:.3f} apart (Jensen-Shannon distance; by chance "
-            f"{row.chance:.3f}), beyond chance in {row.beyond} of {pairs}."
+            f"{row.contrast.capitalize()} ({pairs}): the second network's share with a pattern less the first's is "
+            f"{change} on average; their label shares are {row.jensen_shannon:.3f} apart (Jensen-Shannon distance; "
+            f"{against} {row.limit:.3f}), farther than that in {row.beyond} of {pairs}."
         )
     return words
 
@@ -60,27 +65,26 @@ def find_distances(distances: pd.DataFrame) -> list[str]:
     return [f"The mean Jensen-Shannon distance of label shares is {', '.join(parts)}."]
 
 
-def find_depth(trends: pd.DataFrame, depth: pd.DataFrame) -> list[str]:
-    """Crosses by depth, then the other families whose trend has an interval without zero."""
-    words = []
-    shares = depth.dropna(subset=["low"])
-    for row in trends.dropna(subset=["low"]).sort_values("family", key=lambda name: name != "Cross").itertuples():
-        clear = row.low > 0 or row.high < 0
-        if row.family == "Cross" or (clear and not row.family.endswith("-Cross")):
-            verb = "grows with depth" if row.low > 0 else "falls with depth" if row.high < 0 else "has no clear trend"
-            text = (
-                f"The share of {'crosses' if row.family == 'Cross' else row.family} {verb}: Spearman "
-                f"{interval(row.spearman, row.low, row.high)} on average over {row.models} networks"
-            )
-            smooth = shares[shares["family"] == row.family]
-            if len(smooth) > 1:
-                ends = (
-                    f"{percent(end.share, end.low, end.high)} at depth {end.depth:.2f}"
-                    for end in smooth.iloc[[0, -1]].itertuples()
-                )
-                text += f"; smoothed over all, it is {' and '.join(ends)}"
-            words.append(f"{text}.")
-    return words
+def find_depth(halves: pd.DataFrame, trends: pd.DataFrame) -> list[str]:
+    """Whether the composition of labels changes with depth, and which families gain and lose; one statement a size."""
+    said = []
+    for row in halves.itertuples():
+        changes = row.jensen_shannon > row.chance_high
+        text = (
+            f"Labels {'change' if changes else 'do not clearly change'} with depth: between the first and the second "
+            f"half of a network's layers the Jensen-Shannon distance of label shares is "
+            f"{interval(row.jensen_shannon, row.low, row.high)}, with the layers in random order "
+            f"{row.chance:.2f} on average and at most {row.chance_high:.2f} in 95 % of orders (mean over {row.models} "
+            f"network{'s' if row.models > 1 else ''})."
+        )
+        clear = trends.dropna(subset=["low"])
+        clear = clear[(clear["models"] >= MANY) & (clear["family"] != "Cross")]
+        for words, part in (("grow", clear[clear["low"] > 0]), ("fall", clear[clear["high"] < 0])):
+            if changes and len(part):
+                listed = [name for name in part.sort_values("spearman", key=abs, ascending=False)["family"]]
+                text += f" With depth {words}: {joined(listed)}."
+        said.append(text)
+    return said
 
 
 def find_knee(knees: pd.DataFrame) -> list[str]:

@@ -47,7 +47,7 @@ FINDINGS = (
     Finding("What goes with the share", find_comparisons, ("correlation",)),
     Finding("Contrasts", find_contrasts, ("contrast_kinds",)),
     Finding("Differences", find_distances, ("distances",)),
-    Finding("Depth", find_depth, ("trends", "depth")),
+    Finding("Depth", find_depth, ("halves", "trends")),
     Finding("Layers", find_layers, ("layer_depths", "banding", "covariance_thirds")),
     Finding("Padding", find_offsets, ("padding",)),
 )

@@ -1,4 +1,4 @@
-"""Correlation of the share clustered with accuracy, parameters and training images of networks."""
+"""Correlation of the share with a pattern with accuracy, parameters and training images of networks."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ NETWORKS = 10  # minimum for a coefficient: with fewer, intervals span nearly al
 
 
 def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """correlation.csv: share clustered against top-1, log10 of parameters and log10 of training images.
+    """correlation.csv: share with a pattern against top-1, log10 of parameters and log10 of training images.
 
     Accuracies and parameters are comparable within a data set only, images across data sets. Intervals are bootstrap
     percentiles over independent networks (Efron & Tibshirani 1993); below about 20 networks they cover less than 95 %.
@@ -44,10 +44,10 @@ def correlate(models: pd.DataFrame, datasets: pd.DataFrame, seed: int) -> pd.Dat
 
         # coefficients, if networks suffice and vary
         for variable, dataset, known in asked:
-            known = known.dropna(subset=["value", "clustered_share"])
-            if len(known) >= NETWORKS and (known[["value", "clustered_share"]].nunique() > 1).all():
+            known = known.dropna(subset=["value", "pattern_share"])
+            if len(known) >= NETWORKS and (known[["value", "pattern_share"]].nunique() > 1).all():
                 family = pd.factorize(known["family"].fillna(known["model"]))[0]  # an unknown family is the model's own
-                x, y = known["value"].to_numpy(), known["clustered_share"].to_numpy()
+                x, y = known["value"].to_numpy(), known["pattern_share"].to_numpy()
                 row = {"size": size, "dataset": dataset, "variable": variable, "n": len(known)}
                 row |= {"families": (np.bincount(family) > 1).sum()}
                 rows.append(row | _coefficients(x, y, family, seed_of(seed, size, variable, dataset)))

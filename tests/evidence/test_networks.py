@@ -131,8 +131,35 @@ def test_crosses_that_grow_with_depth():
     crosses = depth[depth["family"] == "Cross"].set_index("depth")["share"]
     assert_allclose(crosses.loc[[0.0, 0.5, 1.0]], [0.09, 0.275, 0.46], atol=0.03)  # the ends are drawn inwards
     assert_allclose(depth[depth["family"] == "On-Centre"]["share"], 0.3)
-    (first, *_) = find_depth(trends.reset_index(), depth)
-    assert first.startswith("The share of crosses grows with depth")
+    (halves,) = (comparisons.compare_halves(tables, 0),)
+    (row,) = halves.itertuples()
+    assert row.models == 8 and row.jensen_shannon > 1.5 * row.chance_high and row.low < row.jensen_shannon < row.high
+    (sentence,) = find_depth(halves, trends.reset_index().assign(models=10))
+    assert sentence.startswith("Labels change with depth: ") and sentence.endswith(
+        "With depth grow: On-Cross. With depth fall: other."
+    )
+
+
+def test_layers_alike_do_not_change_with_depth():
+    random = np.random.default_rng(4)
+    networks = {
+        f"m{n:03}": [{"On-Centre": int(k), "other": int(60 - k)} for k in random.integers(20, 40, 12)] for n in range(9)
+    }
+    halves = comparisons.compare_halves(comparisons._families(make_layers(networks), make_models(9)), 0)
+    assert halves.loc[0, "jensen_shannon"] < halves.loc[0, "chance_high"]
+    (sentence,) = find_depth(halves, pd.DataFrame(columns=["low", "high", "family", "models", "spearman"]))
+    assert sentence.startswith("Labels do not clearly change with depth")
+
+
+def test_contrasts_are_judged_by_what_seeds_differ_by():
+    pairs = [("seed", 0.1, 0.02), ("seed", 0.2, 0.02), ("images", 0.15, 0.02), ("images", 0.3, 0.02)]
+    table = pd.DataFrame(pairs, columns=["contrast", "jensen_shannon", "chance_high"])
+    table = table.assign(size="7x7", difference=0.1, chance=0.01)
+    found = comparisons.summarise_contrasts(table, 0).set_index("contrast")
+    assert found.loc["images", ["compared_with", "limit", "beyond"]].tolist() == ["seeds", 0.2, 1]
+    assert found.loc["seed", ["compared_with", "beyond"]].tolist() == ["kernels", 2]
+    alone = comparisons.summarise_contrasts(table[2:], 0).iloc[0]
+    assert (alone["compared_with"], alone["beyond"]) == ("kernels", 2)
 
 
 def test_depth_is_silent_where_no_layers_are():

@@ -36,7 +36,7 @@ def test_accuracy_has_shares_and_the_images_of_the_data_sets():
     drawing = drawn("networks_accuracy", tables, SIZE, 0.3)
     points = drawing.data.set_index("model").sort_index()
     known = tables["models"].query("size == @SIZE").set_index("model").sort_index()
-    pd.testing.assert_series_equal(points["clustered_share"], known["clustered_share"])
+    pd.testing.assert_series_equal(points["pattern_share"], known["pattern_share"])
     assert points.loc[known["dataset"] == "set 4", "images"].eq(1000).all()
     assert points.loc[known["dataset"] == "set 11", "images"].isna().all()
     assert [text.get_text() for text in drawing.figure.legends[0].get_texts()][-1].endswith("other data sets")

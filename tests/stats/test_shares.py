@@ -28,7 +28,7 @@ def assignments(path, model, layers, side=7):
             away = {"other": 0.5, "dead": np.nan}.get(label, 0.1)
             cluster, beyond = (-1, None) if label == "dead" else (0, True) if away < 0.3 else (-1, False)
             named = (label, 1 - away, "second", 0.1, beyond, 0.4 + 0 * away)
-            rows += [(model, index, 0, side, side, *named, 0.5, away, cluster, 0.0)] * count
+            rows += [(model, index, 0, side, side, *named, 0.5, away, cluster, None, None, None, 0.0)] * count
     write_rows(rows, path)
     return path
 
@@ -168,7 +168,7 @@ def test_thresholds(run):
 def test_threshold_rows_agree_with_the_labels_threshold(tmp_path):
     """A dissimilarity equal to the threshold is not below it, in float32 as in assign."""
     named = ("other", np.float32(0.7), "On-Centre", 0.0, True, 0.1)
-    write_rows([("m", 0, 0, 7, 7, *named, 0.5, np.float32(0.3), -1, 0.0)], tmp_path / "m.parquet")
+    write_rows([("m", 0, 0, 7, 7, *named, 0.5, np.float32(0.3), -1, None, None, None, 0.0)], tmp_path / "m.parquet")
     counts = statistics.count_assignments([tmp_path / "m.parquet"], THRESHOLDS)
     curve = statistics.summarise_thresholds(counts).set_index("threshold")["clustered_share"]
     assert curve[0.3] == 0 and curve[0.32] == 1
@@ -233,7 +233,7 @@ def drift_of(tmp_path, **models):
     )
     for name, (_, layers) in models.items():
         rows = [
-            (name, index, 0, 7, 7, "x", 0.9, "y", 0.1, True, 0.1, 0.5, value, 0, 0.0)
+            (name, index, 0, 7, 7, "x", 0.9, "y", 0.1, True, 0.1, 0.5, value, 0, 0, 0.5, value, 0.0)
             for index, layer in enumerate(layers)
             for value in layer
         ]
