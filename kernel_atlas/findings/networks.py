@@ -24,7 +24,7 @@ def find_comparisons(correlation: pd.DataFrame) -> list[str]:
         if np.isfinite(row.partial):
             found.append(f"within families {interval(row.partial, row.partial_low, row.partial_high)}")
         words.append(
-            f"Correlation of the share with a pattern with the {names[row.variable]}, over {row.n} independent "
+            f"Correlation between the share with a pattern and {names[row.variable]}, over {row.n} independent "
             f"networks{where}: {', '.join(found)}."
         )
     return words

@@ -53,6 +53,9 @@ FINDINGS = (
 )
 
 
+BY_LABELS = {"totals", "chance", "places"}  # tables of what needs no autoencoder
+
+
 def state_findings(tables: Mapping[str, pd.DataFrame], sizes: Sequence[str]) -> pd.DataFrame:
     """findings.csv: every sentence, with its size and the tables that hold its numbers.
 
@@ -61,7 +64,7 @@ def state_findings(tables: Mapping[str, pd.DataFrame], sizes: Sequence[str]) -> 
     tables : mapping
         Name (the file's, without its ending) -> table. A finding whose tables are not all there is not stated.
     sizes : sequence of str
-        Those that have an autoencoder.
+        Those that have an autoencoder. Of others there is what labels alone say.
 
     Returns
     -------
@@ -69,9 +72,11 @@ def state_findings(tables: Mapping[str, pd.DataFrame], sizes: Sequence[str]) -> 
         size, finding, tables (names, with blanks), sentence.
     """
     rows = []
-    for size in sizes:
+    named = tables["totals"]["size"].drop_duplicates() if "totals" in tables else []
+    others = sorted(set(named) - set(sizes), key=lambda size: int(size.split("x")[0]))
+    for size in [*sizes, *others]:
         for title, find, names in FINDINGS:
-            if all(name in tables for name in names):
+            if all(name in tables for name in names) and (size in sizes or BY_LABELS.issuperset(names)):
                 given = [tables[name][tables[name]["size"] == size] for name in names]
                 rows += [(size, title, " ".join(names), sentence) for sentence in find(*given)]
     return pd.DataFrame(rows, columns=["size", "finding", "tables", "sentence"])

@@ -173,6 +173,7 @@ def collect_facts(
         }
         for size, table in clusters.items()
     ]
+    others = [{"size": size, "findings": sentences} for size, sentences in said.items() if size not in clusters]
     return {
         "title": title,
         "versions": versions(),
@@ -180,6 +181,7 @@ def collect_facts(
         "analysed": dict(zip(analysed["quantity"], analysed["count"], strict=True)),
         "sizes": describe_sizes(sizes, parameters["minimum_kernels"]),
         "sections": sections,
+        "others": sorted(others, key=lambda other: int(other["size"].split("x")[0])),
         "experiments": experiments,
         "correlation": correlation.to_dict("records"),
         "models": describe_models(sheet, models, list(clusters)),

@@ -89,7 +89,7 @@ def test_findings_say_what_the_data_cannot():
     row |= {"spearman": [0.1], "spearman_low": [-0.2], "spearman_high": [0.4]}
     few = table("correlation.csv", **row)
     assert find_comparisons(few) == [
-        "Correlation of the share clustered with the top-1 accuracy, over 10 independent networks trained on x: "
+        "Correlation between the share with a pattern and top-1 accuracy, over 10 independent networks trained on x: "
         "Pearson 0.10 [0.05, 0.40], Spearman 0.10 [-0.20, 0.40]."
     ]
     assert find_comparisons(few.assign(n=9)) == []
@@ -162,3 +162,11 @@ def test_numbers_read_well():
     assert percent(0.05) == "5.0 %"
     assert percent(np.nan) == number(np.nan) == "\N{EN DASH}"
     assert number(6012.0) == "6,012"
+
+
+def test_sizes_without_an_autoencoder_have_what_labels_say(totals):
+    both = pd.concat([totals, totals.assign(size="9x9")])
+    controls = pd.concat([chance({"Gaussian noise": 0.01}), chance({"Gaussian noise": 0.01}).assign(size="9x9")])
+    found = state_findings({"totals": both, "chance": controls}, ["5x5"])
+    assert found["size"].drop_duplicates().tolist() == ["5x5", "9x9"]
+    assert set(found.loc[found["size"] == "9x9", "finding"]) == {"Patterns"}
