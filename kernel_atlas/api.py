@@ -87,8 +87,8 @@ def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path
         A table with the columns kh, kw and weight: from `extract`, a shard, a file of a release. Or raw taps, an array
         or torch tensor [n, kh, kw] or [n, 1, kh, kw], such as a layer's weight.
     encoder : path, optional
-        `encoder.safetensors` of a run or of a release, or the folder (`results`) that holds it. The default knows the
-        3x3 and 7x7 kernels of the project's embedded networks. It has no effect on labels.
+        `encoder.safetensors` of a run or of a release, or the folder (`results`) that holds it. The default
+        is of 171 real networks and knows sides of 3 to 11. It has no effect on labels.
     patterns : path
         A table as resources/patterns/v1.tsv, which is the default.
 
@@ -120,9 +120,9 @@ def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path
     >>> kernels = assign(extract("resources/zoo/cifar10_7x7_s0.safetensors"))
     >>> kernels.loc[[0, 2, 144], ["kh", "label", "similarity", "code", "cluster"]].round(2)
          kh                    label  similarity  code  cluster
-    0     7  On-Second-Derivative-EW        0.82  0.35       -1
-    2     7                On-Centre        0.84  0.31        4
-    144   3                    other        0.67  0.47       -1
+    0     7  On-Second-Derivative-EW        0.82  0.58        9
+    2     7                On-Centre        0.84  0.62        9
+    144   3                    other        0.67  0.36       -1
     >>> first = kernels[kernels["layer_index"] == 0]
     >>> taps = np.stack(first["weight"]).reshape(-1, 1, 7, 7)
     >>> assign(taps)["label"].equals(first["label"])

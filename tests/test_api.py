@@ -36,7 +36,7 @@ RANDOM = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory) -> Path:
     """A network with dead kernels, sizes without an encoder, and a layer that is dead as a whole."""
-    shapes = {"a": (40, 1, 3, 3), "b": (6, 1, 1, 5), "c": (5, 1, 9, 9), "d": (3, 1, 3, 3), "fc": (10, 40)}
+    shapes = {"a": (40, 1, 3, 3), "b": (6, 1, 1, 5), "c": (5, 1, 13, 13), "d": (3, 1, 3, 3), "fc": (10, 40)}
     weights = {name: RANDOM.standard_normal(shape, np.float32) for name, shape in shapes.items()}
     weights["a"][0], weights["a"][1, 0, 1, 1], weights["c"][0], weights["d"][:] = 0, np.nan, np.inf, 1e-5
     path = tmp_path_factory.mktemp("odd") / "odd.safetensors"
@@ -134,7 +134,7 @@ def test_what_is_not_square_has_no_label_and_what_has_no_encoder_no_code(odd):
     without = assigned["kh"].ne(assigned["kw"])
     assert without.sum() == 6 and assigned.loc[without, ASSIGNED].isna().all(axis=None)
     assert all(label is None for label in assigned.loc[without, "label"])
-    uncoded = assigned["kh"].eq(9)
+    uncoded = assigned["kh"].eq(13)
     assert assigned.loc[uncoded, MISSING].isna().all(axis=None) and assigned.loc[uncoded, "label"].notna().all()
     dead = assigned[assigned["dead"] & ~without]
     assert len(dead) == 6 and set(dead["label"]) == {"dead"} and set(dead["cluster"].dropna()) == {-1}
