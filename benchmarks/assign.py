@@ -85,7 +85,7 @@ def main() -> None:
         folder = Path(name)
         net = autoencoder.Autoencoder(49)
         decoded = Coder(net.state_dict()).decode(sample_codes())
-        autoencoder.save(net.state_dict(), folder / "trained.safetensors")
+        autoencoder.save(net.state_dict(), folder / "trained.safetensors", usual=0.5)
         codebook = torch.from_numpy(learn_codebook(units[:1000], 0))
         autoencoder.save(net.state_dict() | {"codebook": codebook}, folder / "posed.safetensors")
         write_table(build_spectrum(decoded, sample_codes()), folder / "spectrum.parquet")

@@ -22,6 +22,7 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import Matcher, templates
 from kernel_atlas.evidence.controls import make_control
+from kernel_atlas.evidence.kernels import Units
 from kernel_atlas.io.tables import in_order
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
@@ -53,7 +54,7 @@ class Method(NamedTuple):
 def answer(
     size: str,
     kernels: np.ndarray,
-    units: np.ndarray,
+    units: Units,
     labeller: Labeller,
     sample: int,
     restarts: int,
@@ -68,7 +69,7 @@ def answer(
         `7x7`.
     kernels : float32 array [n, taps]
         Unit kernels that trained the autoencoder.
-    units : int array [n]
+    units : Units
         From `kernels.training_units`.
     labeller : Labeller
         Of the run, trained on both halves, hence without held-out share. The method `retrained` trains the same
@@ -94,7 +95,7 @@ def answer(
     # draw kernels and split the units
     random = np.random.default_rng([seed, kernels.shape[1], 1])
     drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
-    kernels, units = kernels[drawn], units[drawn]
+    kernels, kind, units = kernels[drawn], units.kind, units.number[drawn]
     there = random.permutation(np.unique(units))
     in_half = np.isin(units, there[: (len(there) + 1) // 2])
     fitted, held_out = kernels[in_half], kernels[~in_half]
@@ -112,7 +113,7 @@ def answer(
     scored = np.sort(random.choice(len(fitted), min(SCORED, len(fitted)), replace=False))
     rows = []
     for m in methods:
-        row = {"size": size, "method": m.method, "k": m.k, "starts": m.starts}
+        row = {"size": size, "method": m.method, "k": m.k, "starts": m.starts, "units": kind}
         row |= _share(m.dissimilarity(fitted) < labeller.threshold, units[in_half], seed, "clustered_share", "")
         here = near.get((m.method, m.k), unknown)
         row |= _share(here, units[~in_half], seed, "held_out_share", "held_out_")

@@ -14,7 +14,7 @@ import pandas as pd
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import Matcher, templates
 from kernel_atlas.evidence.controls import make_control
-from kernel_atlas.evidence.kernels import of_size
+from kernel_atlas.evidence.kernels import Units, of_size
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.coder import Coder
@@ -28,7 +28,7 @@ Judge = Callable[[np.ndarray], np.ndarray]  # centred unit kernels [n, taps] -> 
 
 
 def answer(
-    size: str, kernels: np.ndarray, units: np.ndarray, labeller: Labeller, sample: int, steps: int, seed: int
+    size: str, kernels: np.ndarray, units: Units, labeller: Labeller, sample: int, steps: int, seed: int
 ) -> dict[str, pd.DataFrame]:
     """Cross-fitted shares of the reference patterns, a codebook, and the autoencoder on kernels as they are or posed.
 
@@ -38,7 +38,7 @@ def answer(
         `7x7`.
     kernels : float32 array [n, taps]
         Unit kernels that trained the autoencoders.
-    units : int array [n]
+    units : Units
         From `kernels.training_units`. With fewer than five there are no folds, and no rows.
     labeller : Labeller
         Of the run, of which the in-sample shares are.
@@ -55,7 +55,8 @@ def answer(
     """
     random = np.random.default_rng([seed, kernels.shape[1], 3])
     drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
-    kernels, units = kernels[drawn], np.unique(units[drawn], return_inverse=True)[1]
+    kernels, kind = kernels[drawn], units.kind
+    units = np.unique(units.number[drawn], return_inverse=True)[1]
     there = random.permutation(units.max() + 1)
     if len(there) < FEWEST:
         return of_size(size, {"held_out": pd.DataFrame()})
@@ -79,7 +80,13 @@ def answer(
         near = found < labeller.threshold
         weights = 1 / np.bincount(units)[units]
         null = _weighted_quantile(found[1], weights, NULL)
-        row = {"method": method, "threshold": labeller.threshold, "kernels": len(kernels), "units": len(there)}
+        row = {
+            "method": method,
+            "threshold": labeller.threshold,
+            "kernels": len(kernels),
+            "count": len(there),
+            "units": kind,
+        }
         row |= _means(near[0], units, "held_out_share", "")
         row |= _means(found[0] < null, units, "equal_null_share", "equal_null_")
         row["in_sample_share"] = _by_unit(in_sample[method], units).mean() if method in in_sample else np.nan

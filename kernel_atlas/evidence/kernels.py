@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -99,12 +100,20 @@ def pick_kernels(
     return pa.concat_tables(drawn).combine_chunks()
 
 
-def training_units(merged: str | Path) -> np.ndarray:
-    """Unit of each kernel of `merge.training_kernels`, int [n]: model; layer if half of the models give no interval."""
+class Units(NamedTuple):
+    """What kernels are parts of and intervals are over: `networks` or `layers`, and each kernel's number, int [n]."""
+
+    kind: str
+    number: np.ndarray
+
+
+def training_units(merged: str | Path) -> Units:
+    """Units of the kernels of `merge.training_kernels`: networks; layers if half of the networks give no interval."""
     table = read_table(merged, ["model", "layer_index", "dead"]).to_pandas()
     live = table[~table["dead"]]
-    names = ["model"] if live["model"].nunique() >= 2 * FEWEST else ["model", "layer_index"]
-    return live.groupby(names).ngroup().to_numpy()
+    many = live["model"].nunique() >= 2 * FEWEST
+    names = ["model"] if many else ["model", "layer_index"]
+    return Units("networks" if many else "layers", live.groupby(names).ngroup().to_numpy())
 
 
 def read_filters(path: str | Path) -> np.ndarray:

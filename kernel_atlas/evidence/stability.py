@@ -18,7 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import Matcher, templates
-from kernel_atlas.evidence.kernels import of_size
+from kernel_atlas.evidence.kernels import Units, of_size
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import OTHER, Labeller
 from kernel_atlas.model.clusters import cluster_of
@@ -51,7 +51,7 @@ class Clustering(NamedTuple):
 def answer(
     size: str,
     kernels: np.ndarray,
-    units: np.ndarray,
+    units: Units,
     labeller: Labeller,
     boundary: float,
     smallest: float,
@@ -69,7 +69,7 @@ def answer(
         `7x7`.
     kernels : float32 array [n, taps]
         Unit kernels that trained the autoencoder.
-    units : int array [n]
+    units : Units
         From `kernels.training_units`.
     labeller : Labeller
         Of the run.
@@ -92,8 +92,8 @@ def answer(
     # a sample of the kernels, and its clusters in the main run
     random = np.random.default_rng([seed, kernels.shape[1], 2])
     drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
-    kernels, units = kernels[drawn], units[drawn]
-    there = np.unique(units)
+    kernels, number = kernels[drawn], units.number[drawn]
+    there = np.unique(number)
     labels = _labels(kernels, labeller.threshold)
     main, matches = _clustering(labeller, kernels), []
     near = main.member != OTHER
@@ -103,7 +103,7 @@ def answer(
     for run, kind in enumerate(kinds, start=1):
         training = kernels
         if kind == "bootstrap":
-            training = kernels[np.isin(units, random.choice(there, len(there)))]
+            training = kernels[np.isin(number, random.choice(there, len(there)))]
         own_seed = 1000 * (seed + 1) + run  # distinct from the small seeds of the main run
         other = _run(training, kernels, labels, labeller.threshold, boundary, smallest, steps, own_seed)
         row = {"kind": kind, "run": run, "seed": own_seed, "training_kernels": len(training)}
@@ -111,7 +111,11 @@ def answer(
         matches.append(_match(main, other).assign(kind=kind))
     runs = pd.DataFrame(runs).astype(dict.fromkeys(["seed", "training_kernels", "common"], "Int64"))
     stability = _summarise_clusters(main, pd.concat(matches), _chance(main, kernels, random))
-    tables = {"stability": stability, "restarts": runs, "stability_summary": _summarise(stability, runs)}
+    tables = {
+        "stability": stability,
+        "restarts": runs,
+        "stability_summary": _summarise(stability, runs).assign(units=units.kind),
+    }
     return of_size(size, tables)
 
 

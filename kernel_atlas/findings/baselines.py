@@ -31,7 +31,7 @@ def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str
     longer = {"a code of two": ("retrained", 2), "a code of three": ("retrained", 3)}
     others |= {words: rows.loc[key] for words, key in longer.items() if key in rows.index}
     said = [
-        "Of kernels of networks or layers that a method was not fitted on, an autoencoder with a code of one number "
+        f"Of kernels of {one['units']} that a method was not fitted on, an autoencoder with a code of one number "
         f"({starts}) clusters {_held_out(one)}, "
         f"{', '.join(f'{words} {_held_out(row)}' for words, row in others.items())}; "
         f"of Gaussian noise the code of one {percent(one['noise_share'])}, k-means {percent(ten['noise_share'])}."

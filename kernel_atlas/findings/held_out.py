@@ -26,11 +26,12 @@ def find_held_out(held_out: pd.DataFrame) -> list[str]:
     for method in ("autoencoder", "posed"):
         if method in rows.index:
             row = rows.loc[method]
+            over = f"mean over {number(row['count'])} {row['units']}"
             said.append(
-                f"Fitted on other networks or layers, {NAMES[method]} clusters "
-                f"{percent(row['held_out_share'], row['low'], row['high'])} of the kernels (mean over "
-                f"{number(row['units'])}; of this run, in-sample, {percent(row['in_sample_share'])}); of copies with "
-                f"random phases {percent(row['phase_share'])}, of Gaussian noise {percent(row['noise_share'])}."
+                f"Fitted on other {row['units']}, {NAMES[method]} clusters "
+                f"{percent(row['held_out_share'], row['low'], row['high'])} of the kernels ({over}; of this run, "
+                f"in-sample, {percent(row['in_sample_share'])}); of copies with random phases "
+                f"{percent(row['phase_share'])}, of Gaussian noise {percent(row['noise_share'])}."
             )
     if said:
         null = rows.sort_values("equal_null_share", ascending=False, kind="stable")
@@ -39,6 +40,7 @@ def find_held_out(held_out: pd.DataFrame) -> list[str]:
             for method, row in null.iterrows()
         )
         said.append(f"Above the similarity that one in twenty copies with random phases passes: {listed}.")
-        if rows["units"].iloc[0] < FEWEST_NETWORKS:
-            said.append(f"No interval: {number(rows['units'].iloc[0])} networks or layers are too few.")
+        first = rows.iloc[0]
+        if first["count"] < FEWEST_NETWORKS:
+            said.append(f"No interval: {number(first['count'])} {first['units']} are too few.")
     return said

@@ -19,7 +19,7 @@ def find_stability(stability: pd.DataFrame, stability_summary: pd.DataFrame) -> 
     every, kept = summary.loc["all"], stability[(stability["kind"] == "all") & (stability["stable"] == "yes")]
     runs = " and ".join(
         f"{number(summary.loc[kind, 'runs'])} {words}"
-        for kind, words in (("restart", "other starts"), ("bootstrap", "bootstraps of networks or layers"))
+        for kind, words in (("restart", "other starts"), ("bootstrap", f"bootstraps of {every['units']}"))
         if kind in summary.index
     )
     said = f"none of {number(every['clusters'])} clusters is stable"

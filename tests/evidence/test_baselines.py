@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import baselines
-from kernel_atlas.evidence.kernels import training_units
+from kernel_atlas.evidence.kernels import Units, training_units
 from kernel_atlas.findings.baselines import find_baselines
 from kernel_atlas.io.tables import write_table
 from kernel_atlas.model import autoencoder
@@ -35,7 +35,9 @@ def atlas(kernels):
 
 
 def tables_of(kernels, atlas, steps=200, units=UNITS):
-    return baselines.answer("5x5", kernels, units, atlas, sample=550, restarts=1, steps=steps, seed=0)
+    return baselines.answer(
+        "5x5", kernels, Units("networks", units), atlas, sample=550, restarts=1, steps=steps, seed=0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +113,9 @@ def test_units_are_models_where_there_are_ten(tmp_path):
         write_table(pa.table({name: list(values) for name, values in columns.items()}), tmp_path / "merged.parquet")
         return training_units(tmp_path / "merged.parquet")
 
-    assert len(np.unique(merged(9, 3))) == 27
-    many = merged(10, 3)
-    assert len(np.unique(many)) == 10 and len(many) == 30
+    assert merged(9, 3).kind == "layers" and len(np.unique(merged(9, 3).number)) == 27
+    kind, many = merged(10, 3)
+    assert kind == "networks" and len(np.unique(many)) == 10 and len(many) == 30
 
 
 def test_findings_are_silent_without_an_interval(kernels, atlas, tables):

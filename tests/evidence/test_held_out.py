@@ -7,6 +7,7 @@ import pytest
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import held_out
+from kernel_atlas.evidence.kernels import Units
 from kernel_atlas.findings.held_out import find_held_out
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import Labeller
@@ -36,7 +37,7 @@ def planted(strange: bool = False) -> np.ndarray:
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     kernels = planted()
-    return held_out.answer("5x5", kernels, UNITS, labeller_of(kernels), 800, 200, 0)["held_out"]
+    return held_out.answer("5x5", kernels, Units("networks", UNITS), labeller_of(kernels), 800, 200, 0)["held_out"]
 
 
 def test_what_all_networks_have_is_found_in_those_not_seen(table):
@@ -47,12 +48,14 @@ def test_what_all_networks_have_is_found_in_those_not_seen(table):
     assert rows.loc["posed", "held_out_share"] >= rows.loc["autoencoder", "held_out_share"]
     assert (rows["low"] <= rows["held_out_share"]).all() and (rows["held_out_share"] <= rows["high"]).all()
     assert rows.loc[["patterns", "codebook"], "in_sample_share"].isna().all()
-    assert (rows["kernels"] == 800).all() and (rows["units"] == 9).all()
+    assert (rows["kernels"] == 800).all() and (rows["count"] == 9).all()
 
 
 def test_what_one_network_has_alone_counts_in_sample_only():
     kernels = planted(strange=True)
-    rows = held_out.answer("5x5", kernels, UNITS, labeller_of(kernels), 900, 200, 0)["held_out"].set_index("method")
+    rows = held_out.answer("5x5", kernels, Units("networks", UNITS), labeller_of(kernels), 900, 200, 0)[
+        "held_out"
+    ].set_index("method")
     for method in ("autoencoder", "posed"):
         assert rows.loc[method, "in_sample_share"] - rows.loc[method, "held_out_share"] > 0.05, method
 
@@ -60,10 +63,10 @@ def test_what_one_network_has_alone_counts_in_sample_only():
 def test_few_networks_have_no_folds_and_some_no_interval():
     kernels = planted()
     labeller = labeller_of(kernels)
-    assert held_out.answer("5x5", kernels, UNITS % 4, labeller, 800, 5, 0)["held_out"].empty
-    seven = held_out.answer("5x5", kernels, UNITS % 7, labeller, 800, 5, 0)["held_out"]
+    assert held_out.answer("5x5", kernels, Units("layers", UNITS % 4), labeller, 800, 5, 0)["held_out"].empty
+    seven = held_out.answer("5x5", kernels, Units("layers", UNITS % 7), labeller, 800, 5, 0)["held_out"]
     assert seven["low"].isna().all()
-    assert find_held_out(seven)[-1] == "No interval: 7 networks or layers are too few."
+    assert find_held_out(seven)[-1] == "No interval: 7 layers are too few."
 
 
 def test_the_null_is_the_quantile_of_weighted_copies():
@@ -75,10 +78,8 @@ def test_the_null_is_the_quantile_of_weighted_copies():
 
 def test_sentences(table):
     sentences = find_held_out(table)
-    assert sentences[0].startswith("Fitted on other networks or layers, the autoencoder clusters ")
-    assert sentences[1].startswith(
-        "Fitted on other networks or layers, the autoencoder of kernels in one pose clusters"
-    )
+    assert sentences[0].startswith("Fitted on other networks, the autoencoder clusters ")
+    assert sentences[1].startswith("Fitted on other networks, the autoencoder of kernels in one pose clusters")
     assert "in-sample" in sentences[0] and "random phases" in sentences[1]
     assert sentences[2].startswith("Above the similarity that one in twenty copies with random phases passes: ")
     assert find_held_out(table[table["method"] == "none"]) == []

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import stability
+from kernel_atlas.evidence.kernels import Units
 from kernel_atlas.findings.stability import find_stability
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import OTHER, Labeller
@@ -33,7 +34,16 @@ def labeller_of(kernels) -> Labeller:
 
 def tables_of(kernels, atlas, units=UNITS, runs=2, steps=200):
     return stability.answer(
-        "5x5", kernels, units, atlas, **CUT, sample=900, restarts=runs, bootstraps=runs, steps=steps, seed=0
+        "5x5",
+        kernels,
+        Units("networks", units),
+        atlas,
+        **CUT,
+        sample=900,
+        restarts=runs,
+        bootstraps=runs,
+        steps=steps,
+        seed=0,
     )
 
 

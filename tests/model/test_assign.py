@@ -55,9 +55,9 @@ def atlas(run):
     merge.merge_kernels([run / "b", run / "a"], 5, run / "5x5.parquet")
     kernels = merge.training_kernels(run / "5x5.parquet")
     model, _ = autoencoder.train(kernels, 0, 1, 120, report=lambda line: None)
-    autoencoder.save(model.state_dict(), run / "trained.safetensors")
+    autoencoder.save(model.state_dict(), run / "trained.safetensors", usual=0.3)
     codebook = torch.from_numpy(learn_codebook(kernels, 0))
-    autoencoder.save(model.state_dict() | {"codebook": codebook}, run / "posed.safetensors")
+    autoencoder.save(model.state_dict() | {"codebook": codebook}, run / "posed.safetensors", usual=0.3)
     coder = Coder(model.state_dict())
     write_table(build_spectrum(coder.decode(sample_codes()), coder.encode(kernels)), run / "spectrum.parquet")
     rows = [(0, 0, 0.5, "low"), (1, 0.5, 1, "high")]

@@ -275,10 +275,10 @@ def test_kernels_all_alike_train_nothing_and_say_so(project):
     make_sheet(project, ["same file:nets/same.safetensors train"])
     stopped = snakemake(project, check=False)
     assert stopped.returncode != 0
-    assert re.findall("^error: .*", stopped.stdout, re.M) == [
+    assert set(re.findall("^error: .*", stopped.stdout, re.M)) == {  # of kernels as they are, and in one pose
         "error: autoencoder of 25 taps: all 1 starts collapsed to one code; "
         "the 300 kernels may be all alike: add models, or raise training.restarts"
-    ]
+    }
 
 
 def test_a_gpu_without_memory_hands_over_to_the_cpu(monkeypatch):

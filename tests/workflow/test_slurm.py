@@ -26,6 +26,7 @@ OVERLAY = {
     "slurm-init-seconds-before-status-checks": 7,
     "set-resources": {
         "train_autoencoder": {"slurm_partition": "gpu", "mem_mb": 2000},
+        "train_posed": {"slurm_partition": "gpu", "mem_mb": 2000},
         "formulas": {"slurm_partition": "gpu"},
         "cluster_kmeans": {"mem_mb": 2000},
     },
@@ -188,7 +189,7 @@ def test_jobs_ask_for_what_their_rules_say(embedded):
 def test_training_gets_its_gpu(embedded):
     project, _, _, _ = embedded
     one, other = records(project, "train_autoencoder")
-    assert [job.get("JOB_GRES") for job in records(project)].count("gpu:1") == 4  # two sizes, trained and fitted
+    assert [job.get("JOB_GRES") for job in records(project)].count("gpu:1") == 6  # two sizes, trained twice and fitted
     assert one["JOB_GRES"] == other["JOB_GRES"] == "gpu:1"
     # there is one GPU, so they took turns; nothing else that they ask for is scarce
     assert one["EndTime"] <= other["StartTime"] or other["EndTime"] <= one["StartTime"]
