@@ -134,7 +134,8 @@ class Assigner:
         no_number, none = np.full(len(units), np.nan, np.float32), np.full(len(units), None)
         found = labeller.assign(units) if labeller else (no_number, no_number, none)
         posed = labeller.posed.reconstruct(units) if labeller and labeller.posed else (none, no_number, no_number)
-        columns |= dict(zip(ASSIGNED[-7:-1], (*found, *posed), strict=True))
+        columns |= dict(zip(("code", "dissimilarity", "cluster"), found, strict=True))
+        columns |= dict(zip(("pose", "pose_code", "pose_dissimilarity"), posed, strict=True))
         missing = {"label": "dead", "cluster": OTHER if labeller else None}
         missing |= dict.fromkeys(("second", "beyond_spectrum", "pose"))
         spread = {name: _spread(column, dead, missing.get(name, np.nan)) for name, column in columns.items()}
