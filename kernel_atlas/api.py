@@ -191,7 +191,7 @@ def measure_unlikeness(assigned: pd.DataFrame, encoder: str | Path | None = None
     assigned : DataFrame
         From `assign(extract(...), encoder)`.
     encoder : path, optional
-        As for `assign`. One of before version 0.1.0 tells nothing.
+        As for `assign`. One that does not know how near its training kernels are tells nothing.
 
     Returns
     -------

@@ -10,7 +10,7 @@ TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int16"
 
 
 class Tensor(NamedTuple):
-    """A tensor. One that is computed has no `values`: `kind` and `buffer` give its type and its place in the file."""
+    """A tensor. A computed one has no `values`; `kind` is its type, `buffer` its place in the file."""
 
     name: str
     shape: tuple[int, ...]

@@ -79,7 +79,7 @@ def answer(
             continue
         near = found < labeller.threshold
         weights = 1 / np.bincount(units)[units]
-        null = _weighted_quantile(found[1], weights, NULL)
+        null = np.quantile(found[1], NULL, weights=weights, method="inverted_cdf")
         row = {
             "method": method,
             "threshold": labeller.threshold,
@@ -139,9 +139,3 @@ def _means(near: np.ndarray, units: np.ndarray, name: str, prefix: str) -> dict[
     shares = _by_unit(near, units)
     low, high = mean_interval(shares)
     return {name: shares.mean(), f"{prefix}low": low, f"{prefix}high": high}
-
-
-def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
-    order = np.argsort(values)
-    passed = np.cumsum(weights[order])
-    return values[order][np.searchsorted(passed, share * passed[-1])]

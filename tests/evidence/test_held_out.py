@@ -69,11 +69,22 @@ def test_few_networks_have_no_folds_and_some_no_interval():
     assert find_held_out(seven)[-1] == "No interval: 7 layers are too few."
 
 
-def test_the_null_is_the_quantile_of_weighted_copies():
-    values, weights = np.arange(100) / 100, np.ones(100)
-    assert held_out._weighted_quantile(values, weights, 0.05) == pytest.approx(0.05, abs=0.011)
-    weights[:10] = 0
-    assert held_out._weighted_quantile(values, weights, 0.05) > 0.1
+def test_the_null_is_what_one_copy_in_twenty_passes(monkeypatch):
+    """With a method that gives the kernels' copies known dissimilarities, and networks of one size."""
+    kernels = planted()[:450]
+    copies = held_out.make_control("phase", kernels, 0)
+    known = {copy.tobytes(): place / 450 for place, copy in enumerate(copies)}
+    judge = lambda some: np.array([known.get(each.tobytes(), 0.0499) for each in some])  # noqa: E731
+    monkeypatch.setattr(held_out, "METHODS", {"patterns": lambda *given: judge})
+    (row,) = held_out.answer("5x5", kernels, Units("networks", UNITS[:450]), labeller_of(kernels), 450, 5, 0)[
+        "held_out"
+    ].itertuples()
+    assert row.phase_share == pytest.approx(0.2, abs=0.005) and row.equal_null_share == 0
+    known = {copy: place + 0.01 for copy, place in known.items()}
+    (row,) = held_out.answer("5x5", kernels, Units("networks", UNITS[:450]), labeller_of(kernels), 450, 5, 0)[
+        "held_out"
+    ].itertuples()
+    assert row.equal_null_share == 1
 
 
 def test_sentences(table):
