@@ -352,12 +352,16 @@ def run_files(name):
 
 def unit_file(wildcards):
     """The file of the kernels that initialise a condition or pull its kernels, if any."""
+    condition, seeds = CONDITIONS.loc[wildcards.condition], config["experiments"]["seeds"]
+    seed = int(wildcards.seed)
+    other = [*seeds[seeds.index(seed) + 1 :], *seeds, seed + 1]  # as often as possible a network trained anyway
     files = {
         "prototypes": ENCODER,
-        "scrambled_prototypes": ENCODER,
         "master_keys": beside("resources/master_key_filters.csv"),
+        "patterns": PATTERNS,
+        "trained": f"{RUNS}/runs/{condition['against']}_s{next(each for each in other if each != seed)}/net.safetensors",
     }
-    named = CONDITIONS.loc[wildcards.condition, ["start", "towards"]]
+    named = condition[["start", "towards"]]
     return [files[name] for name in named if name in files]
 
 

@@ -43,6 +43,7 @@ rule train_experiment_net:
         weights=f"{RUNS}/runs/{{condition}}_s{{seed}}/net.safetensors",
         kernels=f"{RUNS}/runs/{{condition}}_s{{seed}}/kernels.parquet",
         curve=f"{RUNS}/runs/{{condition}}_s{{seed}}/curve.csv",
+        answers=f"{RUNS}/runs/{{condition}}_s{{seed}}/answers.parquet",
     log:
         "results/logs/train_experiment_net/{condition}_s{seed}.log",
     benchmark:

@@ -16,7 +16,7 @@ with job_log(snakemake.log[0]):
         Condition(**params.condition),
         int(params.seed),
         Path(given.units[0]) if given.units else None,
-        (Path(output.weights), Path(output.kernels), Path(output.curve)),
+        tuple(map(Path, (output.weights, output.kernels, output.curve, output.answers))),
         choose_device(snakemake.resources.get("gpu", 0)),
         params.smoke,
     )

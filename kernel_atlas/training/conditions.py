@@ -1,8 +1,8 @@
 """Networks of the zoo's kind under other conditions: the images, the convolution, the schedule or the first kernels.
 
 A run is one network of one condition and seed. What is kept of it are the network, its kernels at steps that lie evenly
-on a logarithmic scale, and its accuracy there; `dynamics` reads them. To add a set of images, or of kernels to start
-from, write its function and list it in `IMAGES` or `UNIT_KERNELS`.
+on a logarithmic scale, its accuracy there and its answers at the end; `dynamics` and `verdict` read them. To add a set
+of images, or of kernels to start from, write its function and list it in `IMAGES` or `UNIT_KERNELS`.
 """
 
 import time
@@ -16,11 +16,13 @@ import pandas as pd
 import pyarrow as pa
 import torch
 import torch.nn.functional as F
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.core.patterns import draw_patterns, read_patterns
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.evidence.formulas import synthetic_kernels
 from kernel_atlas.evidence.kernels import read_filters
@@ -36,10 +38,12 @@ from kernel_atlas.training.zoo import (
     ZooNet,
     accuracy,
     new_net,
+    right_answers,
     train,
     write_net,
 )
 
+GAUSSIANS = 1000  # kernels drawn of a normal distribution, of which channels get some
 CHECKS = 20  # steps, after step 0, at which a run is looked at; fewer where the first ones coincide
 LOOKED_AT = 1000  # images of the test and of the training split, for the accuracy on the way
 
@@ -47,21 +51,26 @@ LOOKED_AT = 1000  # images of the test and of the training split, for the accura
 class Condition(NamedTuple):
     """A row of config/experiments.tsv.
 
-    `images` is a key of `IMAGES`, `start` noise or one of `UNIT_KERNELS`; `convolution` is depthwise or dense; `kernel`
-    the side of the first stage's kernels. If `frozen`, these stay as they start, but for a number added to all taps of
-    each, which is learned (Babaiee et al. 2025). `towards` is nothing, or that of `UNIT_KERNELS` towards which they are
-    pulled, see `pull_kernels`. `subset` is the number of training images, 0 for all; `augmented` says whether they are
-    shifted and mirrored; `steps` how many batches are seen.
+    `images` is a key of `IMAGES`; `convolution` is depthwise or dense; `kernel` the side of the first stage's kernels,
+    `skip` whether there is a way around them. `start` is noise or one of `UNIT_KERNELS`. If `frozen`, kernels stay as
+    they start, but for a number added to all taps of each, which is learned (Babaiee et al. 2025); the batch norm that
+    follows learns a gain. `towards` is nothing, or that of `UNIT_KERNELS` towards which kernels are pulled, see
+    `pull_kernels`. `control` is nothing, or what of `CONTROLS` takes the place of either. `subset` is the number of
+    training images, 0 for all; `augmented` says whether they are shifted and mirrored; `decay` is the weight decay of
+    the kernels; `steps` how many batches are seen.
     """
 
     images: str
     convolution: str
     kernel: int
+    skip: bool
     start: str
+    control: str
     frozen: bool
     towards: str
     subset: int
     augmented: bool
+    decay: float
     steps: int
 
 
@@ -150,38 +159,85 @@ def _fixed() -> torch.Generator:
 # --- Kernels to start from and to be pulled towards ---------------------------------------------------------------
 
 
-def _prototypes(side: int, encoder: Path) -> np.ndarray:
-    """The prototypes of a labeller, centred unit kernels [clusters, taps]."""
+def _prototypes(side: int, encoder: Path, layer: int) -> np.ndarray:
+    """The prototypes of a labeller."""
     labeller = read_encoder(encoder).get(side)
     if labeller is None or labeller.prototypes is None:
         raise AtlasError(f"experiments: {encoder} has no prototypes of {side}x{side} kernels; name another encoder")
     return np.stack(labeller.prototypes["kernel"])
 
 
-def _scrambled(side: int, encoder: Path) -> np.ndarray:
-    """As many, with the power spectra of the prototypes and random phases: as smooth, and no pattern."""
-    return make_control("phase", _prototypes(side, encoder), 0)
-
-
-def _formulas(side: int, nothing: None) -> np.ndarray:
+def _formulas(side: int, nothing: None, layer: int) -> np.ndarray:
     """Centres, first and second derivatives and crosses, equally many, of the scales and places of synthetic ones."""
     return synthetic_kernels(side, 64, np.inf, 0)[0]
 
 
-def _master_keys(side: int, filters: Path) -> np.ndarray:
+def _master_keys(side: int, filters: Path, layer: int) -> np.ndarray:
     keys = read_filters(filters)
     if keys.shape[1] != side:
         raise AtlasError(f"experiments: the published master keys are 7x7, not {side}x{side}")
     return centre_and_normalise(keys.reshape(len(keys), -1).astype(np.float32))
 
 
-# name -> centred unit kernels [n, taps], of a side and from a file
-UNIT_KERNELS: dict[str, Callable[[int, Any], np.ndarray]] = {
+def _patterns(side: int, table: Path, layer: int) -> np.ndarray:
+    """The reference patterns, each of their formulas once."""
+    return draw_patterns(read_patterns(table), side).taps
+
+
+def _trained(side: int, net: Path, layer: int) -> np.ndarray:
+    """The kernels that another network has in the same layer."""
+    return centre_and_normalise(load_file(net)[f"stages.0.{layer + 1}.depthwise.weight"].reshape(-1, side * side))
+
+
+# name -> centred unit kernels [n, taps] of a side, from a file, for a layer of the first stage
+UNIT_KERNELS: dict[str, Callable[[int, Any, int], np.ndarray]] = {
     "prototypes": _prototypes,
-    "scrambled_prototypes": _scrambled,
     "formulas": _formulas,
     "master_keys": _master_keys,
+    "patterns": _patterns,
+    "trained": _trained,
 }
+
+
+def _gaussian(units: np.ndarray, seed: int) -> np.ndarray:
+    """Kernels of a normal distribution with the mean and the covariance of `units`, which may be fewer than taps."""
+    weights = np.random.default_rng(seed).standard_normal((GAUSSIANS, len(units)))
+    return centre_and_normalise(units.mean(axis=0) + weights @ (units - units.mean(axis=0)) / np.sqrt(len(units)))
+
+
+# control -> what is made of centred unit kernels [n, taps]
+CONTROLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "scrambled": partial(make_control, "phase"),  # the power spectrum of each, with random phases
+    "gaussian": _gaussian,
+}
+
+
+def unit_kernels(name: str, condition: Condition, file: Path | None, layer: int = 0, seed: int = 0) -> np.ndarray:
+    """Centred unit kernels [n, taps] to start from or to be pulled towards, or the condition's control of them.
+
+    Parameters
+    ----------
+    name : str
+        One of `UNIT_KERNELS`.
+    condition : Condition
+        With the side of the kernels and the control.
+    file : Path or None
+        With the kernels, for those that have one.
+    layer : int
+        Of the first stage, from 0.
+    seed : int
+        Of the control.
+
+    Raises
+    ------
+    AtlasError
+        A name is unknown, or the file has no kernels of this side.
+    """
+    for given, known in ((name, UNIT_KERNELS), (condition.control, ("", *CONTROLS))):
+        if given not in known:
+            raise AtlasError(f"experiments: unknown kernels {given!r}; known are {', '.join(filter(None, known))}")
+    units = UNIT_KERNELS[name](condition.kernel, file, layer)
+    return CONTROLS[condition.control](units, seed) if condition.control else units
 
 
 class Offset(nn.Module):
@@ -196,14 +252,11 @@ class Offset(nn.Module):
 
 
 def start_net(condition: Condition, classes: int, seed: int, file: Path | None = None) -> ZooNet:
-    """The untrained network of a run; `file` holds the prototypes or the master keys that it starts from.
+    """The untrained network of a run; `file` holds the kernels that it starts from.
 
     But for what the condition changes it is the same for all of a seed with as many classes. Each channel gets one of
     the kernels it may start from at random, with the norm that noise has in the mean.
     """
-    for name, none in ((condition.start, "noise"), (condition.towards, "")):
-        if name not in (none, *UNIT_KERNELS):
-            raise AtlasError(f"experiments: unknown kernels {name!r}; known are {', '.join(UNIT_KERNELS)}")
     if condition.convolution not in ("depthwise", "dense"):
         raise AtlasError(f"experiments: a convolution is depthwise or dense, not {condition.convolution!r}")
     changed = [condition.start != "noise" or condition.frozen, bool(condition.towards)]
@@ -212,12 +265,12 @@ def start_net(condition: Condition, classes: int, seed: int, file: Path | None =
             "experiments: depthwise kernels start from others, or frozen, or are pulled, and dense ones none of these; "
             "change the condition"
         )
-    net = new_net(condition.kernel, classes, seed, condition.convolution)
-    units = None if condition.start == "noise" else UNIT_KERNELS[condition.start](condition.kernel, file)
+    net = new_net(condition.kernel, classes, seed, condition.convolution, condition.skip)
     random = np.random.default_rng(seed)
-    for block in first_blocks(net):
+    for layer, block in enumerate(first_blocks(net)):
         weight = block.spatial.weight
-        if units is not None:
+        if condition.start != "noise":
+            units = unit_kernels(condition.start, condition, file, layer, seed)
             drawn = units[random.integers(len(units), size=len(weight))]
             weight.data = torch.from_numpy(drawn * KERNEL_STD * condition.kernel).view_as(weight)
         if condition.frozen:
@@ -258,7 +311,7 @@ def train_run(
     condition: Condition,
     seed: int,
     file: Path | None,
-    output: tuple[Path, Path, Path],
+    output: tuple[Path, Path, Path, Path],
     device: str = "cpu",
     smoke: bool = False,
     log: Callable[[str], None] = print,
@@ -273,13 +326,14 @@ def train_run(
     seed
         Of the first weights and of the order and augmentation of the images.
     file
-        Of the prototypes (`encoder.safetensors` of a release) or of the master keys, for networks that start from them
-        or are pulled towards them.
+        Of kernels that the network starts from or is pulled towards: prototypes (`encoder.safetensors` of a release),
+        master keys, patterns, or another network (`net.safetensors` of a run).
     output
         The network (safetensors); the kernels of its first stage (Parquet: step, layer_index, channel, kh, kw, weight;
         of dense ones all slices, channel = output * inputs + input); its accuracy (CSV: step, loss, the mean since the
         row before, train_top1, top1, test_images, seconds of training since the start). Accuracies are in percent, of
-        images that are not augmented: on the way of the first `LOOKED_AT`, at the end of the whole test split.
+        images that are not augmented: on the way of the first `LOOKED_AT`, at the end of the whole test split. Its
+        answers at the end (Parquet: image, right).
     device
         `cpu` or `cuda`; a run is the same again on a CPU with as many threads.
     smoke
@@ -298,21 +352,22 @@ def train_run(
     steps = min(2, condition.steps) if smoke else condition.steps
     checks = check_steps(steps)
     kernels, curve, losses, name = [], [], [], output[0].parent.name
-    looking, start = 0.0, time.perf_counter()
+    looking, start, right = 0.0, time.perf_counter(), np.empty(0, bool)
 
     def check(step: int) -> None:
-        nonlocal looking
+        nonlocal looking, right
         if device != "cpu":
             torch.cuda.synchronize()  # or else steps that are still computed would not be counted
         began = time.perf_counter()
         kernels.append(_kernels_of(net, step))
         number = len(data.test) if step == steps else LOOKED_AT
         seen = accuracy(net, batches, data.train[:LOOKED_AT], data.train_labels[:LOOKED_AT])
-        unseen = accuracy(net, batches, data.test[:number], data.test_labels[:number])
+        right = right_answers(net, batches, data.test[:number], data.test_labels[:number]).cpu().numpy()
+        unseen = 100 * right.mean()
         loss = torch.stack(losses).mean().item() if losses else np.nan
         losses.clear()
         row = {"step": step, "loss": loss, "train_top1": seen, "top1": unseen}
-        curve.append(row | {"test_images": min(number, len(data.test)), "seconds": began - start - looking})
+        curve.append(row | {"test_images": len(right), "seconds": began - start - looking})
         looking += time.perf_counter() - began
         log(f"{name}: step {step} of {steps}, loss {loss:.3f}, {unseen:.1f} % right, {began - start:.0f} s")
 
@@ -324,9 +379,9 @@ def train_run(
     check(0)
     pull = None
     if condition.towards:
-        units = torch.from_numpy(UNIT_KERNELS[condition.towards](condition.kernel, file)).to(device)
-        pull = partial(pull_kernels, net, units)
-    train(net, batches, steps, watch, pull)
+        units = unit_kernels(condition.towards, condition, file)
+        pull = partial(pull_kernels, net, torch.from_numpy(units).to(device))
+    train(net, batches, steps, watch, pull, condition.decay)
     log(f"{name}: {steps * min(BATCH, len(data.train)) / curve[-1]['seconds']:.0f} images a second")
     for block in first_blocks(net) if condition.frozen else []:
         parametrize.remove_parametrizations(block.spatial, "weight")
@@ -335,6 +390,7 @@ def train_run(
     write_net(net, told, output[0])
     write_table(pa.concat_tables(kernels), output[1])
     write_csv(pd.DataFrame(curve), output[2], float_format="%.5g")
+    write_table(pa.table({"image": np.arange(len(right)), "right": right}), output[3])
 
 
 @torch.no_grad()

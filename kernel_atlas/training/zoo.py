@@ -52,8 +52,9 @@ class Block(nn.Module):
 
     With `convolution` "dense" a regular convolution takes the place of the depthwise one.
 
-    Only the 3 x 3 blocks have a skip connection. Around a large kernel it carries the image past the kernel, and such
-    kernels came out as broad bars; without it more of them were local (the trials are in resources/zoo/README.md).
+    In the zoo only the 3 x 3 blocks have a skip connection. Around a large kernel it carries the image past the kernel,
+    and such kernels came out as broad bars; without it more of them were local (the trials are in
+    resources/zoo/README.md).
     """
 
     def __init__(self, channels: int, size: int, skip: bool, convolution: str = "depthwise"):
@@ -91,12 +92,14 @@ class ZooNet(nn.Module):
     convolution
         "depthwise", or "dense": regular convolutions of the same sizes, in stages as wide as keeps the weights of each
         nearest to those of the depthwise one, and so its operations.
+    skip
+        Whether the blocks of the first stage have a skip connection, too.
 
     Images go in as RGB [N, 3, H, W], grey ones as three equal channels: a stem on one channel would have weights of
     a depthwise convolution's shape.
     """
 
-    def __init__(self, size: int, classes: int, convolution: str = "depthwise"):
+    def __init__(self, size: int, classes: int, convolution: str = "depthwise", skip: bool = False):
         super().__init__()
         self.stages = nn.ModuleList()
         channels = depthwise = 3  # of the stage before, and of its depthwise counterpart
@@ -108,7 +111,7 @@ class ZooNet(nn.Module):
                 depthwise = width
                 width = _dense_width(weights, 4 * channels, depth * (side**2 + 1))
             halve = nn.Sequential(nn.Conv2d(channels, width, 2, stride=2, bias=False), nn.BatchNorm2d(width))
-            blocks = [Block(width, side, not first, convolution) for _ in range(depth)]
+            blocks = [Block(width, side, skip or not first, convolution) for _ in range(depth)]
             self.stages.append(nn.Sequential(halve, *blocks))
             channels = width
         self.norm = nn.BatchNorm2d(channels)
@@ -131,13 +134,13 @@ def _dense_width(weights: int, halving: int, blocks: int) -> int:
     return round((math.sqrt(halving**2 + 4 * blocks * weights) - halving) / (2 * blocks))
 
 
-def new_net(kernel: int, classes: int, seed: int, convolution: str = "depthwise") -> ZooNet:
+def new_net(kernel: int, classes: int, seed: int, convolution: str = "depthwise", skip: bool = False) -> ZooNet:
     """The untrained network of a seed, the same at every call."""
     if kernel < 3 or kernel % 2 == 0:
         raise AtlasError(f"zoo: the kernel size must be odd and at least 3, not {kernel}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ZooNet(kernel, classes, convolution)
+        return ZooNet(kernel, classes, convolution, skip)
 
 
 # --- The images -------------------------------------------------------------------------------------------------
@@ -264,12 +267,14 @@ def train(
     steps: int,
     watch: Callable[[int, Tensor], None],
     pull: Callable[[float], None] | None = None,
+    decay: float = KERNEL_DECAY,
 ) -> None:
     """Train a net by the recipe of the zoo, where it and its images lie.
 
-    After each step `pull(rate)` may change it, with the learning rate of the step, and `watch(step, loss)` sees it.
+    `decay` is the weight decay of the depthwise kernels. After each step `pull(rate)` may change the net, with the
+    learning rate of the step, and `watch(step, loss)` sees it.
     """
-    optimiser = _optimiser(net)
+    optimiser = _optimiser(net, decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
     endless = itertools.chain.from_iterable(itertools.repeat(batches))
     for step, (x, labels) in enumerate(itertools.islice(endless, steps), 1):
@@ -295,14 +300,14 @@ def init_net(images: Path, dataset: str, kernel: int, seed: int, output: Path) -
     return row
 
 
-def _optimiser(net: nn.Module) -> torch.optim.Optimizer:
+def _optimiser(net: nn.Module, decay: float) -> torch.optim.Optimizer:
     """AdamW with three groups: depthwise kernels, other weights, and the rest, which does not decay."""
     kernels, weights, rest = [], [], []
     for name, parameter in net.named_parameters():
         group = kernels if name.endswith(KERNELS) else weights if parameter.ndim > 1 else rest
         group.append(parameter)
     groups = [
-        {"params": kernels, "weight_decay": KERNEL_DECAY},
+        {"params": kernels, "weight_decay": decay},
         {"params": weights, "weight_decay": WEIGHT_DECAY},
         {"params": rest, "weight_decay": 0.0},
     ]
@@ -317,13 +322,16 @@ def _rate(progress: float) -> float:
 
 
 @torch.no_grad()
+def right_answers(net: nn.Module, batches: Batches, pixels: Tensor, labels: Tensor) -> Tensor:
+    """Which of the images `net` classifies correctly, bool [N]."""
+    net.eval()
+    parts = zip(pixels.split(BATCH), labels.split(BATCH), strict=True)
+    return torch.cat([net(batches.normalise(part)).argmax(1) == truth for part, truth in parts])
+
+
 def accuracy(net: nn.Module, batches: Batches, pixels: Tensor, labels: Tensor) -> float:
     """Share of the images that `net` classifies correctly, in percent."""
-    net.eval()
-    right = 0
-    for part, truth in zip(pixels.split(BATCH), labels.split(BATCH), strict=True):
-        right += (net(batches.normalise(part)).argmax(1) == truth).sum().item()
-    return 100 * right / len(labels)
+    return 100 * right_answers(net, batches, pixels, labels).double().mean().item()
 
 
 # --- The files --------------------------------------------------------------------------------------------------
