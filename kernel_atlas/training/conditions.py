@@ -255,7 +255,7 @@ def start_net(condition: Condition, classes: int, seed: int, file: Path | None =
     """The untrained network of a run; `file` holds the kernels that it starts from.
 
     But for what the condition changes it is the same for all of a seed with as many classes. Each channel gets one of
-    the kernels it may start from at random, with the norm that noise has in the mean.
+    the kernels it may start from at random, none twice where there are enough, with the norm that noise has in the mean.
     """
     if condition.convolution not in ("depthwise", "dense"):
         raise AtlasError(f"experiments: a convolution is depthwise or dense, not {condition.convolution!r}")
@@ -271,7 +271,8 @@ def start_net(condition: Condition, classes: int, seed: int, file: Path | None =
         weight = block.spatial.weight
         if condition.start != "noise":
             units = unit_kernels(condition.start, condition, file, layer, seed)
-            drawn = units[random.integers(len(units), size=len(weight))]
+            # each at most once where there are enough, so that no condition has fewer different kernels
+            drawn = units[random.choice(len(units), len(weight), replace=len(units) < len(weight))]
             weight.data = torch.from_numpy(drawn * KERNEL_STD * condition.kernel).view_as(weight)
         if condition.frozen:
             weight.requires_grad_(False)
