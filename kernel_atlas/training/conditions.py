@@ -255,7 +255,7 @@ def start_net(condition: Condition, classes: int, seed: int, file: Path | None =
     """The untrained network of a run; `file` holds the kernels that it starts from.
 
     But for what the condition changes it is the same for all of a seed with as many classes. Each channel gets one of
-    the kernels it may start from at random, none twice where there are enough, with the norm that noise has in the mean.
+    the kernels it may start from at random, none twice where there are enough, with the norm of noise in the mean.
     """
     if condition.convolution not in ("depthwise", "dense"):
         raise AtlasError(f"experiments: a convolution is depthwise or dense, not {condition.convolution!r}")
