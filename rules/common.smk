@@ -350,11 +350,26 @@ def run_files(name):
     ]
 
 
+def answer_files(wildcards):
+    """The last answers of each run of the experiment that is judged."""
+    return [
+        f"{RUNS}/runs/{run['condition']}_s{run['seed']}/answers.parquet"
+        for run in runs_of(JUDGED)
+    ]
+
+
 def unit_file(wildcards):
     """The file of the kernels that initialise a condition or pull its kernels, if any."""
-    condition, seeds = CONDITIONS.loc[wildcards.condition], config["experiments"]["seeds"]
+    condition, seeds = (
+        CONDITIONS.loc[wildcards.condition],
+        config["experiments"]["seeds"],
+    )
     seed = int(wildcards.seed)
-    other = [*seeds[seeds.index(seed) + 1 :], *seeds, seed + 1]  # as often as possible a network trained anyway
+    other = [
+        *seeds[seeds.index(seed) + 1 :],
+        *seeds,
+        seed + 1,
+    ]  # as often as possible a network trained anyway
     files = {
         "prototypes": ENCODER,
         "master_keys": beside("resources/master_key_filters.csv"),

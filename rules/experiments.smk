@@ -1,13 +1,16 @@
 """Train networks under different conditions: `snakemake experiment_data --cores N --config images=FOLDER`, and
-experiment_dense, experiment_dynamics, experiment_init and experiment_pull; not part of the main job.
+experiment_covariance, experiment_decay, experiment_dense, experiment_dynamics, experiment_init and experiment_pull; not
+part of the main job.
 
-Inputs: config/experiments.tsv (conditions), Parquet image sets in the configured folder, encoder, published master keys.
+Inputs: config/experiments.tsv (conditions), config/verdict.tsv (pairs that decide experiment_covariance), Parquet image
+sets in the configured folder, encoder, published master keys, reference patterns.
 Outputs:
-- results/experiments/runs/CONDITION_sSEED/: a network, its kernels and accuracy during training;
+- results/experiments/runs/CONDITION_sSEED/: a network, its kernels and accuracy during training, its last answers;
 - results/experiments/EXPERIMENT/: runs.csv (measures of kernels at each step), summary.csv, a figure (.svg, .pdf) with
-  texts (.json), for experiment_dynamics also kernels.gif.
-For the report, copy runs.csv to resources/experiments/EXPERIMENT.csv and kernels.gif to dynamics.gif there, and state
-their origin in experiments.tsv. With smoke=true all outputs are in results/smoke.
+  texts (.json), for experiment_dynamics also kernels.gif;
+- results/experiments/verdict/: verdict.csv (each pair judged), of experiment_covariance, with figure and texts.
+For the report, copy runs.csv or verdict.csv to resources/experiments/EXPERIMENT.csv and kernels.gif to dynamics.gif
+there, and state their origin in experiments.tsv. With smoke=true all outputs are in results/smoke.
 """
 
 CONDITIONS = pd.read_csv(
@@ -27,6 +30,7 @@ KEPT = pd.read_csv(
 ENCODER = find_file(config["experiments"]["encoder"])
 # a smoke test must not overwrite results of hours
 RUNS = "results/smoke" if config["smoke"] else "results/experiments"
+JUDGED = "covariance"  # the experiment that config/verdict.tsv decides
 EXPERIMENTS = sorted(set(chain.from_iterable(CONDITIONS["experiments"].str.split())))
 
 
@@ -125,6 +129,46 @@ rule draw_experiment:
         "../workflow_scripts/draw_experiment.py"
 
 
+rule judge_experiment:
+    input:
+        pairs=beside("config/verdict.tsv"),
+        answers=answer_files,
+        library=library("judge_experiment.py"),
+    output:
+        table=f"{RUNS}/verdict/verdict.csv",
+    log:
+        "results/logs/judge_experiment.log",
+    benchmark:
+        "results/benchmarks/judge_experiment.tsv"
+    conda:
+        "../envs/atlas.yaml"
+    params:
+        runs=runs_of(JUDGED),
+    message:
+        "Judging whether patterns are worth more than their covariance"
+    script:
+        "../workflow_scripts/judge_experiment.py"
+
+
+use rule draw_experiment as draw_verdict with:
+    input:
+        table=f"{RUNS}/verdict/verdict.csv",
+        style=beside("kernel_atlas/figures/atlas.mplstyle"),
+        library=library("draw_experiment.py"),
+    output:
+        summary=f"{RUNS}/verdict/summary.csv",
+        figure=experiment_figure(f"{RUNS}/verdict/figure.svg", "verdict"),
+        pdf=f"{RUNS}/verdict/figure.pdf",
+        words=f"{RUNS}/verdict/figure.json",
+    log:
+        "results/logs/draw_verdict.log",
+    benchmark:
+        "results/benchmarks/draw_verdict.tsv"
+    params:
+        experiment="verdict",
+        seed=config["seed"],
+
+
 use rule draw_experiment as draw_kept_experiment with:
     input:
         table=beside("resources/experiments/{experiment}.csv"),
@@ -170,3 +214,4 @@ for experiment in EXPERIMENTS:
         input:
             f"{RUNS}/{experiment}/figure.svg",
             [f"{RUNS}/dynamics/kernels.gif"] if experiment == "dynamics" else [],
+            [f"{RUNS}/verdict/figure.svg"] if experiment == JUDGED else [],

@@ -182,11 +182,65 @@ def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawi
     return Drawing(figure, summary, title, caption, "Lines of accuracy by step, dot plots and stacked bars.")
 
 
+def draw_verdict(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
+    """Each pair of conditions, a row: the accuracy of both, and what the one is worth beyond the other."""
+    rows = [pair for _, part in table.groupby("question", sort=False) for pair in [None, *part.itertuples()]]
+    figure, canvas = open_canvas(1.35 + PITCH * len(rows))
+    top, foot = 0.6, 0.6 + PITCH * len(rows)
+    panels = [place_axes(figure, left, top, right, foot) for left, right in ((4.2, 6.3), (6.55, WIDTH - 0.2))]
+    usual, seeds = table["usual_top1"].iloc[0], table["seed_range"].iloc[0]
+    heads = {"frozen": "Kernels frozen", "start": "Kernels trained from there"}
+    for place, pair in enumerate(rows):
+        y = top + PITCH * (place + 0.5)
+        if pair is None:
+            canvas.text(0.1, y, heads[rows[place + 1].question], weight="bold", va="center")
+            continue
+        canvas.text(0.1, y, f"{_bare(pair.condition)} against {_bare(pair.control)}", va="center", size=7.5)
+        panels[0].plot([pair.control_top1, pair.top1], [place] * 2, color=SOFT, lw=0.8, zorder=1)
+        panels[0].plot(pair.control_top1, place, "o", color=SOFT, mfc="white", ms=5)
+        panels[0].plot(pair.top1, place, "o", color=COLOURS[2], ms=5)
+        draw_interval(panels[1], place, pair.low, pair.high, COLOURS[2])
+        panels[1].plot(pair.difference, place, "D" if pair.holds else "o", color=COLOURS[2], ms=5)
+    panels[0].axvline(usual, color=COLOURS[1], lw=0.9, ls=(0, (4, 2)))
+    panels[1].axvspan(-seeds, seeds, color="#e6e6e6", zorder=0, lw=0)
+    panels[1].axvline(0, color=SOFT, lw=0.6)
+    panels[0].set_xlabel("top-1 of test images, %")
+    panels[1].set_xlabel("difference in points")
+    for axes in panels:
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_yticks([])
+        axes.grid(axis="x", color="#e6e6e6", lw=0.5)
+        axes.set_axisbelow(True)
+    handles = [
+        Line2D([], [], marker="o", color=COLOURS[2], ms=5, ls="", label="with patterns"),
+        Line2D([], [], marker="o", color=SOFT, mfc="white", ms=5, ls="", label="control"),
+        Line2D([], [], color=COLOURS[1], lw=0.9, ls=(0, (4, 2)), label="learned from noise"),
+    ]
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "fontsize": 7, "borderaxespad": 0.2}
+    panels[0].legend(handles=handles[:2] + handles[2:], ncols=1, **place)
+    panels[1].legend(handles=[Patch(color="#e6e6e6", label="as learned networks differ by seed")], **place)
+    caption = (
+        "Networks with a skip connection around 7x7 kernels that have patterns, or around a control of equal norm: the "
+        "same spectra with random phases, or a normal distribution with the covariance of trained kernels. Lines "
+        "are 95 % intervals over seeds and test images. A diamond is a pair that holds: its interval is above 0, and "
+        "its difference above the range of learned networks over seeds. The rule was written before the first run."
+    )
+    return Drawing(figure, summary, title, caption, "Dot plots of accuracy and of its differences, a row a pair.")
+
+
+def _bare(title: str) -> str:
+    """A title without the question before its colon."""
+    return title.partition(": ")[2] or title
+
+
 FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame, pd.DataFrame, str], Drawing]]] = {  # title, drawn by
     "data": ("Which patterns need natural images", draw_shares),
     "dense": ("Depthwise against dense convolutions", draw_shares),
     "dynamics": ("When patterns form in training", draw_dynamics),
     "init": ("What kernels may start from", draw_starts),
     "pull": ("What a pull towards prototypes does", draw_shares),
+    "covariance": ("Frozen kernels, first kernels and their controls", draw_shares),
+    "decay": ("What the weight decay of kernels does", draw_shares),
+    "verdict": ("Patterns, or only their covariance?", draw_verdict),
     "ablation": ("What kernels are for", draw_ablation),
 }

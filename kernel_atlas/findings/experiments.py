@@ -109,6 +109,42 @@ def find_caveat(summary: pd.DataFrame) -> list[str]:
     ]
 
 
+def find_verdict(table: pd.DataFrame) -> list[str]:
+    """What config/verdict.tsv decides, by the rule that was written before the first run."""
+    frozen, start = (table[table["question"] == question] for question in ("frozen", "start"))
+    first = frozen.iloc[0]
+    n = f"{first['seeds']} networks a condition, {first['images']:,} test images"
+    if frozen["holds"].all():
+        verdict = "Patterns are causal for the accuracy of these networks: frozen, they beat every control"
+    elif not frozen["holds"].any():
+        verdict = "The covariance is enough: no frozen patterns beat a control of the same spectra or covariance"
+    else:
+        verdict = (
+            f"Whether patterns matter beyond their covariance is open: {frozen['holds'].sum()} of {len(frozen)} pairs "
+            "of frozen kernels hold"
+        )
+    said = [f"{verdict} by more than 0 and by more than seeds differ ({first['seed_range']:.1f} points; {n})."]
+    said += [
+        f"Top-1 of {words}, in points beyond the control: {_pairs(part)}."
+        for words, part in (("frozen kernels", frozen), ("kernels that are trained from there", start))
+        if len(part)
+    ]
+    said.append(
+        f"Networks whose kernels are learned from noise reach {first['usual_top1']:.1f} %. One small architecture and "
+        "one data set with a short schedule: nothing is shown about large networks or long training."
+    )
+    return said
+
+
+def _pairs(part: pd.DataFrame) -> str:
+    return "; ".join(
+        f"{row.condition.partition(': ')[2]} {row.top1:.1f} % against {row.control.partition(': ')[2]} "
+        f"{row.control_top1:.1f} %: {row.difference:z.1f} [{row.low:z.1f}, {row.high:z.1f}]"
+        + ("" if row.holds else ", does not hold")
+        for row in part.itertuples()
+    )
+
+
 def _compared(part: pd.DataFrame) -> pd.DataFrame:
     """Rows that are held against others; kernels that stayed as they were are what they were made."""
     return part[part["difference_low"].notna() & (part["cosine_to_first"] < FROZEN)]
@@ -135,6 +171,9 @@ FINDINGS = {
     "dynamics": (find_appearance, find_shares, find_labels, find_accuracy, find_caveat),
     "init": (find_accuracy, find_shares, find_labels, find_caveat),
     "pull": (find_accuracy, find_pull, find_shares, find_labels, find_caveat),
+    "covariance": (find_accuracy, find_shares, find_caveat),
+    "decay": (find_accuracy, find_shares, find_labels, find_caveat),
+    "verdict": (find_verdict,),
     "ablation": (find_ablation,),
 }
 

@@ -28,6 +28,8 @@ def read_experiment(path: str | Path) -> pd.DataFrame:
 
 def summarise(experiment: str, table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The summary of an experiment, from its table of runs."""
+    if experiment == "verdict":  # pairs are judged from answers of single images
+        return table
     return (summarise_ablation if experiment == "ablation" else summarise_runs)(table, seed)
 
 

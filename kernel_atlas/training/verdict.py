@@ -1,0 +1,49 @@
+"""Patterns, or only their covariance? Pairs of conditions judged by the rule of config/README.md."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from kernel_atlas.stats.resampling import crossed_interval
+
+
+def judge(
+    pairs: pd.DataFrame, titles: Mapping[str, str], answers: Mapping[tuple[str, int], np.ndarray], usual: str
+) -> pd.DataFrame:
+    """What a condition is worth beyond its control, of networks from the same seeds.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        config/verdict.tsv: question, condition, control.
+    titles : mapping
+        Condition -> what figures and sentences call it.
+    answers : mapping
+        Condition and seed -> which test images its network classifies correctly, bool [images].
+    usual : str
+        The condition whose seeds say how much seeds differ.
+
+    Returns
+    -------
+    DataFrame
+        A row for each pair: question, condition and control (titles), seeds, images; top1 and control_top1, means over
+        seeds in percent; difference in points with its interval over seeds and images; lowest and highest difference of
+        a seed; usual_top1, the mean of `usual`, and seed_range, the range of its top-1 over seeds; holds, whether the
+        interval is above 0 and the difference above that range.
+    """
+    seeds = sorted({seed for _, seed in answers})
+    right = {name: 100.0 * np.stack([answers[name, seed] for seed in seeds]) for name, _ in answers}
+    usual_top1 = right[usual].mean(axis=1)
+    rows = []
+    for pair in pairs.itertuples():
+        change = right[pair.condition] - right[pair.control]
+        low, high = crossed_interval(change)
+        difference, by_seed = change.mean(), change.mean(axis=1)
+        row = {"question": pair.question, "condition": titles[pair.condition], "control": titles[pair.control]}
+        row |= {"seeds": len(seeds), "images": change.shape[1]}
+        row |= {"top1": right[pair.condition].mean(), "control_top1": right[pair.control].mean()}
+        row |= {"difference": difference, "low": low, "high": high, "lowest": by_seed.min(), "highest": by_seed.max()}
+        row |= {"usual_top1": usual_top1.mean(), "seed_range": np.ptp(usual_top1)}
+        rows.append(row | {"holds": bool(low > 0 and difference > row["seed_range"])})
+    return pd.DataFrame(rows)
