@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -179,6 +180,11 @@ class Batches:
         sample = pixels[:5000].float()
         self.mean, self.std = sample.mean((0, 1, 2)), sample.std((0, 1, 2))
 
+    @property
+    def per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return max(1, len(self.labels) // BATCH)
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Float images [N, 3, H, W], in the memory order that CPUs need, from pixels [N, H, W, 3]."""
         if self.permutation is not None:
@@ -208,6 +214,9 @@ def train_net(
     images: Path, dataset: str, kernel: int, seed: int, epochs: int, output: Path, device: str = "cpu", log=print
 ) -> dict:
     """Train one net and write it to `output` (safetensors, the whole state dict).
+
+    After each epoch, what is needed to go on is saved beside `output`; the same call goes on from there after it was
+    interrupted, and gives the same net.
 
     Parameters
     ----------
@@ -239,8 +248,7 @@ def train_net(
     data = ImageSet(*(part.to(device) if isinstance(part, Tensor) else part for part in data))
     batches = Batches(data.train, data.train_labels, FLIPPED[dataset], seed)
     net = new_net(kernel, data.classes, seed).to(device, memory_format=torch.channels_last)
-    per_epoch = max(1, len(data.train) // BATCH)
-    losses = []
+    per_epoch, losses = batches.per_epoch, []
 
     def watch(step: int, loss: Tensor) -> None:
         losses.append(loss)
@@ -248,7 +256,8 @@ def train_net(
             mean, took = torch.stack(losses[-per_epoch:]).mean().item(), time.perf_counter() - start
             log(f"{output.name}: epoch {step // per_epoch} of {epochs}, loss {mean:.3f}, {took:.0f} s")
 
-    train(net, batches, epochs * per_epoch, watch)
+    unfinished = output.with_name(f"{output.name}.unfinished")
+    train(net, batches, epochs * per_epoch, watch, unfinished=unfinished)
     top1 = accuracy(net, batches, data.test, data.test_labels)
     log(f"{output.name}: {top1:.2f} % of {len(data.test)} test images")
     row = _row(net, dataset, kernel, seed) | {
@@ -258,6 +267,7 @@ def train_net(
         "device": torch.device(device).type,
     }
     write_net(net, row, output)
+    unfinished.unlink(missing_ok=True)
     return row
 
 
@@ -268,11 +278,13 @@ def train(
     watch: Callable[[int, Tensor], None],
     pull: Callable[[float], None] | None = None,
     decay: float = KERNEL_DECAY,
+    unfinished: Path | None = None,
 ) -> None:
     """Train a net by the recipe of the zoo, where it and its images lie.
 
     `decay` is the weight decay of the depthwise kernels. After each step `pull(rate)` may change the net, with the
-    learning rate of the step, and `watch(step, loss)` sees it.
+    learning rate of the step, and `watch(step, loss)` sees it. A file `unfinished` is written after each epoch, and
+    read if it is there and of as many steps.
     """
     optimiser = _optimiser(net, decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
@@ -280,7 +292,9 @@ def train(
     # bfloat16 halves the time of a step where the processor has it, and takes 60 times as long where it does not; the
     # weights stay float32.
     halves = next(net.parameters()).device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    for step, (x, labels) in enumerate(itertools.islice(endless, steps), 1):
+    trained = {"net": net, "optimiser": optimiser, "schedule": schedule}
+    done = _go_on(unfinished, trained, batches, steps) if unfinished else 0
+    for step, (x, labels) in enumerate(itertools.islice(endless, steps - done), done + 1):
         net.train()
         with torch.autocast(x.device.type, torch.bfloat16, enabled=halves):
             loss = F.cross_entropy(net(x), labels, label_smoothing=LABEL_SMOOTHING)
@@ -291,6 +305,23 @@ def train(
             pull(schedule.get_last_lr()[0])
         schedule.step()
         watch(step, loss.detach())
+        if unfinished and step % batches.per_epoch == 0:
+            states = {name: part.state_dict() for name, part in trained.items()}
+            with whole(unfinished) as partial:
+                torch.save(states | {"step": step, "steps": steps, "random": batches.random.get_state()}, partial)
+
+
+def _go_on(unfinished: Path, trained: dict[str, Any], batches: Batches, steps: int) -> int:
+    """Take up what an interrupted training saved, if anything; the number of its steps."""
+    if not unfinished.exists():
+        return 0
+    saved = torch.load(unfinished, map_location="cpu", weights_only=True)
+    if saved["steps"] != steps:
+        return 0
+    for name, part in trained.items():
+        part.load_state_dict(saved[name])
+    batches.random.set_state(saved["random"])
+    return saved["step"]
 
 
 def init_net(images: Path, dataset: str, kernel: int, seed: int, output: Path) -> dict:

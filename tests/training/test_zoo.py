@@ -100,6 +100,27 @@ def test_trains_writes_and_repeats(images, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "b.safetensors"]
 
 
+@pytest.mark.parametrize("cut_at", [2, 5])
+def test_an_interrupted_training_goes_on_to_the_same_net(images, tmp_path, monkeypatch, cut_at):
+    monkeypatch.setattr(zoo, "BATCH", 5)
+    lines = []
+
+    def cut(line: str) -> None:
+        if f"epoch {cut_at} of" in line:
+            raise KeyboardInterrupt
+
+    zoo.train_net(images, "cifar10", 5, 3, 6, tmp_path / "a.safetensors", log=lines.append)
+    with pytest.raises(KeyboardInterrupt):
+        zoo.train_net(images, "cifar10", 5, 3, 6, tmp_path / "b.safetensors", log=cut)
+    assert not (tmp_path / "b.safetensors").exists()
+    lines.clear()
+    zoo.train_net(images, "cifar10", 5, 3, 6, tmp_path / "b.safetensors", log=lines.append)
+    assert f"epoch {cut_at} of 6" in lines[0]  # that of the cut is trained again, those before are not
+    first, second = load_file(tmp_path / "a.safetensors"), load_file(tmp_path / "b.safetensors")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "b.safetensors"]
+
+
 def test_list_tells_trained_nets_from_controls(images, tmp_path):
     zoo.train_net(images, "chars74k", 3, 0, 1, tmp_path / "net.safetensors", log=lambda line: None)
     zoo.init_net(images, "chars74k", 3, 0, tmp_path / "net_init.safetensors")
