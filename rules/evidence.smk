@@ -106,6 +106,7 @@ use rule scale_space as baselines with:
     params:
         question="baselines",
         sample=config["evidence"]["kernels"],
+        splits=config["evidence"]["splits"],
         restarts=config["evidence"]["restarts"],
         steps=config["evidence"]["steps"],
 

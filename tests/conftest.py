@@ -140,7 +140,7 @@ sizes: [3, 5, 7]
 minimum_kernels: 200
 noise_kernels: 500
 training: {restarts: 1, steps: 160}
-evidence: {wanted: false, kernels: 300, steps: 60}
+evidence: {wanted: false, kernels: 300, splits: 1, steps: 60}
 """
 
 

@@ -158,7 +158,9 @@ def _evidence_of(size, random, kinds, clusters, runs, intervals):
     methods = [("autoencoder", 1), *(("retrained", k) for k in (1, 2, 3)), *(("pca", k) for k in range(1, 9))]
     methods += [(name, k) for name in ("kmeans", "gaussian_mixture") for k in (4, 8, 10, 16, 32)] + [("hdbscan", 0)]
     methods += [("codebook", 5), ("patterns", 38)]
-    baselines = frame(methods, "method k", plain, "held_out_share held_out_low held_out_high").assign(noise_share=0.02)
+    baselines = frame(methods, "method k", plain, "held_out_share held_out_low held_out_high").assign(
+        noise_share=0.02, splits=10
+    )
     baselines.loc[0, ["held_out_share", "held_out_low", "held_out_high"]] = np.nan
     pairs = [("autoencoder", 1, *method) for method in methods if "means" in method[0] or "mix" in method[0]]
     stretches = [(n, f"First-Derivative-{n}", 20, kind) for n in range(clusters) for kind in ("all", "restart")]

@@ -3,7 +3,8 @@
 Every method reconstructs kernels: by the nearest of k prototypes (k-means, Gaussian mixture, HDBSCAN), k principal
 components, or a decoder with a code of k numbers. A kernel is clustered if its dissimilarity to the reconstruction is
 below the threshold. Methods are fitted on half of the kernels and evaluated on it, on the held-out half, and on
-Gaussian noise. The halves share no model (no layer if models are few), as kernels trained together are alike.
+Gaussian noise, in several random splits: one can be lucky. The halves share no model (no layer if models are few), as
+kernels trained together are alike.
 """
 
 import itertools
@@ -50,6 +51,29 @@ class Method(NamedTuple):
     labels: np.ndarray | None = None
     starts: int = 1
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """Name and k, which HDBSCAN finds itself, another one in each split."""
+        return self.method, 0 if self.method == "hdbscan" else self.k
+
+
+class Tally:
+    """How often each of n kernels was in either half, and clustered then; the share held out and of noise by split."""
+
+    def __init__(self, kernels: int):
+        self.times, self.near = np.zeros((2, kernels)), np.zeros((2, kernels))
+        self.held_out: list[float] = []
+        self.noise: list[float] = []
+
+    def add(self, half: int, inside: np.ndarray, near: np.ndarray) -> None:
+        self.times[half, inside] += 1
+        self.near[half, inside] += near
+
+    def shares(self, half: int) -> np.ndarray:
+        """In which share of its times each kernel is clustered, float [n]; NaN where it never was in that half."""
+        with np.errstate(invalid="ignore"):
+            return self.near[half] / self.times[half]
+
 
 def answer(
     size: str,
@@ -57,6 +81,7 @@ def answer(
     units: Units,
     labeller: Labeller,
     sample: int,
+    splits: int,
     restarts: int,
     steps: int,
     seed: int,
@@ -76,6 +101,8 @@ def answer(
         autoencoder on one half, with codes of one, two and three numbers.
     sample : int
         Maximum number of kernels.
+    splits : int
+        Random splits of the units.
     restarts : int
         Random starts of `retrained` with k = 1. The best on a held-out tenth is kept, as in the main run: starts differ
         more than layers do. Longer codes have a single start, which can only understate them.
@@ -88,43 +115,65 @@ def answer(
     dict of DataFrame
         With the columns of `evidence/baselines.csv` and `evidence/agreement.csv` in schemas/tables.yaml.
 
-        - baselines: intervals are bootstrapped over units. Davies-Bouldin index: Davies & Bouldin (1979).
+        - baselines: shares are means over kernels, each in the mean over the splits in which it was in that half;
+          intervals are bootstrapped over units. Davies-Bouldin index: Davies & Bouldin (1979).
         - agreement: adjusted Rand index of Hubert & Arabie (1985). Its interval is from random halves of the units,
           whose deviation from the whole estimates that of the whole from the truth (Politis & Romano 1994).
     """
-    # draw kernels and split the units
+    # draw kernels
     random = np.random.default_rng([seed, kernels.shape[1], 1])
     drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
     kernels, kind, units = kernels[drawn], units.kind, units.number[drawn]
-    there = random.permutation(np.unique(units))
-    in_half = np.isin(units, there[: (len(there) + 1) // 2])
-    fitted, held_out = kernels[in_half], kernels[~in_half]
     noise = make_control("gaussian", kernels, seed)
 
-    # fit every method on one half
-    main = Method("autoencoder", 1, *_of_run(labeller, fitted))
-    methods = [main, *_retrained(fitted, restarts, steps, seed)]
-    methods += [*_clustered(fitted, seed), *_components(fitted, seed), *_modulo_poses(fitted, seed)]
+    # fit every method on one half of the units; judge both halves and noise; the same for each split
+    tallies: dict[tuple[str, int], Tally] = {}
+    first: dict[tuple[str, int], Method] = {}
+    for split in range(splits):
+        there = random.permutation(np.unique(units))
+        in_half = np.isin(units, there[: (len(there) + 1) // 2])
+        methods = {m.key: m for m in _fit(kernels[in_half], labeller, restarts, steps, seed + split)}
+        for key, m in methods.items():
+            tally = tallies.setdefault(key, Tally(len(kernels)))
+            tally.add(0, in_half, m.dissimilarity(kernels[in_half]) < labeller.threshold)
+            tally.noise.append((m.dissimilarity(noise) < labeller.threshold).mean())
+            if m.method != "autoencoder":  # that of the run trained on both halves
+                held_out = m.dissimilarity(kernels[~in_half]) < labeller.threshold
+                tally.add(1, ~in_half, held_out)
+                tally.held_out.append(held_out.mean())
+        if not first:
+            first, half = methods, in_half
 
-    # evaluate on both halves and on noise
-    near = {(m.method, m.k): m.dissimilarity(held_out) < labeller.threshold for m in methods if m is not main}
-    unknown = np.full(len(held_out), np.nan)
-    reference = near.get(("retrained", 1), unknown)
-    scored = np.sort(random.choice(len(fitted), min(SCORED, len(fitted)), replace=False))
+    # sum up over splits; labels are compared in the first
+    unknown = Tally(len(kernels))
+    reference = tallies.get(("retrained", 1), unknown).shares(1)
+    scored = np.sort(random.choice(half.sum(), min(SCORED, half.sum()), replace=False))
     rows = []
-    for m in methods:
+    for key, tally in tallies.items():
+        m = first.get(key) or methods[key]
         row = {"size": size, "method": m.method, "k": m.k, "starts": m.starts, "units": kind}
-        row |= _share(m.dissimilarity(fitted) < labeller.threshold, units[in_half], seed, "clustered_share", "")
-        here = near.get((m.method, m.k), unknown)
-        row |= _share(here, units[~in_half], seed, "held_out_share", "held_out_")
-        row |= _share(reference - here.astype(float), units[~in_half], seed, "difference", "difference_")
-        row |= {"noise_share": (m.dissimilarity(noise) < labeller.threshold).mean(), "kernels": len(fitted)}
-        rows.append(row | {"held_out_kernels": len(held_out)} | _validity(fitted[scored], m.labels, scored))
-    agreement = [{"size": size} | row for row in _agreement(methods, units[in_half], random)]
+        row |= {"splits": len(tally.noise), "kernels": half.sum(), "held_out_kernels": (~half).sum()}
+        row |= _share(tally.shares(0), units, seed, "clustered_share", "")
+        row |= _share(tally.shares(1), units, seed, "held_out_share", "held_out_")
+        row |= {"held_out_lowest": min(tally.held_out, default=np.nan)}
+        row |= {"held_out_highest": max(tally.held_out, default=np.nan)}
+        row |= _share(reference - tally.shares(1), units, seed, "difference", "difference_")
+        row |= {"noise_share": np.mean(tally.noise)}
+        rows.append(row | _validity(kernels[half][scored], m.labels if key in first else None, scored))
+    agreement = [{"size": size} | row for row in _agreement(list(first.values()), units[half], random)]
     return {
         "baselines": in_order(pd.DataFrame(rows), "baselines.csv"),
         "agreement": in_order(pd.DataFrame(agreement), "agreement.csv"),
     }
+
+
+def _fit(fitted: np.ndarray, labeller: Labeller, restarts: int, steps: int, seed: int) -> Iterator[Method]:
+    """Every method, fitted on one half; the autoencoder of the run as it is."""
+    yield Method("autoencoder", 1, *_of_run(labeller, fitted))
+    yield from _retrained(fitted, restarts, steps, seed)
+    yield from _clustered(fitted, seed)
+    yield from _components(fitted, seed)
+    yield from _modulo_poses(fitted, seed)
 
 
 def _of_run(labeller: Labeller, fitted: np.ndarray) -> tuple[Judge, np.ndarray]:
@@ -200,11 +249,13 @@ def _projection(pca: PCA) -> Judge:
 
 
 def _share(near: np.ndarray, units: np.ndarray, seed: int, name: str, prefix: str) -> dict[str, float]:
-    """The mean of `near` [n] (bool, or a difference of two) and its interval over units; NaN if `near` has NaN."""
-    sums = pd.DataFrame({"near": near.astype(float), "unit": units}).groupby("unit")["near"].agg(["sum", "size"])
-    low, high = bootstrap_share(sums["sum"].to_numpy(), sums["size"].to_numpy(), [seed, 1])
-    if np.isnan(near).any() or not len(near):
+    """The mean of `near`, float [n], and its interval over units; kernels with NaN are left out."""
+    known = np.isfinite(near)
+    if not known.any():
         return {name: np.nan, f"{prefix}low": np.nan, f"{prefix}high": np.nan}
+    near, units = near[known], units[known]
+    sums = pd.DataFrame({"near": near, "unit": units}).groupby("unit")["near"].agg(["sum", "size"])
+    low, high = bootstrap_share(sums["sum"].to_numpy(), sums["size"].to_numpy(), [seed, 1])
     return {name: near.mean(), f"{prefix}low": low, f"{prefix}high": high}
 
 

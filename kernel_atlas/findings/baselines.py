@@ -30,9 +30,10 @@ def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str
     }
     longer = {"a code of two": ("retrained", 2), "a code of three": ("retrained", 3)}
     others |= {words: rows.loc[key] for words, key in longer.items() if key in rows.index}
+    splits = f"means over {one['splits']} random splits" if one["splits"] > 1 else "one random split"
     said = [
-        f"Of kernels of {one['units']} that a method was not fitted on, an autoencoder with a code of one number "
-        f"({starts}) clusters {_held_out(one)}, "
+        f"Of kernels of {one['units']} that a method was not fitted on ({splits}), an autoencoder with a code of one "
+        f"number ({starts}) clusters {_held_out(one)}, "
         f"{', '.join(f'{words} {_held_out(row)}' for words, row in others.items())}; "
         f"of Gaussian noise the code of one {percent(one['noise_share'])}, k-means {percent(ten['noise_share'])}."
     ]
@@ -58,7 +59,10 @@ def find_baselines(baselines: pd.DataFrame, agreement: pd.DataFrame) -> list[str
 
 
 def _held_out(row: pd.Series) -> str:
-    return percent(*row[["held_out_share", "held_out_low", "held_out_high"]])
+    said = percent(*row[["held_out_share", "held_out_low", "held_out_high"]])
+    if row["splits"] > 1:
+        said += f" (by split {percent(row['held_out_lowest'])} to {percent(row['held_out_highest'])})"
+    return said
 
 
 def _listed(values: pd.Series) -> str:

@@ -34,9 +34,9 @@ def atlas(kernels):
     return Labeller(coder, find_clusters(coder.decode(sample_codes()), counts, 0.25, 0.01), 0.2)
 
 
-def tables_of(kernels, atlas, steps=200, units=UNITS):
+def tables_of(kernels, atlas, steps=200, units=UNITS, splits=1):
     return baselines.answer(
-        "5x5", kernels, Units("networks", units), atlas, sample=550, restarts=1, steps=steps, seed=0
+        "5x5", kernels, Units("networks", units), atlas, sample=550, splits=splits, restarts=1, steps=steps, seed=0
     )
 
 
@@ -67,6 +67,27 @@ def test_intervals_and_differences(tables):
     assert seen[["held_out_share", "difference"]].isna().all(axis=None)
     assert (table["kernels"] + table["held_out_kernels"] == 550).all()
     assert table.columns[:4].tolist() == ["size", "method", "k", "clustered_share"]
+
+
+def test_a_share_over_splits_is_that_of_each_kernel_in_the_splits_that_held_it_out(kernels, atlas):
+    """Kernels of two networks: what k-means with four prototypes holds out depends on which network is fitted."""
+    random = np.random.default_rng(1)
+    noise = centre_and_normalise(random.normal(size=(300, 25)))
+    tables = tables_of(np.concatenate([kernels[:300], noise]), atlas, 20, np.repeat([0, 1], 300), splits=3)
+    row = tables["baselines"].set_index(["method", "k"]).loc[("kmeans", 4)]
+    assert row["splits"] == 3 and (row["held_out_lowest"], row["held_out_highest"]) == (0, 0)
+    hdbscan = tables["baselines"].query("method == 'hdbscan'")
+    assert len(hdbscan) == 1 and hdbscan["splits"].item() == 3  # whatever it found in each
+
+
+def test_splits_differ_and_their_mean_lies_between(kernels, atlas):
+    mixed = kernels.copy()
+    mixed[UNITS % 3 == 0] = centre_and_normalise(np.random.default_rng(2).normal(size=(200, 25)))
+    table = tables_of(mixed, atlas, 20, splits=3)["baselines"].set_index(["method", "k"])
+    means = table.loc["kmeans"]
+    assert (means["held_out_lowest"] < means["held_out_share"]).all()
+    assert (means["held_out_share"] < means["held_out_highest"]).all()
+    assert table.loc[("autoencoder", 1), ["held_out_share", "held_out_lowest"]].isna().all()
 
 
 def test_labelings_of_the_same_clusters_agree(tables):

@@ -141,7 +141,7 @@ def embedded(slurm, trouble, tmp_path_factory):
     project = copy_project(tmp_path_factory.mktemp("embedded") / "project")
     shutil.copytree(ROOT / "resources/zoo", project / "resources/zoo")
     settings = ["models: resources/zoo/zoo.tsv", "training: {restarts: 1, steps: 100}"]
-    settings += ["evidence: {kernels: 500, steps: 100}"]
+    settings += ["evidence: {kernels: 500, splits: 1, steps: 100}"]
     (project / "short.yaml").write_text("\n".join(settings))
     arguments = (*slurm, "--configfile", "short.yaml")
     process, log = start(project, *arguments)
