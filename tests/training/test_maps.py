@@ -49,7 +49,7 @@ def test_skewness_of_known_data_and_none_of_constant_maps():
     assert np.isnan(found["skewness"][1]) and np.isnan(found["relative_mean"][1]) and found["mean"][1] == 5
 
 
-@pytest.mark.parametrize("name", list(map_summaries.CONTROLS))
+@pytest.mark.parametrize("name", maps.CONTROLS)
 def test_controls_have_the_norm_and_two_of_them_the_sum(name):
     kernels = np.random.default_rng(0).normal(0.3, 1, (20, SIDE**2))
     drawn = maps.draw_control(name, kernels, 0)
@@ -58,6 +58,7 @@ def test_controls_have_the_norm_and_two_of_them_the_sum(name):
     assert sums.max() < 1e-4 if name != "free" else sums.min() > 1e-3
     assert np.abs(drawn - kernels).max(1).min() > 0.1
     assert (drawn == maps.draw_control(name, kernels, 0)).all() and (drawn != maps.draw_control(name, kernels, 1)).any()
+    assert name in map_summaries.CONTROLS and len(maps.CONTROLS) == len(map_summaries.CONTROLS)
     spectra = [np.abs(np.fft.fft2(some.reshape(-1, SIDE, SIDE))) for some in (kernels, drawn)]
     assert np.allclose(*spectra, atol=1e-4) == (name == "phase")
 
@@ -129,7 +130,7 @@ def test_the_network_is_left_as_it_was():
     assert not net.depthwise._forward_hooks and not net.idle._forward_hooks
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     with torch.no_grad():
-        assert torch.equal(net(images), expected)
+        torch.testing.assert_close(net(images), expected)  # in another order in memory sums are rounded differently
     pd.testing.assert_frame_equal(first, maps.measure_maps(net, {"a": net.depthwise}, images, 2, 0))
 
 
@@ -149,10 +150,8 @@ def kernel_table(model: str, sizes: dict[str, int], kernels: int = 40, seed: int
     labels = ["First-Derivative-N", "First-Derivative-SE", "Off-Second-Derivative-NW-SE", "On-Centre", "other"]
     for size, layers in sizes.items():
         for layer in range(first, first + layers):
-            table = pd.DataFrame(random.lognormal(0, 0.5, (kernels, 99))).iloc[
-                :, : len(columns_of("maps/models/*.csv"))
-            ]
-            table.columns = columns_of("maps/models/*.csv")
+            columns = columns_of("maps/models/*.csv")
+            table = pd.DataFrame(random.lognormal(0, 0.5, (kernels, len(columns))), columns=columns)
             about = {"model": model, "layer_index": layer, "layer": f"l{layer}", "size": size, "channels": kernels}
             table = table.assign(**about, channel=range(kernels), label=[labels[n % 5] for n in range(kernels)])
             shares = [column for column in table if column.endswith("variance_share")]
@@ -211,7 +210,7 @@ def test_layers_weigh_by_their_kernels_and_constant_maps_not_at_all():
     table = pd.concat([few, many.assign(layer_index=1), many.assign(layer_index=2, skewness=np.nan)])
     found = map_summaries.over_layers(table)
     assert found["skewness"].to_numpy() == pytest.approx([1.9] * len(found))
-    assert (found["kernels"] == [38, 19 * 2, 38, 19 * 4][: len(found)]).all() or found["kernels"].sum() == 190
+    assert found["kernels"].sum() == 190
 
 
 def test_sizes_of_several_networks_are_shown():
@@ -295,9 +294,8 @@ def test_it_is_no_part_of_the_main_job_and_repeats(measured_project, tmp_path):
     (project / "results/maps/models/tiny0.csv").unlink()
     snakemake(project, "results/maps/models/tiny0.csv")
     assert (project / "results/maps/models/tiny0.csv").read_bytes() == before
-    (project / "config.yaml").write_text(
-        (project / "config.yaml").read_text().replace("part_images: 8", "part_images: 4")
-    )
+    config = (project / "config.yaml").read_text()
+    (project / "config.yaml").write_text(config.replace("part_images: 8", "part_images: 4"))
     assert "measure_maps" not in snakemake(project, "-n", "maps").stdout  # the ablation's own settings rerun nothing
 
 
