@@ -50,17 +50,12 @@ def draw_maps(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing
     figure, canvas = open_canvas(foot + 0.5)
     places, place = {}, 0.0
     for size in sizes:
-        networks = summary.loc[summary["size"] == size, ["networks", "units"]].max()
-        words = f"{size} kernels"
-        canvas.text(0.1, head + PITCH * (place + 0.5), words, weight="bold", va="center")
-        beside = f"{networks['networks']} networks" if networks["networks"] > 1 else "1 network"
-        beside += f", {networks['units']} independent" if networks["units"] < networks["networks"] else ""
-        canvas.text(1.05, head + PITCH * (place + 0.5), beside, size=7, color=SOFT, va="center")
+        canvas.text(0.1, head + PITCH * (place + 0.5), f"{size} kernels", weight="bold", va="center")
         place += heads
         for label in [label for one, label in rows if one == size]:
             places[size, label] = place + 0.5
             place += 1
-    pitch = (WIDTH - 1.6 - 0.55) / len(PANELS)
+    pitch = (WIDTH - 1.6 - 0.95) / len(PANELS)
     for column, measure in enumerate(PANELS):
         left = 1.6 + column * pitch
         axes = place_axes(figure, left, head, left + pitch - 0.16, foot)
@@ -68,11 +63,12 @@ def draw_maps(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing
         axes.set_ylim(place, 0)
         axes.set_yticks(list(places.values()), [short(label) for _, label in places] if column == 0 else [])
         axes.tick_params(axis="y", length=0)
-    kernels = summary.drop_duplicates(["size", "label"]).set_index(["size", "label"])["kernels"]
-    beside = {"transform": axes.get_yaxis_transform(), "size": 7, "color": SOFT, "va": "center"}
-    for key, y in places.items():
-        axes.text(1.04, y, f"{kernels[key]:,}", **beside)
-    axes.text(1.04, 0.5, "kernels", **beside)
+    counts = summary.drop_duplicates(["size", "label"]).set_index(["size", "label"])
+    beside = {"transform": axes.get_yaxis_transform(), "size": 7, "color": SOFT, "va": "center", "ha": "right"}
+    for right, name, words in ((1.32, "kernels", "kernels"), (1.66, "units", "networks")):
+        axes.text(right, -0.4, words, **beside)
+        for key, y in places.items():
+            axes.text(right, y, f"{counts.loc[key, name]:,}", **beside)
     _draw_legend(figure)
     caption = (
         "Output maps of depthwise kernels on test images, before bias and batch norm, over all images and places. "
@@ -109,9 +105,9 @@ def _draw_panel(
     if ratio:
         axes.set_xscale("log", base=2)
         axes.set_xlim(max(ends.min(), 1 / 64) * 0.85, ends.max() * 1.15)
-        ticks = 4.0 ** np.arange(
-            np.ceil(np.log(axes.get_xlim()[0]) / np.log(4)), np.log(axes.get_xlim()[1]) / np.log(4)
-        )
+        low, high = axes.get_xlim()
+        powers = np.arange(np.ceil(np.log2(low)), np.floor(np.log2(high)) + 1)
+        ticks = 2.0 ** (powers if len(powers) < 5 else powers[powers % 2 == 0])
         axes.set_xticks(ticks, [f"{tick:g}" if tick >= 1 else f"1/{1 / tick:g}" for tick in ticks])
         axes.minorticks_off()
     else:
