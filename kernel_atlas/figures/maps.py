@@ -21,7 +21,7 @@ from kernel_atlas.figures.style import (
     short,
 )
 from kernel_atlas.figures.write import Drawing
-from kernel_atlas.training.map_summaries import CONTROLS, shown_sizes
+from kernel_atlas.training.map_summaries import CONTROLS, FEWEST_KERNELS, shown
 
 PITCH = 0.27  # inches from a row to the next
 PANELS = {  # measure: words under the axis, whether it is a ratio on a logarithmic axis, ends of the axis
@@ -43,8 +43,8 @@ def draw_maps(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing
         maps.csv and summary.csv.
     title : str
     """
-    sizes = shown_sizes(summary)
-    rows = [(size, label) for size in sizes for label in summary.loc[summary["size"] == size, "label"].unique()]
+    rows = list(shown(summary)[["size", "label"]].drop_duplicates().itertuples(index=False, name=None))
+    sizes = list(dict.fromkeys(size for size, _ in rows))
     head, heads = 0.6, 0.9  # inches to the first panel; rows that the name of a size takes
     foot = head + PITCH * (len(rows) + heads * len(sizes))
     figure, canvas = open_canvas(foot + 0.5)
@@ -75,7 +75,8 @@ def draw_maps(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing
         "Small dots are layers of networks: medians over the kernels of the label, means for the share of variance (1 "
         "is an equal share of the layer's variance). Large marks are means over independent networks, lines their 95 % "
         "intervals (none below five). Controls see the same input and have the norm of each kernel; two of them also "
-        "have its sum of taps. Sizes of a single network are left out where others have more."
+        f"have its sum of taps. Labels of fewer than {FEWEST_KERNELS} kernels, or of one network where others are of more, are "
+        "in the table only."
     )
     return Drawing(
         figure, summary, title, caption, "Dot plots of the maps of kernels, a row for each family of labels."

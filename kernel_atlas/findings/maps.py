@@ -4,15 +4,20 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.words import interval, joined
-from kernel_atlas.training.map_summaries import CONTROLS, shown_sizes
+from kernel_atlas.training.map_summaries import CONTROLS, shown
 
-SAID = {  # measure: how its sentence begins, and the controls that it is held against
-    "absolute_relative_mean": ("|mean| / sd of the output maps of {size} kernels", ("noise", "phase", "free")),
-    "skewness": ("Skewness of these maps", ("noise", "phase")),
-    "variance_ratio": ("Share of the variance of their layer, times an equal share", ("noise", "phase")),
-    "unit_variance_ratio": ("The same for kernels of norm 1", ("noise", "phase")),
+LABEL = "First-Derivative"  # of which the paper asks whether maps have mean 0
+ASKED = {  # of these
+    "absolute_relative_mean": "|mean| / sd of the output maps",
+    "unit_variance_ratio": "Share of the variance of their layer at norm 1, times an equal share,",
 }
-LABEL = "First-Derivative"  # of which it is asked whether maps have mean 0
+WAYS = {"absolute_relative_mean": "median of a layer", "unit_variance_ratio": "mean of a layer"}
+SAID = {  # measure: how its sentence begins, and the controls that it is held against
+    "absolute_relative_mean": ("|mean| / sd of the output maps", ("noise", "phase")),
+    "skewness": ("Skewness of the output maps", ("noise", "phase")),
+    "variance_ratio": ("Share of the variance of their layer, times an equal share,", ()),
+    "unit_variance_ratio": ("The same at norm 1", ("noise", "phase")),
+}
 
 
 def find_maps(summary: pd.DataFrame) -> list[str]:
@@ -24,37 +29,39 @@ def find_maps(summary: pd.DataFrame) -> list[str]:
         maps/summary.csv.
     """
     said = []
-    for size in shown_sizes(summary):
-        part = summary[summary["size"] == size]
-        first = part[(part["label"] == LABEL) & (part["measure"] == "absolute_relative_mean")]
-        for row in first.itertuples():
-            controls = joined([f"{getattr(row, name):.2f} by {words}" for name, words in CONTROLS.items()])
-            said.append(
-                f"Maps of {size} first derivatives have |mean| / sd {_value(row, 'value')} (median of the kernels of a "
-                f"layer, mean over {_networks(row)}); other kernels of their norm on the same input have {controls}."
-            )
+    for size, part in shown(summary).groupby("size", sort=False):
+        for measure, words in ASKED.items():
+            for row in part[(part["label"] == LABEL) & (part["measure"] == measure)].itertuples():
+                apart = joined([f"{_value(row, f'{name}_difference')} from {CONTROLS[name]}" for name in CONTROLS])
+                said.append(
+                    f"{words} of {size} first derivatives: {_value(row, 'value')}, {WAYS[measure]}, mean over "
+                    f"{_networks(row)}; the difference from other kernels of their norm on the same input is {apart}."
+                )
         for measure, (words, controls) in SAID.items():
             rows = list(part[part["measure"] == measure].itertuples())
             listed = "; ".join(f"{row.label} {_value(row, 'value')}" for row in rows)
-            said.append(f"{words.format(size=size)}: {listed}. {_against(rows, controls)}")
+            said.append(" ".join([f"{words} of {size} kernels by label: {listed}.", *_against(rows, controls)]))
     return said
 
 
-def _against(rows: list, controls: tuple[str, ...]) -> str:
-    """Labels whose difference from a control leaves out 0, by the interval or, where there is none, in all networks."""
-    found = []
+def _against(rows: list, controls: tuple[str, ...]) -> list[str]:
+    """Labels whose difference from a control has an interval that leaves out 0; nothing where there are no intervals."""
+    said = []
     for name in controls:
-        apart = [row for row in rows if _is_apart(row, f"{name}_difference")]
+        known = [row for row in rows if np.isfinite(getattr(row, f"{name}_difference_low"))]
+        apart = [row for row in known if _is_apart(row, f"{name}_difference")]
         listed = "; ".join(f"{row.label} {_value(row, f'{name}_difference')}" for row in apart)
-        found.append(f"Unlike {CONTROLS[name]}, by: {listed}." if apart else f"None is told from {CONTROLS[name]}.")
-    return " ".join(found)
+        if known:
+            said.append(
+                f"Told from {CONTROLS[name]}, by: {listed}." if apart else f"None is told from {CONTROLS[name]}."
+            )
+    return said
 
 
 def _is_apart(row: tuple, name: str) -> bool:
-    """Whether an interval, or all of two units or more, lie on one side of 0 and not so near that 0.00 is written."""
-    ends = ("_low", "_high") if np.isfinite(getattr(row, f"{name}_low")) else ("_lowest", "_highest")
-    low, high = (getattr(row, f"{name}{end}") for end in ends)
-    return row.units > 1 and (low > 0 or high < 0) and f"{abs(getattr(row, name)):.2f}" != "0.00"
+    """Whether an interval leaves out 0, also as written."""
+    low, high = (round(getattr(row, f"{name}{end}"), 2) for end in ("_low", "_high"))
+    return low > 0 or high < 0
 
 
 def _value(row: tuple, name: str) -> str:

@@ -20,6 +20,7 @@ MEASURES = {  # of a map, as figures and sentences call them
     "variance_ratio": "share of variance",
     "unit_variance_ratio": "the same at unit norm",
 }
+FEWEST_KERNELS = 20  # of a family in all networks, below which it is in the tables only
 COLUMNS = [*MEASURES, *(f"{control}_{measure}" for control in CONTROLS for measure in MEASURES)]
 
 
@@ -109,7 +110,11 @@ def _over_units(values: pd.Series, name: str, seed: list[int]) -> dict[str, floa
     return {f"{name}{end}": value for end, value in found.items()}
 
 
-def shown_sizes(summary: pd.DataFrame) -> list[str]:
-    """Sizes that figure and sentences are of: those of at least two independent networks or, without such, all."""
-    units = summary.groupby("size", sort=False)["units"].max()
-    return list(units.index[units > 1]) or list(units.index)
+def shown(summary: pd.DataFrame) -> pd.DataFrame:
+    """The rows that figure and sentences are of: families with `FEWEST_KERNELS` in two independent networks or more.
+
+    Where no family is in two networks, those of one.
+    """
+    common = summary[summary["kernels"] >= FEWEST_KERNELS]
+    several = common[common["units"] > 1]
+    return several if len(several) else common

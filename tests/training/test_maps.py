@@ -213,10 +213,14 @@ def test_layers_weigh_by_their_kernels_and_constant_maps_not_at_all():
     assert found["kernels"].sum() == 190
 
 
-def test_sizes_of_several_networks_are_shown():
+def test_common_labels_of_several_networks_are_shown():
     mixed = pd.concat([layer_table(2, ("3x3",)), layer_table(1, ("9x9",))])
-    assert map_summaries.shown_sizes(map_summaries.summarise_maps(mixed, 0)) == ["3x3"]
-    assert map_summaries.shown_sizes(map_summaries.summarise_maps(layer_table(1, ("9x9",)), 0)) == ["9x9"]
+    found = map_summaries.shown(map_summaries.summarise_maps(mixed, 0))
+    assert set(found["size"]) == {"3x3"} and found["kernels"].min() >= 20
+    assert set(map_summaries.shown(map_summaries.summarise_maps(layer_table(1, ("9x9",)), 0))["size"]) == {"9x9"}
+    rare = mixed.assign(kernels=np.where(mixed["label"] == "On-Centre", 1, mixed["kernels"]))
+    found = map_summaries.shown(map_summaries.summarise_maps(rare, 0))
+    assert "On-Centre" not in set(found["label"]) and "other" in set(found["label"])
 
 
 @pytest.mark.parametrize("units", [1, 3, 6])
@@ -224,7 +228,7 @@ def test_numbers_of_the_findings_are_cells(units):
     summary = map_summaries.summarise_maps(layer_table(units), 0)
     numbers = {f"{value:z.2f}" for value in summary.select_dtypes("number").to_numpy().ravel() if np.isfinite(value)}
     said = find_maps(summary)
-    assert len(said) == 2 * 5 and said[0].startswith("Maps of 7x7 first derivatives have |mean| / sd ")
+    assert len(said) == 2 * 6 and said[0].startswith("|mean| / sd of the output maps of 7x7 first derivatives: ")
     for sentence in said:
         found = set(re.findall(r"-?\d+\.\d+", sentence))
         assert found and found <= numbers, sentence
