@@ -75,8 +75,8 @@ def draw_maps(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing
         "Small dots are layers of networks: medians over the kernels of the label, means for the share of variance (1 "
         "is an equal share of the layer's variance). Large marks are means over independent networks, lines their 95 % "
         "intervals (none below five). Controls see the same input and have the norm of each kernel; two of them also "
-        f"have its sum of taps. Labels of fewer than {FEWEST_KERNELS} kernels, or of one network where others are of more, are "
-        "in the table only."
+        "have its sum of taps. Left out here, not in the table: labels of fewer than "
+        f"{FEWEST_KERNELS} kernels, or of one network where others are of more."
     )
     return Drawing(
         figure, summary, title, caption, "Dot plots of the maps of kernels, a row for each family of labels."

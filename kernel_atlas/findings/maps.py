@@ -45,7 +45,7 @@ def find_maps(summary: pd.DataFrame) -> list[str]:
 
 
 def _against(rows: list, controls: tuple[str, ...]) -> list[str]:
-    """Labels whose difference from a control has an interval that leaves out 0; nothing where there are no intervals."""
+    """Labels whose difference from a control has an interval that leaves out 0; nothing without intervals."""
     said = []
     for name in controls:
         known = [row for row in rows if np.isfinite(getattr(row, f"{name}_difference_low"))]
