@@ -28,7 +28,7 @@ PANELS = {  # measure: words under the axis, whether it is a ratio on a logarith
     "absolute_relative_mean": ("|mean| / sd of a map", False, (0, None)),
     "skewness": ("skewness of a map", False, (None, None)),
     "variance_ratio": ("variance / equal share", True, (None, None)),
-    "unit_variance_ratio": ("the same, kernels of norm 1", True, (None, None)),
+    "unit_variance_ratio": ("the same, at unit norm", True, (None, None)),
 }
 LOOKS = {"noise": (INK, "|"), "phase": (LINES["phase"][0], "x"), "free": (ORANGE, "1")}  # colour and marker
 SHOWN = 0.01  # quantiles beyond which layers are left out of an axis: few kernels in one may be far off

@@ -9,14 +9,14 @@ from kernel_atlas.training.map_summaries import CONTROLS, shown
 LABEL = "First-Derivative"  # of which the paper asks whether maps have mean 0
 ASKED = {  # of these
     "absolute_relative_mean": "|mean| / sd of the output maps",
-    "unit_variance_ratio": "Share of the variance of their layer at norm 1, times an equal share,",
+    "unit_variance_ratio": "Share of the variance of their layer at unit norm, times an equal share,",
 }
 WAYS = {"absolute_relative_mean": "median of a layer", "unit_variance_ratio": "mean of a layer"}
 SAID = {  # measure: how its sentence begins, and the controls that it is held against
     "absolute_relative_mean": ("|mean| / sd of the output maps", ("noise", "phase")),
     "skewness": ("Skewness of the output maps", ("noise", "phase")),
     "variance_ratio": ("Share of the variance of their layer, times an equal share,", ()),
-    "unit_variance_ratio": ("The same at norm 1", ("noise", "phase")),
+    "unit_variance_ratio": ("The same at unit norm", ("noise", "phase")),
 }
 
 

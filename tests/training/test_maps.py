@@ -22,7 +22,7 @@ from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.maps import draw_maps
 from kernel_atlas.figures.style import atlas_style
 from kernel_atlas.findings.maps import find_maps
-from kernel_atlas.io.tables import columns_of
+from kernel_atlas.io.tables import columns_of, read_csv
 from kernel_atlas.training import map_summaries, maps, zoo
 
 SIDE = 5
@@ -241,6 +241,17 @@ def test_words_stay_inside_and_apart(units):
     with atlas_style():
         drawing = draw_maps(table, map_summaries.summarise_maps(table, 0), "What kernels make of images")
         check_words(drawing, apart=1)
+
+
+def test_the_kept_table_is_drawn_and_stated():
+    table = read_csv(ROOT / "resources/experiments/maps.csv")
+    assert table.columns.tolist() == columns_of("maps/maps.csv")
+    summary = map_summaries.summarise_maps(table, 0)
+    numbers = {f"{value:z.2f}" for value in summary.select_dtypes("number").to_numpy().ravel() if np.isfinite(value)}
+    for sentence in find_maps(summary):
+        assert set(re.findall(r"-?\d+\.\d+", sentence)) <= numbers, sentence
+    with atlas_style():
+        check_words(draw_maps(table, summary, "What kernels make of images"), apart=1)
 
 
 # --- A run
