@@ -319,6 +319,12 @@ def ablation_options(wildcards):
     }
 
 
+def map_options(wildcards):
+    """What maps of kernels take of the configuration of the ablation: images and draws."""
+    options = ablation_options(wildcards)
+    return {name: options[name] for name in ("images", "test_images", "draws")}
+
+
 def kept(ending):
     """A file of the figure of each experiment with kept results."""
     return [f"results/figures/experiment_{each}.{ending}" for each in KEPT.index]

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
 from kernel_atlas.figures.ablation import draw_ablation
+from kernel_atlas.figures.maps import draw_maps
 from kernel_atlas.figures.style import (
     PERCENT,
     SOFT,
@@ -243,4 +244,5 @@ FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame, pd.DataFrame, str], Drawin
     "decay": ("What the weight decay of kernels does", draw_shares),
     "verdict": ("Patterns, or only their covariance?", draw_verdict),
     "ablation": ("What kernels are for", draw_ablation),
+    "maps": ("What kernels make of images", draw_maps),
 }

@@ -5,6 +5,7 @@ import pandas as pd
 from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
 from kernel_atlas.core.words import joined, percent, points
 from kernel_atlas.findings.ablation import find_ablation
+from kernel_atlas.findings.maps import find_maps
 
 FROZEN = 0.9999  # cosine to its first taps of a kernel that only got a constant
 
@@ -175,6 +176,7 @@ FINDINGS = {
     "decay": (find_accuracy, find_shares, find_labels, find_caveat),
     "verdict": (find_verdict,),
     "ablation": (find_ablation,),
+    "maps": (find_maps,),
 }
 
 

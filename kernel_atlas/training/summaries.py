@@ -10,6 +10,7 @@ from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
 from kernel_atlas.io.tables import read_csv
 from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share
 from kernel_atlas.stats.shares import fifth_of
+from kernel_atlas.training.map_summaries import summarise_maps
 
 LABELLED = ("prototype", "random")  # drawn for labels: is the pattern of the label enough, and is there need of one
 LAYERS = "layer, "  # how the labels begin that stand for single layers
@@ -28,9 +29,9 @@ def read_experiment(path: str | Path) -> pd.DataFrame:
 
 def summarise(experiment: str, table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The summary of an experiment, from its table of runs."""
-    if experiment == "verdict":  # pairs are judged from answers of single images
-        return table
-    return (summarise_ablation if experiment == "ablation" else summarise_runs)(table, seed)
+    own = {"ablation": summarise_ablation, "maps": summarise_maps}
+    own |= {"verdict": lambda table, seed: table}  # it is judged from answers of single images
+    return own.get(experiment, summarise_runs)(table, seed)
 
 
 def summarise_runs(table: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from kernel_atlas.model.encoder import read_encoder
 
 def test_results_are_what_the_schemas_say(tested):
     tables = yaml.safe_load((ROOT / "schemas/tables.yaml").read_text())
-    by_name = ("ablation/", "experiments/", "patterns/", "reference/")
+    by_name = ("ablation/", "experiments/", "maps/", "patterns/", "reference/")
     tables = {pattern: rules for pattern, rules in tables.items() if not pattern.startswith(by_name)}
     for pattern, rules in tables.items():
         paths = list((tested / "results").glob(pattern))
