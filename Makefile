@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test coverage lint clean
 
 run: .venv/ready
-	.venv/bin/snakemake --cores all
+	.venv/bin/snakemake --cores all --quiet host reason
 
 # Two files of tests at a time: one waits for Snakemake to start most of its time.
 test: .venv/ready

@@ -30,6 +30,7 @@ include: "rules/reference.smk"
 
 
 onsuccess:
+    say_results()
     forget_failures(say=True)
 
 

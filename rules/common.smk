@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import sys
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
 from kernel_atlas.model.clusters import read_clusters
 from kernel_atlas.stats.independence import related
 
+STARTED = time.time()
 TABLES = yaml.load(
     DESCRIPTIONS.read_bytes(), yaml.CSafeLoader
 )  # as schemas/tables.yaml describes them
@@ -389,6 +391,23 @@ def unit_file(wildcards):
 def of_net(column):
     """A column of config/zoo.tsv for the net of a job, trained or not."""
     return lambda wildcards: NETS.at[wildcards.net.removesuffix("_init"), column]
+
+
+def say_results():
+    """Print the headline of each size and where the pages are, if this run wrote them."""
+    pages = {name: f"results/{name}.html" for name in ("report", "atlas")}
+    written = {
+        name: os.path.abspath(path)
+        for name, path in pages.items()
+        if os.path.exists(path) and os.path.getmtime(path) > STARTED
+    }
+    if written:
+        said = read_csv("results/findings.csv")
+        first = said[said["finding"] == "Patterns"].drop_duplicates("size")
+        for _, row in first[::-1].iterrows():
+            print(f"{row['size']}: {row['sentence']}")
+    for name, path in written.items():
+        print(f"{name}: {path}")
 
 
 def forget_failures(say=False):

@@ -169,6 +169,15 @@ def broken_net(project):
     return whole
 
 
+def test_a_run_ends_with_the_answer_and_where_the_pages_are(project):
+    (project / "results/report.html").unlink()
+    run = snakemake(project).stdout
+    said = pd.read_csv(project / "results/findings.csv")
+    for size, sentence in said[said["finding"] == "Patterns"].groupby("size")["sentence"].first().items():
+        assert run.count(f"{size}: {sentence}\n") == 1
+    assert f"report: {project / 'results/report.html'}\n" in run and "atlas: " not in run  # as this run wrote none
+
+
 @pytest.mark.parametrize("use", ["train", "assign"])
 def test_a_corrupt_checkpoint_fails_only_its_model(project, use):
     whole = broken_net(project)
