@@ -9,6 +9,7 @@ from kernel_atlas.findings.parts import MANY
 
 EXPLAINED = ["explained_share", "explained_low", "explained_high"]
 LOOSE = 0.95  # cosine that noise exceeds in one fit of a hundred, above which being explained says little
+MOST = 0.5  # share of fits at a bound from which on their parameters are those of the bounds
 
 
 def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardinal: pd.DataFrame) -> list[str]:
@@ -39,21 +40,27 @@ def find_fits(fit_explained: pd.DataFrame, fit_crosses: pd.DataFrame, fit_cardin
     crosses = fit_crosses.astype({"weight": str}).set_index("weight")
     if len(crosses) and crosses.loc["free", "kernels"]:
         free, none = crosses.loc["free"], crosses.loc["0"]
-        parts = ", ".join(
-            f"{words} {interval(*free[[f'{name}_median', f'{name}_q10', f'{name}_q90']])}"
-            for name, words in (
-                ("sigma", "width (sigma, in taps)"),
-                ("elongation", "elongation"),
-                ("centre_weight", "weight"),
+        what = (
+            f"Crosses ({number(free['kernels'])} kernels) are two elongated Gaussians at right angles and a round one"
+        )
+        error = (
+            f"The error (one less cosine) is {free['error_median']:.3f} in the median, without the round one "
+            f"{none['error_median']:.3f}. {percent(free['at_bounds'])} of these fits have a parameter at its bound"
+        )
+        if free["at_bounds"] < MOST:
+            parts = ", ".join(
+                f"{words} {interval(*free[[f'{name}_median', f'{name}_q10', f'{name}_q90']])}"
+                for name, words in (
+                    ("sigma", "width (sigma, in taps)"),
+                    ("elongation", "elongation"),
+                    ("centre_weight", "weight"),
+                )
             )
-        )
-        said.append(
-            f"Crosses ({number(free['kernels'])} kernels) are two elongated Gaussians at right angles and a round one "
-            f"of their width with a weight: {parts}, each the median and the middle four fifths. The error (one less "
-            f"cosine) is {free['error_median']:.3f} in the median, without the round one {none['error_median']:.3f}. "
-            f"{percent(free['at_bounds'])} of these fits have one of the three at its bound: the families end there, "
-            "not the kernels."
-        )
+            said.append(
+                f"{what} of their width with a weight: {parts}, each the median and the middle four fifths. {error}."
+            )
+        else:
+            said.append(f"{what}. {error}: the families end there, not the kernels, and no parameters can be told.")
     cardinal = fit_cardinal[fit_cardinal["which"] == "explained"].set_index(["subject", "family"])
     key = "real", "first_derivative"
     if key in cardinal.index and np.isfinite(cardinal.loc[key, "cardinal_low"]):

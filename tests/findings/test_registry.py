@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import numbers_missing, snakemake, table
+from drawing import SIZE, evidence_tables
 
 from kernel_atlas.core.words import number, percent
+from kernel_atlas.findings.formulas import find_fits
 from kernel_atlas.findings.networks import find_comparisons
 from kernel_atlas.findings.registry import state_findings
 from kernel_atlas.findings.shares import find_clusters, find_drift, find_shares
@@ -170,3 +172,11 @@ def test_sizes_without_an_autoencoder_have_what_labels_say(totals):
     found = state_findings({"totals": pd.concat([totals, other]), "chance": controls}, ["5x5"])
     assert found["size"].drop_duplicates().tolist() == ["5x5", "9x9"]
     assert set(found.loc[found["size"] == "9x9", "finding"]) == {"Patterns"}
+
+
+@pytest.mark.parametrize(("at_bounds", "told"), [(0.3, True), (0.87, False)])
+def test_parameters_at_their_bounds_are_not_told(at_bounds, told):
+    tables = {name: part[part["size"] == SIZE] for name, part in evidence_tables().items() if "size" in part}
+    crosses = tables["fit_crosses"].assign(at_bounds=at_bounds)
+    said = " ".join(find_fits(tables["fit_explained"], crosses, tables["fit_cardinal"]))
+    assert ("width (sigma, in taps)" in said) == told and ("no parameters can be told" in said) != told
