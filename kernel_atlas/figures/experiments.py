@@ -182,7 +182,7 @@ def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawi
     return Drawing(figure, summary, title, caption, "Lines of accuracy by step, dot plots and stacked bars.")
 
 
-FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame, pd.DataFrame, str], Drawing]]] = {  # title, drawn by
+FIGURES: dict[str, tuple[str, Callable[..., Drawing]]] = {  # title, drawn by (that of the ablation from a table more)
     "data": ("Which patterns need natural images", draw_shares),
     "dense": ("Depthwise against dense convolutions", draw_shares),
     "dynamics": ("When patterns form in training", draw_dynamics),

@@ -127,7 +127,7 @@ NAMES = {
     "prototype": "its prototype",
     "master_key": "its master key",
     "other_family": "another family's pattern",
-    "turned": "itself turned by 90°",
+    "turned": "its quarter turn",
     "opposite": "its opposite",
     "zero": "zero",
 }
