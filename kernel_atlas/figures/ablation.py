@@ -60,12 +60,11 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str, cosine
         ablation.csv, summary.csv and cosines.csv.
     title : str
     """
-    data = summary[summary["size"] != "all"]
-    sizes = sorted(data["size"].unique(), key=lambda size: -int(size.split("x")[0]))
+    sizes = sorted(set(summary["size"]) - {"all"}, key=lambda size: -int(size.split("x")[0]))
     points = ablation_parts(table).set_index(["size", "label", "replacement"]).sort_index()
-    whole = data[data["label"] == "all"]
+    whole = summary[summary["label"] == "all"]
     names = [name for name in NAMES if name in set(whole["replacement"]) - set(UNCONTROLLED)]
-    parts = data[(data["label"] != "all") & data["replacement"].isin(LABELLED)]
+    parts = summary[(summary["label"] != "all") & summary["replacement"].isin(LABELLED)]
     labels = sorted(parts["label"].unique(), key=lambda label: (LAYERS in label, label not in FIRST, label))
     lines = -(-len(sizes) // 2)
     middle = 1.5 + lines * (CURVE + 0.75)  # where the dots of whole sizes begin
@@ -75,12 +74,12 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str, cosine
     figure, canvas = open_canvas(foot + 0.5)
     heads = {
         0.2: "Loss of accuracy against cosine, all kernels of a size",
-        middle - 0.55: "Beyond the same cosine: all kernels of a size replaced",
+        middle - 0.55: "Beyond the same cosine: all kernels replaced",
     } | ({low - 0.5: "Beyond the same cosine: the kernels of one part replaced"} if labels else {})
     for y, words in heads.items():
         canvas.text(0.1, y, words, weight="bold", size=9, va="center")
     _draw_curves(figure, sizes, cosines, whole)
-    beside = [(size, None) for size in sizes]
+    beside = [(size, None) for size in (["all", *sizes] if len(sizes) > 1 else sizes)]
     _draw_dots(figure, (middle, end), beside, names, whole, points)
     if labels:
         beside = [(size, name) for size in sizes for name in LABELLED]

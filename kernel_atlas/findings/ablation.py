@@ -35,15 +35,16 @@ def find_ablation(summary: pd.DataFrame) -> list[str]:
                 f"Before any replacement, the top-1 accuracy of {row.apart} of {row.models} networks is more than "
                 f"{WIDE:.0f} points from what the model sheet states; their images or weights may be others."
             )
-    for size, part in summary[summary["size"] != "all"].groupby("size"):
-        said += _find_whole(size, part[part["label"] == "all"])
+    for size, part in summary.groupby("size"):
+        said += _find_whole("depthwise" if size == "all" else size, part[part["label"] == "all"])
         for name in LABELLED:
             said += _find_parts(size, name, part[(part["label"] != "all") & (part["replacement"] == name)])
+    said.append("A fit is made to each kernel that it replaces, by five or six free numbers and a sign.")
     return said
 
 
 def _find_whole(size: str, whole: pd.DataFrame) -> Iterator[str]:
-    """All kernels of a size replaced."""
+    """All kernels of a network (`depthwise`) or of a size replaced."""
     held = whole[~whole["replacement"].isin(UNCONTROLLED)]
     names = held["replacement"].map(NAMES)
     first = held.iloc[0]
@@ -65,8 +66,6 @@ def _find_whole(size: str, whole: pd.DataFrame) -> Iterator[str]:
     if len(rest):
         listed = joined([f"{NAMES[row['replacement']]} {_points(row, 'difference')}" for _, row in rest.iterrows()])
         yield f"For {size} kernels, without a control, as nothing else lies where they do: {listed}."
-    if "fit" in set(held["replacement"]):
-        yield f"A fit of a {size} kernel is made to that kernel, by five or six free numbers and a sign."
 
 
 def _find_parts(size: str, name: str, parts: pd.DataFrame) -> Iterator[str]:

@@ -323,7 +323,7 @@ def paired_interval(change: np.ndarray, draws: np.ndarray, seed: int) -> tuple[f
     """Bootstrap interval, 95 %, of the mean change of paired answers in points.
 
     Draws are drawn with replacement and, within each, images: with few draws the share of the interval that is due to
-    them is too small, by a quarter of its variance with four.
+    them is too small, by a tenth of its variance with ten.
 
     Parameters
     ----------

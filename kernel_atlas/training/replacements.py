@@ -20,7 +20,7 @@ from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.stats.resampling import seed_of
-from kernel_atlas.training.summaries import CONTROLS, DIRECTIONS, UNCONTROLLED
+from kernel_atlas.training.summaries import CONTROLS, DIRECTIONS
 
 KEY_SIDE = 7  # of the published master keys
 PARALLEL = 1e-4  # of unit kernels: what is left at right angles below this is rounding, and no direction
@@ -235,10 +235,6 @@ class Replaced:
     def draws_towards(self, direction: str) -> int:
         """How many kernels `move` knows in a direction."""
         return len(self._directions[direction])
-
-    def draws_beside(self, name: str) -> int:
-        """How many controls of each kind a replacement has."""
-        return 0 if name in UNCONTROLLED else self.draws
 
     def _restore(self, units: np.ndarray) -> np.ndarray:
         mean = self.kernels.mean(axis=1, keepdims=True)

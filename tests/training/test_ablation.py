@@ -592,7 +592,7 @@ def ablated(nets, pictures, tmp_path_factory) -> tuple[Path, str]:
     rows = ["model source use architecture top1 recipe", "tiny file:nets/tiny.safetensors train zoonet_5x5 95 small"]
     rows += [f"mobile file:nets/mobile.pth train {TIMM} 40 "]
     (project / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
-    few = "{models: [tiny, mobile], images: %s, test_images: 20, part_images: 10, train_images: 4, draws: 10}"
+    few = "{models: [tiny, mobile], images: %s, test_images: 20, part_images: 10, train_images: 2, draws: 10}"
     settings = few % (pictures / "cifar10_tiny.parquet")
     (project / "config.yaml").write_text(f"{SMALL}images: {pictures}\nablation: {settings}\n")
     return project, snakemake(project, "ablation").stdout
