@@ -92,8 +92,8 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str, cosine
     figure.legend(handles=handles, ncols=2, borderaxespad=0, **where)
     caption = (
         "Above: change of top-1 accuracy on test images when each kernel of a size is moved from itself (cosine 1) in "
-        "a direction, its mean and norm kept. Thick lines are means over networks, areas 95 % intervals over these; "
-        "below five networks thin lines are the models. Dots are replacements at their mean cosine; the opposite of a "
+        "a direction, its mean and norm kept. Thick lines are means over networks, bars 95 % intervals over these; below "
+        "five networks thin lines are the models. Dots are replacements at their mean cosine; the opposite of a "
         "kernel lies at cosine -1, zero nowhere. Below: what a replacement costs beyond kernels that are moved to the "
         "same cosine, kernel by kernel, in a random and in a phase-scrambled direction; right of 0 it costs less. "
         "Small marks are models (of single layers, means over those in a fifth of the depth), large ones means over n "
@@ -117,7 +117,7 @@ def _draw_curves(figure: Figure, sizes: Sequence[str], cosines: pd.DataFrame, wh
         left, top = 0.65 + 4.35 * (number % 2), 0.95 + (CURVE + 0.75) * (number // 2)
         axes = place_axes(figure, left, top, left + 3.85, top + CURVE)
         passed = []  # places on curves, which labels avoid
-        for direction, (colour, dashes) in LINES.items():
+        for place, (direction, (colour, dashes)) in enumerate(LINES.items()):
             mean = means[(means["size"] == size) & (means["direction"] == direction)].sort_values("cosine")
             mean = pd.concat([mean, pd.DataFrame([{"cosine": 1.0, "difference": 0.0, "low": 0.0, "high": 0.0}])])
             if mean["low"].isna().any():
@@ -126,14 +126,16 @@ def _draw_curves(figure: Figure, sizes: Sequence[str], cosines: pd.DataFrame, wh
                     line = model.sort_values("cosine")
                     axes.plot(line["cosine"], line["difference"], color=colour, lw=0.4, alpha=0.35, zorder=1)
             else:
-                axes.fill_between(mean["cosine"], mean["low"], mean["high"], color=colour, alpha=0.12, lw=0, zorder=1)
+                beside = mean["cosine"] + 0.009 * (place - len(LINES) / 2)  # six areas would be one
+                axes.vlines(beside, mean["low"], mean["high"], color=colour, lw=0.8, alpha=0.6, zorder=1)
             axes.plot(mean["cosine"], mean["difference"], color=colour, ls=dashes, lw=1.3, zorder=2)
             at = np.linspace(0, 1, 60)
             passed.append(np.column_stack([at, np.interp(at, mean["cosine"], mean["difference"])]))
         rows = whole[whole["size"] == size].set_index("replacement")
         there = rows[rows["cosine"] > -0.9]
         axes.set_xlim(1.03, min(-0.05, there["cosine"].min() - 0.05))
-        lowest = min(0, there["difference"].min(), *(line[:, 1].min() for line in passed))
+        ends = means.loc[means["size"] == size, ["difference", "low"]].min().min()
+        lowest = min(0, there["difference"].min(), ends)
         axes.set_ylim(1.06 * lowest, max(2, -0.06 * lowest))
         axes.axhline(0, color=SOFT, lw=0.6, zorder=0)
         axes.set(xlabel="cosine to the kernel", title=f"{size} kernels")
@@ -261,7 +263,8 @@ def _draw_dots(
         axes.xaxis.set_major_locator(MaxNLocator(4 if pitch > 1.5 else 2))
         axes.grid(axis="x", color="#e6e6e6", lw=0.5)
         axes.set_axisbelow(True)
-        axes.set_title(f"{size} by {_name(replacement)}" if replacement else f"{size} kernels", size=8)
+        words = f"{size}{' ' if pitch > 1.5 else chr(10)}by {_name(replacement)}" if replacement else f"{size} kernels"
+        axes.set_title(words, size=8)
         axes.text(1.03, -0.15, "n", transform=axes.get_yaxis_transform(), size=6.5, color=SOFT, va="bottom")
     height = figure.get_figheight()
     x, y = (NAMED + WIDTH - 0.4) / 2 / WIDTH, 1 - (between[1] + 0.34) / height
