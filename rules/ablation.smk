@@ -5,6 +5,8 @@ master keys, images (for the zoo from the configured folder, else from `ablation
 Outputs: results/ablation/models/MODEL.csv and cosines/MODEL.csv; in results/ablation/ ablation.csv and cosines.csv of all
 models, summary.csv of means over networks, and the figure drop.svg and .pdf with its texts in .json.
 While a model is measured, results/ablation/trials/MODEL/ keeps its answers: an interrupted run goes on from there.
+For the report, copy ablation.csv and cosines.csv to resources/experiments/ablation.csv and ablation_cosines.csv, and state
+their origin in experiments.tsv.
 """
 
 

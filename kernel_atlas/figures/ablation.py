@@ -92,8 +92,8 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str, cosine
     figure.legend(handles=handles, ncols=2, borderaxespad=0, **where)
     caption = (
         "Above: change of top-1 accuracy on test images when each kernel of a size is moved from itself (cosine 1) in "
-        "a direction, its mean and norm kept. Thick lines are means over networks, bars 95 % intervals over these; below "
-        "five networks thin lines are the models. Dots are replacements at their mean cosine; the opposite of a "
+        "a direction, its mean and norm kept. Thick lines are means over networks, bars 95 % intervals over these; "
+        "below five networks thin lines are the models. Dots are replacements at their mean cosine; the opposite of a "
         "kernel lies at cosine -1, zero nowhere. Below: what a replacement costs beyond kernels that are moved to the "
         "same cosine, kernel by kernel, in a random and in a phase-scrambled direction; right of 0 it costs less. "
         "Small marks are models (of single layers, means over those in a fifth of the depth), large ones means over n "
