@@ -1,9 +1,12 @@
 """Measure accuracy with kernels replaced: `snakemake ablation --cores N --config images=FOLDER`, not part of the main job.
 
-Inputs: shards, assignments and checkpoint of a model, results/encoder.safetensors, the published master keys, images
-(for the zoo from the configured folder, else from `ablation: images`).
-Outputs: results/ablation/models/MODEL.csv; in results/ablation/ ablation.csv of all models, summary.csv of means over
-models, and the figure drop.svg and .pdf with its texts in .json.
+Inputs: shards, assignments and checkpoint of a model, results/encoder.safetensors, the reference patterns, the published
+master keys, images (for the zoo from the configured folder, else from `ablation: images`).
+Outputs: results/ablation/models/MODEL.csv and cosines/MODEL.csv; in results/ablation/ ablation.csv and cosines.csv of all
+models, summary.csv of means over networks, and the figure drop.svg and .pdf with its texts in .json.
+While a model is measured, results/ablation/trials/MODEL/ keeps its answers: an interrupted run goes on from there.
+For the report, copy ablation.csv and cosines.csv to resources/experiments/ablation.csv and ablation_cosines.csv, and state
+their origin in experiments.tsv.
 """
 
 
@@ -12,11 +15,13 @@ rule ablate_model:
         shards="results/kernels/{model}",
         assignments="results/assignments/{model}.parquet",
         encoder=labeller,
+        patterns=PATTERNS,
         filters=beside("resources/master_key_filters.csv"),
         checkpoint=checkpoint_files,
         library=library("ablate_model.py"),
     output:
         table="results/ablation/models/{model}.csv",
+        cosines="results/ablation/cosines/{model}.csv",
     log:
         "results/logs/ablate_model/{model}.log",
     benchmark:
@@ -31,6 +36,8 @@ rule ablate_model:
         source=of_model("source"),
         architecture=of_model("architecture"),
         top1=of_model("top1"),
+        recipe=of_model("recipe"),
+        trials="results/ablation/trials/{model}",
         folder=os.path.dirname(SHEET),
         images=config["images"],
         options=ablation_options,
@@ -44,9 +51,11 @@ rule ablate_model:
 rule collect_ablation:
     input:
         models=ablated("results/ablation/models/{model}.csv"),
+        cosines=ablated("results/ablation/cosines/{model}.csv"),
         library=library("collect_ablation.py"),
     output:
         table="results/ablation/ablation.csv",
+        cosines="results/ablation/cosines.csv",
     log:
         "results/logs/collect_ablation.log",
     benchmark:
@@ -62,6 +71,7 @@ rule collect_ablation:
 use rule draw_experiment as draw_ablation with:
     input:
         table="results/ablation/ablation.csv",
+        cosines=["results/ablation/cosines.csv"],
         style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:

@@ -172,6 +172,11 @@ use rule draw_experiment as draw_verdict with:
 use rule draw_experiment as draw_kept_experiment with:
     input:
         table=beside("resources/experiments/{experiment}.csv"),
+        cosines=lambda wildcards: (
+            [beside("resources/experiments/ablation_cosines.csv")]
+            if wildcards.experiment == "ablation"
+            else []
+        ),
         style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:

@@ -1,4 +1,4 @@
-"""All models: accuracies with kernels replaced -> one table."""
+"""All models: accuracies with kernels replaced, and moved to a cosine -> one table of each."""
 
 import pandas as pd
 
@@ -7,8 +7,10 @@ from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.tables import read_csv, write_csv
 
 with job_log(snakemake.log[0]):
-    if not snakemake.input.models:
+    given, output = snakemake.input, snakemake.output
+    if not given.models:
         raise AtlasError("ablation: no network of the zoo in the sheet; name models under ablation: models")
-    table = pd.concat([read_csv(path) for path in snakemake.input.models], ignore_index=True)
-    write_csv(table.astype({"layer_index": "Int64"}), snakemake.output.table, float_format="%.6g")
+    table, cosines = (pd.concat(map(read_csv, paths), ignore_index=True) for paths in (given.models, given.cosines))
+    write_csv(table.astype({"layer_index": "Int64"}), output.table, float_format="%.6g")
+    write_csv(cosines, output.cosines, float_format="%.6g")
 end_job()

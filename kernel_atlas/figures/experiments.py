@@ -234,7 +234,7 @@ def _bare(title: str) -> str:
     return title.partition(": ")[2] or title
 
 
-FIGURES: dict[str, tuple[str, Callable[[pd.DataFrame, pd.DataFrame, str], Drawing]]] = {  # title, drawn by
+FIGURES: dict[str, tuple[str, Callable[..., Drawing]]] = {  # title, drawn by (that of the ablation from a table more)
     "data": ("Which patterns need natural images", draw_shares),
     "dense": ("Depthwise against dense convolutions", draw_shares),
     "dynamics": ("When patterns form in training", draw_dynamics),

@@ -1,8 +1,8 @@
-"""What are the patterns for? Accuracy of a network whose depthwise kernels are replaced by something simpler.
+"""What are the patterns for? Accuracy of a network whose depthwise kernels are replaced by something else.
 
-Every replacement but `zero` keeps a kernel's mean and the norm of what is left of it, so that only the pattern changes.
-All kernels of a network are replaced, those of one size, one label or one layer; the last two are compared with as many
-other kernels, drawn at random. The same images answer before and after, so that differences are paired.
+All kernels of a network are replaced, those of one size, one label or one layer. Every replacement is held against
+controls of equal distance (`replacements`), and all kernels of a size are moved step by step in several directions. The
+same images answer each time, so that differences are paired.
 """
 
 import time
@@ -16,118 +16,19 @@ import torch
 from torch import nn
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.core.kernels import centre_and_normalise, size_name, taps_array
-from kernel_atlas.evidence.fit import draw_fits
-from kernel_atlas.evidence.kernels import read_filters
+from kernel_atlas.core.kernels import size_name, taps_array
 from kernel_atlas.io.checkpoint import is_depthwise
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table
 from kernel_atlas.io.timm_layers import find_layers
-from kernel_atlas.model.assign import Labeller
-from kernel_atlas.model.clusters import cluster_of
-from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.stats.resampling import RESAMPLES, TAILS
 from kernel_atlas.training.bench import Answers, Bench
 from kernel_atlas.training.networks import Images
+from kernel_atlas.training.replacements import Replaced, Tools
+from kernel_atlas.training.summaries import CLUSTERED, CONTROLS, COSINES, DIRECTIONS, LABELLED, PATTERNED, UNCONTROLLED
 
 FEWEST_KERNELS = 10  # of a label in a network, below which it is not replaced alone
 BATCH = {"cpu": 64, "cuda": 512}  # images at a time: on a CPU as many as stay in the cache
-KEY_SIDE = 7  # of the published master keys
-
-
-# --- What kernels are replaced by ---------------------------------------------------------------------------------
-
-
-class Tools(NamedTuple):
-    """What replacements of one size are made with: the labeller, with prototypes, and the master keys.
-
-    `keys` are centred unit kernels [k, taps], None for sizes without.
-    """
-
-    labeller: Labeller
-    keys: np.ndarray | None
-
-
-def _reconstruct(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
-    return tools.labeller.coder.decode(tools.labeller.coder.encode(units))
-
-
-def _to_prototype(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
-    """The prototype of the cluster whose stretch holds the code, of kernels too that are `other`."""
-    clusters = tools.labeller.clusters
-    stretch = cluster_of(tools.labeller.coder.encode(units), clusters)
-    prototypes = tools.labeller.prototypes.set_index(["cluster", "label"])["kernel"]
-    return np.stack([prototypes[tuple(row)] for row in clusters[["cluster", "label"]].to_numpy(object)])[stretch]
-
-
-def _from_pose(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
-    poses, codes, _ = tools.labeller.posed.reconstruct(units)
-    return tools.labeller.posed.decode(poses, codes)
-
-
-def _to_fit(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
-    return draw_fits(units)
-
-
-def _to_key(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
-    """The key of the highest absolute cosine, with its sign.
-
-    Of `a * key + b` the mean sets b and the norm sets |a|: the least-squares a is smaller by that cosine, which would
-    mix a weaker kernel into the question of its form.
-    """
-    cosines = units @ tools.keys.T
-    best = np.abs(cosines).argmax(axis=1)
-    return np.sign(cosines[np.arange(len(units)), best])[:, None] * tools.keys[best]
-
-
-def _to_noise(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
-    return random.standard_normal(units.shape)
-
-
-def _shuffle(units: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
-    return random.permuted(units, axis=1)
-
-
-# Centred unit kernels [n, taps] -> what stands for each, of any mean and norm. `zero` sets every tap to 0.
-REPLACEMENTS: dict[str, Callable[[np.ndarray, Tools, np.random.Generator], np.ndarray] | None] = {
-    "reconstruction": _reconstruct,
-    "posed": _from_pose,
-    "prototype": _to_prototype,
-    "fit": _to_fit,
-    "master_key": _to_key,
-    "random": _to_noise,
-    "shuffled": _shuffle,
-    "zero": None,
-}
-DRAWN = ("random", "shuffled")  # those that are another at every draw
-
-
-def replace_kernels(name: str, kernels: np.ndarray, tools: Tools, random: np.random.Generator) -> np.ndarray:
-    """Replace kernels by what `name` makes of them, with the mean and the centred norm that they had.
-
-    Parameters
-    ----------
-    name : str
-        One of `REPLACEMENTS`. `zero` keeps neither mean nor norm.
-    kernels : float array [n, taps]
-        As they are in the network, none dead.
-    tools : Tools
-        Of their size.
-    random : Generator
-        Of the replacements in `DRAWN`.
-
-    Returns
-    -------
-    float32 array [n, taps]
-    """
-    make = REPLACEMENTS[name]
-    if make is None:
-        return np.zeros(kernels.shape, np.float32)
-    raw = kernels.astype(np.float64)
-    mean = raw.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(raw - mean, axis=1, keepdims=True)
-    pattern = centre_and_normalise(make(centre_and_normalise(kernels), tools, random)).astype(np.float64)
-    return (mean + norm * pattern).astype(np.float32)
 
 
 # --- Which kernels are replaced -----------------------------------------------------------------------------------
@@ -143,12 +44,12 @@ class Part(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is a whole network or size, which has no other kernels to be compared with."""
+        """Whether it is a whole network or size, which is replaced in every way."""
         return not self.label and self.layer_index is None
 
 
 def find_parts(kernels: pd.DataFrame) -> list[Part]:
-    """All kernels; of each size all, those of each common label, those in a cluster (`clustered`); each layer.
+    """All kernels; of each size all, those of each common label, `with a pattern`, `clustered`; each layer.
 
     Parameters
     ----------
@@ -159,123 +60,16 @@ def find_parts(kernels: pd.DataFrame) -> list[Part]:
     for size, rows in kernels.groupby("size"):
         inside = (kernels["size"] == size).to_numpy()
         parts.append(Part(size, "", None, inside))
-        clustered = inside & (kernels["cluster"] >= 0).to_numpy()
         labels = {label: inside & (kernels["label"] == label).to_numpy() for label in sorted(set(rows["label"]))}
-        for label, chosen in {**labels, "clustered": clustered}.items():
+        labels[PATTERNED] = inside & (kernels["label"] != "other").to_numpy()
+        labels[CLUSTERED] = inside & (kernels["cluster"] >= 0).to_numpy()
+        for label, chosen in labels.items():
             if chosen.sum() >= FEWEST_KERNELS:
                 parts.append(Part(size, label, None, chosen))
         for layer in sorted(rows["layer_index"].unique()):
-            parts.append(Part(size, "", int(layer), (kernels["layer_index"] == layer).to_numpy()))
+            chosen = inside & (kernels["layer_index"] == layer).to_numpy()
+            parts.append(Part(size, "", int(layer), chosen))
     return parts
-
-
-def match_others(kernels: pd.DataFrame, part: Part, random: np.random.Generator) -> np.ndarray | None:
-    """As many kernels of the same size that are not in a part, at random; None where there are fewer.
-
-    Those of a label come from the same layers, as many from each as the label has there, as far as there are so many
-    others; the rest from anywhere. What a layer does depends on where it is, and so do labels.
-
-    Parameters
-    ----------
-    kernels : DataFrame
-        size, layer_index.
-    part : Part
-    random : Generator
-
-    Returns
-    -------
-    bool array [kernels]
-    """
-    others = (kernels["size"] == part.size).to_numpy() & ~part.chosen
-    count = part.chosen.sum()
-    if others.sum() < count:
-        return None
-    layers = kernels["layer_index"].to_numpy()
-    drawn = np.zeros(len(kernels), bool)
-    for layer in np.unique(layers[part.chosen]):
-        there = np.flatnonzero(others & (layers == layer))
-        wanted = (part.chosen & (layers == layer)).sum()
-        drawn[random.permutation(there)[:wanted]] = True
-    rest = random.permutation(np.flatnonzero(others & ~drawn))
-    drawn[rest[: count - drawn.sum()]] = True
-    return drawn
-
-
-# --- The table ----------------------------------------------------------------------------------------------------
-
-
-def ablate(
-    bench: Bench,
-    kernels: pd.DataFrame,
-    taps: Sequence[np.ndarray],
-    tools: Mapping[int, Tools],
-    draws: int,
-    part_batches: int,
-    seed: int,
-    report: Callable[[str], None] = print,
-) -> pd.DataFrame:
-    """Replace kernels in every way, all and part by part, and see what the network still gets right.
-
-    Parameters
-    ----------
-    bench : Bench
-    kernels : DataFrame
-        layer (name), layer_index, channel, size, label, cluster: the live kernels of the sizes in `tools`.
-    taps : sequence of float array
-        Of each kernel.
-    tools : mapping
-        Side of the kernels -> Tools.
-    draws : int
-        Of random kernels, of shuffled taps, and of the other kernels that a part is compared with.
-    part_batches : int
-        Batches of images for single labels and layers; whole networks and sizes are tried on all.
-    seed : int
-    report : callable
-        Receives lines of progress.
-
-    Returns
-    -------
-    DataFrame
-        As results/ablation/ablation.csv without `model`; accuracies in percent, differences in points.
-    """
-    made = _make_all(kernels, taps, tools, draws, seed)
-    trials, rows = [], []
-    for number, part in enumerate(find_parts(kernels)):
-        random = np.random.default_rng([seed, number])
-        others = [None] if part.is_whole else [match_others(kernels, part, random) for _ in range(draws)]
-        sizes = set(kernels.loc[part.chosen, "size"])
-        for name in REPLACEMENTS:
-            if sizes <= made[name][0].keys():
-                row = len(rows)
-                rows.append((name, part, others[0]))
-                trials.append(Trial(row, "chosen", [part.chosen] * len(made[name])))
-                if others[0] is not None:
-                    trials.append(Trial(row, "others", others))
-
-    found, start = {}, time.perf_counter()
-    whole, parts = (bench.answer([{}], batches) for batches in (None, part_batches))
-    for done, trial in enumerate(trials, start=1):
-        name, part, _ = rows[trial.row]
-        versions = [made[name][draw % len(made[name])] for draw in range(len(trial.masks))]
-        changes = [_changes(bench, kernels, *pair) for pair in zip(trial.masks, versions, strict=True)]
-        found[trial.row, trial.role] = bench.answer(changes, None if part.is_whole else part_batches)
-        if done % 50 == 0 or done == len(trials):
-            report(f"{done} of {len(trials)} trials, {time.perf_counter() - start:.0f} s")
-
-    table = []
-    for row, (name, part, others) in enumerate(rows):
-        batches = None if part.is_whole else part_batches
-        chosen, other = found[row, "chosen"], found.get((row, "others"), (None, None))
-        about = {"replacement": name, "size": part.size, "label": part.label, "layer_index": part.layer_index}
-        about |= {"kernels": int(part.chosen.sum()), "draws": len(made[name]), "images": len(chosen.kept)}
-        about |= {"others_in_layers": np.nan if others is None else _in_layers(kernels, part.chosen, others)}
-        numbers = [bench.draws_of(many, batches) for many in (len(made[name]), draws)]
-        compared = zip(Answers._fields, whole if part.is_whole else parts, chosen, other, strict=True)
-        for kind, *answers in compared:
-            end = "" if kind == "kept" else f"_{kind}"
-            about |= {f"{key}{end}": value for key, value in _compare(*answers, *numbers, seed + row).items()}
-        table.append(about | {"images_reestimated": sum(map(len, bench.train)) if bench.norms else 0})
-    return pd.DataFrame(table).astype({"layer_index": "Int64"})
 
 
 def find_kernels(
@@ -328,17 +122,6 @@ def find_kernels(
     return convolutions, live[["layer", "layer_index", "channel", "size", "label", "cluster"]], taps
 
 
-def make_tools(encoder: str | Path, filters: str | Path) -> dict[int, Tools]:
-    """Side of the kernels -> Tools, from the labeller of a run and the published filters."""
-    return {
-        side: Tools(
-            labeller,
-            centre_and_normalise(read_filters(filters).reshape(-1, side * side)) if side == KEY_SIDE else None,
-        )
-        for side, labeller in read_encoder(encoder).items()
-    }
-
-
 def set_up(
     net: nn.Module, convolutions: Mapping[str, nn.Conv2d], images: Images, parts: int, draws: int, device: str
 ) -> tuple[Bench, int]:
@@ -359,75 +142,179 @@ def set_up(
     return bench, -(-parts // batch)
 
 
+# --- The tables ---------------------------------------------------------------------------------------------------
+
+
 class Trial(NamedTuple):
-    """Kernels to replace, for a row of the table: a mask, bool [kernels], for each draw."""
+    """A row of a table: kernels of a part, replaced or, with a cosine, moved in a direction until they have it."""
 
-    row: int
-    role: str
-    masks: list[np.ndarray]
-
-
-Made = dict[str, dict[int, np.ndarray]]
+    part: Part
+    name: str
+    cosine: float | None
+    controls: tuple[str, ...]
 
 
-def _make_all(
-    kernels: pd.DataFrame, taps: Sequence[np.ndarray], tools: Mapping[int, Tools], draws: int, seed: int
-) -> dict[str, list[Made]]:
-    """Replacement -> for each draw, size -> row of `kernels` -> new taps; none of sizes without keys or poses."""
-    made = {name: [{} for _ in range(draws if name in DRAWN else 1)] for name in REPLACEMENTS}
-    for number, (side, tool) in enumerate(sorted(tools.items())):
+Versions = list[dict[str, np.ndarray]]  # for each draw, size -> new taps of its kernels [n, taps]
+
+
+def ablate(
+    bench: Bench,
+    kernels: pd.DataFrame,
+    taps: Sequence[np.ndarray],
+    tools: Mapping[int, Tools],
+    draws: int,
+    part_batches: int,
+    seed: int,
+    folder: str | Path,
+    report: Callable[[str], None] = print,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Replace kernels in every way, all and part by part, and see what the network still gets right.
+
+    Parameters
+    ----------
+    bench : Bench
+    kernels : DataFrame
+        layer (name), layer_index, channel, size, label, cluster: the live kernels of the sizes in `tools`.
+    taps : sequence of float array
+        Of each kernel.
+    tools : mapping
+        Side of the kernels -> Tools.
+    draws : int
+        Of each control.
+    part_batches : int
+        Batches of images for single labels and layers; whole networks and sizes are tried on all.
+    seed : int
+    folder : path
+        Keeps the answers of each trial, so that an interrupted run goes on.
+    report : callable
+        Receives lines of progress.
+
+    Returns
+    -------
+    table, cosines : DataFrame
+        As results/ablation/ablation.csv and cosines.csv without the columns of the model sheet; accuracies in percent,
+        differences in points.
+    """
+    replaced = {}
+    for side, tool in sorted(tools.items()):
         rows = np.flatnonzero(kernels["size"] == size_name(side))
-        raw = np.stack([taps[row] for row in rows]) if len(rows) else np.empty((0, side * side))
-        for kind, (name, versions) in enumerate(made.items()):
-            if (name == "master_key" and tool.keys is None) or (name == "posed" and tool.labeller.posed is None):
-                continue
-            for draw, version in enumerate(versions):
-                new = replace_kernels(name, raw, tool, np.random.default_rng([seed, number, kind, draw]))
-                version[size_name(side)] = dict(zip(rows.tolist(), new, strict=True))
-    return made
+        if len(rows):
+            replaced[size_name(side)] = Replaced(np.stack([taps[row] for row in rows]), tool, draws, seed)
+    kernels = kernels.assign(place=kernels.groupby("size").cumcount())
+    trials = _plan(find_parts(kernels), replaced)
+    answers, start = sum(1 + len(trial.controls) for trial in trials), time.perf_counter()
+    done, table, cosines = 0, [], []
+    whole = bench.recall([{}], None, folder)
+    for row, trial in enumerate(trials):
+        part, batches = trial.part, None if trial.part.is_whole else part_batches
+        asked, found = _versions(trial, replaced, kernels), []
+        for versions in asked:
+            changes = [_changes(bench, kernels, part, version) for version in versions]
+            found.append(bench.recall(changes, batches, folder))
+            done += 1
+            if done % 50 == 0 or done == answers:
+                report(f"{done} of {answers} trials, {time.perf_counter() - start:.0f} s")
+        images = len(found[0].kept)
+        numbers = [bench.draws_of(len(versions), batches) for versions in asked]
+        cells = {"cosine": _mean_cosine(trial, replaced, kernels), "draws": len(asked[-1]), "images": images}
+        for kind, before, *after in zip(Answers._fields, whole, *found, strict=True):
+            end = "" if kind == "kept" else f"_{kind}"
+            compared = _compare(before, after, numbers, trial.controls, seed + row)
+            cells |= {f"{key}{end}": value for key, value in compared.items()}
+        if trial.cosine is not None:
+            cosines.append({"size": part.size, "direction": trial.name} | cells)
+            continue
+        about = {"replacement": trial.name, "size": part.size, "label": part.label, "layer_index": part.layer_index}
+        about |= {"kernels": int(part.chosen.sum())} | cells
+        table.append(about | {"images_reestimated": sum(map(len, bench.train)) if bench.norms else 0})
+    return pd.DataFrame(table).astype({"layer_index": "Int64"}), pd.DataFrame(cosines)
 
 
-def _changes(bench: Bench, kernels: pd.DataFrame, mask: np.ndarray, version: Made) -> dict[str, np.ndarray]:
-    """The layers of a network with new kernels where the mask is true."""
+def _plan(parts: list[Part], replaced: Mapping[str, Replaced]) -> list[Trial]:
+    """Whole networks and sizes in every way that all their sizes know, other parts by `LABELLED`; steps of sizes."""
+    trials = []
+    for part in parts:
+        known = [one.names() for size, one in replaced.items() if part.size in ("", size)]
+        for name in known[0]:
+            if all(name in names for names in known) and (part.is_whole or name in LABELLED):
+                trials.append(Trial(part, name, None, () if name in UNCONTROLLED else tuple(CONTROLS)))
+    sizes = [part for part in parts if part.is_whole and part.size]
+    return trials + [Trial(part, name, cosine, ()) for part in sizes for name in DIRECTIONS for cosine in COSINES]
+
+
+def _versions(trial: Trial, replaced: Mapping[str, Replaced], kernels: pd.DataFrame) -> list[Versions]:
+    """Of the replaced or moved kernels of a part, and of each control."""
+    name, cosine = trial.name, trial.cosine
+    chosen = {size: replaced[size] for size in kernels.loc[trial.part.chosen, "size"].unique()}
+    if cosine is not None:
+        draws = max(one.draws_towards(name) for one in chosen.values())
+        return [[{size: one.move(name, cosine, draw) for size, one in chosen.items()} for draw in range(draws)]]
+    draws = max(one.draws for one in chosen.values())
+    own = [{size: one.replace(name) for size, one in chosen.items()}]
+    controls = [
+        [{size: one.control(name, kind, draw) for size, one in chosen.items()} for draw in range(draws)]
+        for kind in trial.controls
+    ]
+    return [own, *controls]
+
+
+def _mean_cosine(trial: Trial, replaced: Mapping[str, Replaced], kernels: pd.DataFrame) -> float:
+    """Of the kernels of a part to what they become; NaN of `zero`."""
+    if trial.cosine is not None:
+        return trial.cosine
+    chosen = kernels[trial.part.chosen]
+    return float(
+        np.concatenate(
+            [replaced[size].cosines(trial.name)[rows["place"]] for size, rows in chosen.groupby("size")]
+        ).mean()
+    )
+
+
+def _changes(
+    bench: Bench, kernels: pd.DataFrame, part: Part, version: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The layers of a network with the new kernels of a part."""
     changes = {}
-    chosen = kernels.assign(row=np.arange(len(kernels)))[mask]
-    for (layer, size), rows in chosen.groupby(["layer", "size"]):
+    for (layer, size), rows in kernels[part.chosen].groupby(["layer", "size"]):
         weight = bench.weights[layer].flatten(1).cpu().numpy().copy()
-        weight[rows["channel"]] = np.stack([version[size][row] for row in rows["row"]])
+        weight[rows["channel"]] = version[size][rows["place"]]
         changes[layer] = weight
     return changes
 
 
-def _in_layers(kernels: pd.DataFrame, chosen: np.ndarray, others: np.ndarray) -> float:
-    """Share of other kernels that lie in the layers of the chosen."""
-    layers = kernels["layer_index"].to_numpy()
-    return float(np.isin(layers[others], layers[chosen]).mean())
-
-
 def _compare(
     before: np.ndarray | None,
-    after: np.ndarray | None,
-    instead: np.ndarray | None,
-    own_draws: np.ndarray,
-    draws: np.ndarray,
+    after: Sequence[np.ndarray | None],
+    draws: Sequence[np.ndarray],
+    controls: Sequence[str],
     seed: int,
 ) -> dict[str, float]:
-    """Accuracies in percent, and differences in points with intervals, of answers bool [images].
+    """Accuracies in percent, and differences in points with intervals.
 
-    `own_draws` are those of the replacement, int [images]; `draws` those of the other kernels, and so of what is
-    compared with them.
+    Parameters
+    ----------
+    before : bool array
+        Answers of the network as it is; the first of them are of the images of `after`. None: not estimated again.
+    after : sequence of bool array [images]
+        With the replaced kernels, and with each control.
+    draws : sequence of int array [images]
+        Which draw answered, of each.
+    controls : sequence of str
+    seed : int
     """
+    kinds = [""] if not controls else ["", *CONTROLS, *(f"beyond_{kind}" for kind in CONTROLS)]
     cells = dict.fromkeys(["top1", "baseline_top1", "difference", "low", "high"], np.nan)
-    cells |= dict.fromkeys(["others", "others_low", "others_high", "beyond", "beyond_low", "beyond_high"], np.nan)
-    if after is None:
-        return cells
-    cells |= {"top1": 100 * after.mean(), "baseline_top1": 100 * before.mean()}
-    pairs = {("difference", "low", "high"): (before, after, own_draws)}
-    if instead is not None:
-        pairs |= {("others", "others_low", "others_high"): (before, instead, draws)}
-        pairs |= {("beyond", "beyond_low", "beyond_high"): (instead, after, draws)}
-    for names, (one, two, number) in pairs.items():
+    if before is None:
+        return cells | {f"{kind}{end}": np.nan for kind in kinds[1:] for end in ("", "_low", "_high")}
+    own, before = after[0], before[: len(after[0])]
+    pairs = {"": (before, own, draws[0])}
+    for kind, other, number in zip(controls, after[1:], draws[1:], strict=True):
+        pairs |= {kind: (before, other, number), f"beyond_{kind}": (other, own, number)}
+    cells |= {"top1": 100 * own.mean(), "baseline_top1": 100 * before.mean()}
+    for kind in kinds:
+        one, two, number = pairs[kind]
         change = two.astype(int) - one
+        names = [f"{kind}{end}" for end in ("", "_low", "_high")] if kind else ["difference", "low", "high"]
         cells |= dict(zip(names, (100 * change.mean(), *paired_interval(change, number, seed)), strict=True))
     return cells
 
@@ -436,7 +323,7 @@ def paired_interval(change: np.ndarray, draws: np.ndarray, seed: int) -> tuple[f
     """Bootstrap interval, 95 %, of the mean change of paired answers in points.
 
     Draws are drawn with replacement and, within each, images: with few draws the share of the interval that is due to
-    them is too small, by a quarter of its variance with four.
+    them is too small, by a tenth of its variance with ten.
 
     Parameters
     ----------

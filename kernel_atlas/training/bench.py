@@ -1,7 +1,10 @@
 """A network whose depthwise kernels are changed, and what it answers then."""
 
 import contextlib
+import functools
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from kernel_atlas import __version__
+from kernel_atlas.io.tables import whole
 from kernel_atlas.training.networks import Images
 
 
@@ -78,6 +83,37 @@ class Bench:
                     reestimated[place] = self._right(place, weights)
                 self._load_statistics()
         return Answers(torch.cat(kept).cpu().numpy(), torch.cat(reestimated).cpu().numpy() if estimates else None)
+
+    def recall(self, draws: Sequence[Mapping[str, np.ndarray]], batches: int | None, folder: str | Path) -> Answers:
+        """As `answer`, from a file in a folder where it was asked the same before; there the answers are kept.
+
+        The name of the file is a digest of all that answers depend on: network, images, device and changed kernels. A
+        run that was interrupted goes on where it was, and one of other weights finds nothing.
+        """
+        asked = hashlib.sha256(f"{self._digest} {batches}".encode())
+        for changes in draws:
+            asked.update(b"draw")
+            for name, new in changes.items():
+                asked.update(name.encode() + np.ascontiguousarray(new).tobytes())
+        path = Path(folder) / f"{asked.hexdigest()[:40]}.npy"
+        with contextlib.suppress(OSError, ValueError, EOFError):  # missing, or cut short with the machine
+            kept, *reestimated = np.load(path)
+            return Answers(kept, reestimated[0] if reestimated else None)
+        answers = self.answer(draws, batches)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as partial, partial.open("wb") as file:
+            np.save(file, np.stack([kind for kind in answers if kind is not None]))
+        return answers
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        """Of the network, the images in their batches, and what computes."""
+        found = hashlib.sha256(f"{__version__} {torch.__version__} {self.device.type}".encode())
+        for name, value in self.net.state_dict().items():
+            found.update(f"{name} {tuple(value.shape)}".encode() + value.cpu().contiguous().numpy().tobytes())
+        for images in (*self.test, *self.truth, *self.train):
+            found.update(str(tuple(images.shape)).encode() + images.contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def draws_of(self, draws: int, batches: int | None = None) -> np.ndarray:
         """Which of so many draws answers each image, int [images]."""

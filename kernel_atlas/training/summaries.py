@@ -12,10 +12,15 @@ from kernel_atlas.stats.resampling import CONFIDENCE, bootstrap_share
 from kernel_atlas.stats.shares import fifth_of
 from kernel_atlas.training.map_summaries import summarise_maps
 
-LABELLED = ("prototype", "random")  # drawn for labels: is the pattern of the label enough, and is there need of one
+LABELLED = ("pattern", "prototype")  # of labels and layers: is what their label or cluster names enough
+PATTERNED, CLUSTERED = "with a pattern", "clustered"  # parts of a size: of any label but `other`; in a cluster
 LAYERS = "layer, "  # how the labels begin that stand for single layers
 PLACES = ("1st fifth", "2nd fifth", "3rd fifth", "4th fifth", "5th fifth")  # of the depth
-MEASURED = ("difference", "others", "beyond")
+CONTROLS = {"random": "a random direction", "scrambled": "a phase-scrambled direction"}  # of equal cosine
+UNCONTROLLED = ("opposite", "zero")  # at cosine -1 there is one kernel only, and zero has no cosine
+COSINES = (0.95, 0.9, 0.8, 0.7, 0.5, 0.3, 0.0)  # at which all kernels of a size are tried
+DIRECTIONS = (*CONTROLS, "fit", "pattern", "prototype", "turned")  # in which they are moved there
+MEASURED = ("difference", *CONTROLS, *(f"beyond_{kind}" for kind in CONTROLS))
 COMMON = 0.05  # share of a layer's kernels from which on it is asked when a pattern came
 
 
@@ -118,16 +123,17 @@ def _half(share: pd.Series) -> tuple[float, float]:
 
 
 NAMES = {
+    "fit": "its fitted formula",
     "reconstruction": "its reconstruction",
     "posed": "pose and number",
+    "pattern": "its pattern",
     "prototype": "its prototype",
-    "fit": "its fitted formula",
     "master_key": "its master key",
-    "random": "a random kernel",
-    "shuffled": "its taps shuffled",
+    "other_family": "another family's pattern",
+    "turned": "its quarter turn",
+    "opposite": "its opposite",
     "zero": "zero",
 }
-
 
 WIDE = 10.0  # points from the interval of a measured accuracy from which on a stated one is called far from it
 
@@ -171,21 +177,26 @@ def tell_apart(table: pd.DataFrame) -> str | None:
 
 def ablation_parts(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a label for each part; of each model, the mean over the layers in a fifth of the depth."""
-    table = table.copy()
+    table = table.assign(recipe=recipes(table))
     for column in ("size", "label"):
         table[column] = table[column].fillna("").replace("", "all")
     is_layer = table["layer_index"].notna()
     layers = table[is_layer]
     last = layers.groupby("model")["layer_index"].transform("max").clip(lower=1)
     layers = layers.assign(label=LAYERS + fifth_of(layers["layer_index"] / last).map(dict(enumerate(PLACES))))
-    keys = ["model", "replacement", "size", "label"]
-    changes = [f"{name}{end}" for end in ("", "_reestimated") for name in MEASURED]
+    keys = ["model", "recipe", "replacement", "size", "label"]
+    changes = ["cosine", *(f"{name}{end}" for end in ("", "_reestimated") for name in MEASURED)]
     means = layers.groupby(keys, sort=False).agg({"kernels": "sum"} | dict.fromkeys(changes, "mean")).reset_index()
     return pd.concat([table.loc[~is_layer, means.columns], means], ignore_index=True)
 
 
+def recipes(table: pd.DataFrame) -> pd.Series:
+    """The recipe of each row's model, which is its own where the sheet states none: seeds of one are one network."""
+    return table["recipe"].astype(object).where(table["recipe"].notna(), table["model"])
+
+
 def summarise_ablation(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """summary.csv: means over models of the changes in accuracy.
+    """summary.csv: means of the changes in accuracy over networks, each the mean of the models of a recipe.
 
     Parameters
     ----------
@@ -197,24 +208,55 @@ def summarise_ablation(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     -------
     DataFrame
         size (`all` where all sizes are replaced), label (`all` likewise; `layer, 1st fifth` and so on where one layer
-        is, in that fifth of the depth), replacement, models, kernels; apart, how many of these models have a top-1
-        more than `WIDE` points from the one stated; difference, others and beyond, each with its interval over models,
-        none below five; lowest and highest difference; the same with the ending _reestimated.
+        is, in that fifth of the depth), replacement, models, networks (recipes), kernels; apart, how many of these
+        models have a top-1 more than `WIDE` points from the one stated; cosine; those of `MEASURED`, each with its
+        interval over networks, none below five; lowest and highest difference of a network; the same with the ending
+        _reestimated.
     """
     rows = []
     far = table.groupby("model")["apart"].first() > WIDE
     for row, (key, part) in enumerate(ablation_parts(table).groupby(["size", "label", "replacement"], sort=False)):
         about = dict(zip(["size", "label", "replacement"], key, strict=True))
-        about |= {"models": len(part), "kernels": int(part["kernels"].sum()), "apart": int(far[part["model"]].sum())}
+        about |= {"models": len(part), "networks": part["recipe"].nunique(), "kernels": int(part["kernels"].sum())}
+        networks = part.groupby("recipe").mean(numeric_only=True)
+        about |= {"apart": int(far[part["model"]].sum()), "cosine": networks["cosine"].mean()}
         for end in ("", "_reestimated"):
             for name in MEASURED:
-                values = part[f"{name}{end}"].dropna().to_numpy()
-                low, high = bootstrap_share(values, np.ones(len(values)), [seed + row])
-                mean = values.mean() if len(values) else np.nan
-                about |= {f"{name}{end}": mean, f"{name}_low{end}": float(low), f"{name}_high{end}": float(high)}
-            about |= {f"lowest{end}": part[f"difference{end}"].min(), f"highest{end}": part[f"difference{end}"].max()}
+                mean, low, high = _over_networks(networks[f"{name}{end}"], seed + row)
+                about |= {f"{name}{end}": mean, f"{name}_low{end}": low, f"{name}_high{end}": high}
+            difference = networks[f"difference{end}"]
+            about |= {f"lowest{end}": difference.min(), f"highest{end}": difference.max()}
         rows.append(about)
     order = {name: place for place, name in enumerate(NAMES)}
     frame = pd.DataFrame(rows)
     keys = frame.assign(replacement=frame["replacement"].map(order), whole=frame["label"] != "all")
     return frame.loc[keys.sort_values(["size", "whole", "label", "replacement"]).index].reset_index(drop=True)
+
+
+def summarise_cosines(cosines: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The curves of loss against cosine: means over networks, each the mean of the models of a recipe.
+
+    Parameters
+    ----------
+    cosines : DataFrame
+        cosines.csv.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        size, direction, cosine, networks, difference with its interval over networks, none below five.
+    """
+    rows = []
+    means = cosines.assign(recipe=recipes(cosines)).groupby(["size", "direction", "cosine", "recipe"])["difference"]
+    for row, (key, part) in enumerate(means.mean().groupby(["size", "direction", "cosine"])):
+        about = dict(zip(["size", "direction", "cosine"], key, strict=True)) | {"networks": len(part)}
+        rows.append(about | dict(zip(["difference", "low", "high"], _over_networks(part, seed + row), strict=True)))
+    return pd.DataFrame(rows)
+
+
+def _over_networks(values: pd.Series, seed: int) -> tuple[float, float, float]:
+    """The mean of values of networks, NaN of none, and its interval over these."""
+    values = values.dropna().to_numpy()
+    low, high = bootstrap_share(values, np.ones(len(values)), [seed])
+    return values.mean() if len(values) else np.nan, float(low), float(high)

@@ -1,9 +1,8 @@
-"""Kernels replaced: what stays of them, whom they are compared with, what networks answer, and a run by a user."""
+"""Kernels replaced: what stays of them, controls of equal distance, what networks answer, and a run by a user."""
 
 import io
 import re
 import shutil
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from conftest import PATTERNS, ROOT, SMALL, copy_project, snakemake
-from drawing import texts_of
+from conftest import PATTERNS, ROOT, SMALL, copy_project, numbers_missing, snakemake
+from drawing import check_words
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -22,15 +21,29 @@ from torch import nn
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
+from kernel_atlas.evidence import families
+from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.evidence.fit import draw_fits, fit_kernels
 from kernel_atlas.figures.ablation import draw_ablation
 from kernel_atlas.figures.style import atlas_style
 from kernel_atlas.findings.ablation import find_ablation
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.training import ablation, images, networks, zoo
-from kernel_atlas.training.bench import Bench
+from kernel_atlas.training.bench import Answers, Bench
 from kernel_atlas.training.networks import Images
-from kernel_atlas.training.summaries import NAMES, compare_top1, summarise_ablation, tell_apart
+from kernel_atlas.training.replacements import REPLACEMENTS, Replaced, Tools, at_right_angles, make_units, move
+from kernel_atlas.training.summaries import (
+    CONTROLS,
+    COSINES,
+    DIRECTIONS,
+    LABELLED,
+    NAMES,
+    UNCONTROLLED,
+    compare_top1,
+    summarise_ablation,
+    summarise_cosines,
+    tell_apart,
+)
 
 SIDE, SIZE = 5, "5x5"
 TIMM = "test_efficientnet"  # timm's own smallest with depthwise kernels
@@ -60,11 +73,12 @@ class NearestPosed(Nearest):
 
 
 @pytest.fixture(scope="module")
-def tools() -> ablation.Tools:
+def tools() -> Tools:
     edges = np.linspace(0, 1, len(PATTERNS) + 1)
     clusters = pd.DataFrame({"cluster": range(4), "code_low": edges[:-1], "code_high": edges[1:], "label": PATTERNS})
     prototypes = clusters[["cluster", "label"]].assign(kernel=list(Nearest.known))
-    return ablation.Tools(Labeller(Nearest(), clusters, 0.2, prototypes, NearestPosed()), templates(SIDE).taps[:8])
+    labeller = Labeller(Nearest(), clusters, 0.2, prototypes, NearestPosed())
+    return Tools(labeller, templates(SIDE), templates(SIDE).taps[:8])
 
 
 def kernels_of(*labels: str) -> np.ndarray:
@@ -74,40 +88,105 @@ def kernels_of(*labels: str) -> np.ndarray:
     return (units * random.lognormal(0, 1, (len(units), 1)) + random.normal(0, 0.5, (len(units), 1))).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", [name for name in ablation.REPLACEMENTS if name != "zero"])
-def test_mean_and_norm_are_kept(name, tools):
-    kernels = np.concatenate(
+def some_kernels() -> np.ndarray:
+    return np.concatenate(
         [kernels_of("On-Centre", "First-Derivative-E"), np.random.default_rng(2).normal(size=(9, 25))]
     )
-    new = ablation.replace_kernels(name, kernels, tools, np.random.default_rng(0))
-    np.testing.assert_allclose(new.mean(1), kernels.mean(1), atol=1e-5)
-    np.testing.assert_allclose(new.std(1), kernels.std(1), rtol=1e-4)
-    assert new.shape == kernels.shape and np.abs(new - kernels).max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def replaced(tools) -> Replaced:
+    return Replaced(some_kernels(), tools, 3, 0)
+
+
+def moved(replaced: Replaced) -> dict[tuple, np.ndarray]:
+    """Everything that kernels become but zero."""
+    found = {(name,): replaced.replace(name) for name in replaced.names() if name != "zero"}
+    for name in set(replaced.names()) - set(UNCONTROLLED):
+        found |= {(name, kind, draw): replaced.control(name, kind, draw) for kind in CONTROLS for draw in range(3)}
+    return found | {(name, c): replaced.move(name, c, 1) for name in DIRECTIONS for c in COSINES}
+
+
+def test_mean_and_norm_are_kept(replaced):
+    kernels = some_kernels()
+    for what, new in moved(replaced).items():
+        np.testing.assert_allclose(new.mean(1), kernels.mean(1), atol=1e-5, err_msg=str(what))
+        np.testing.assert_allclose(new.std(1), kernels.std(1), rtol=1e-4, err_msg=str(what))
+        assert new.shape == kernels.shape and new.dtype == np.float32
+    assert not replaced.replace("zero").any()
 
 
 def test_what_replaces_a_kernel(tools):
     kernels = kernels_of(*PATTERNS)
-    units = centre_and_normalise(kernels)
-
-    def cosines(name):
-        new = ablation.replace_kernels(name, kernels, tools, np.random.default_rng(0))
-        return (centre_and_normalise(new) * units).sum(1)
-
-    for name in ("reconstruction", "posed", "prototype", "fit"):
-        assert cosines(name).min() > 0.9, name
-    keyed = centre_and_normalise(ablation.replace_kernels("master_key", -tools.keys, tools, None))
+    replaced, units = Replaced(kernels, tools, 1, 0), centre_and_normalise(kernels)
+    for name in ("fit", "reconstruction", "posed", "pattern", "prototype"):
+        assert replaced.cosines(name).min() > 0.9, name
+        new = centre_and_normalise(replaced.replace(name))
+        np.testing.assert_allclose((new * units).sum(1), replaced.cosines(name), atol=1e-5)
+    np.testing.assert_allclose(replaced.cosines("pattern"), 1, atol=1e-6)  # they are patterns themselves
+    np.testing.assert_allclose(centre_and_normalise(replaced.replace("opposite")), -units, atol=1e-5)
+    np.testing.assert_allclose(replaced.cosines("opposite"), -1, atol=1e-6)
+    turned = centre_and_normalise(replaced.replace("turned")).reshape(-1, SIDE, SIDE)
+    np.testing.assert_allclose(turned, [np.rot90(unit.reshape(SIDE, SIDE)) for unit in units], atol=1e-5)
+    keyed = centre_and_normalise(Replaced(-tools.keys, tools, 1, 0).replace("master_key"))
     np.testing.assert_allclose(keyed, -tools.keys, atol=1e-5)  # the sign of a kernel is its own
-    shuffled = ablation.replace_kernels("shuffled", kernels, tools, np.random.default_rng(0))
-    np.testing.assert_allclose(np.sort(shuffled, 1), np.sort(kernels, 1), atol=1e-5)
-    assert not ablation.replace_kernels("zero", kernels, tools, None).any()
-    again = [ablation.replace_kernels("random", kernels, tools, np.random.default_rng(n)) for n in (0, 0, 1)]
-    assert (again[0] == again[1]).all() and (again[0] != again[2]).any()
+
+
+def test_another_family_is_the_nearest_that_is_not_the_own(tools):
+    kernels, drawn = some_kernels(), templates(SIDE)
+    cosines = centre_and_normalise(kernels) @ drawn.taps.T
+    found = Replaced(kernels, tools, 1, 0)
+    for row, near in enumerate(cosines):
+        own = drawn.families[near.argmax()]
+        others = [place for place, family in enumerate(drawn.families) if family != own]
+        assert found.cosines("other_family")[row] == pytest.approx(near[others].max(), abs=1e-5)
+        assert found.cosines("pattern")[row] == pytest.approx(near.max(), abs=1e-5)
+
+
+def test_controls_are_exactly_as_far_as_what_they_control(replaced, tools):
+    units = make_units(some_kernels())
+    for (name, *more), new in moved(replaced).items():
+        expected = more[0] if len(more) == 1 else replaced.cosines(name)
+        np.testing.assert_allclose((make_units(new) * units).sum(1), expected, atol=2e-6, err_msg=str((name, *more)))
+    draws = [replaced.move("random", 0.5, draw) for draw in range(3)]
+    again = Replaced(some_kernels(), tools, 3, 0)
+    assert (draws[0] != draws[1]).any() and (again.move("random", 0.5, 1) == draws[1]).all()
+
+
+def test_directions_lie_at_right_angles_and_where_they_should(tools):
+    units = make_units(some_kernels())
+    noise, phases = np.random.default_rng(3).normal(size=(2, *units.shape))
+    for towards in (noise, np.stack([noise, phases])):
+        found = at_right_angles(towards, units, phases)
+        assert found.shape == towards.shape
+        np.testing.assert_allclose((found * units).sum(-1), 0, atol=1e-12)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1, atol=1e-12)
+        np.testing.assert_allclose(found.mean(-1), 0, atol=1e-12)
+    # in the plane of both: at its own cosine a kernel comes out as it was
+    other = make_units(noise)
+    back = move(units, at_right_angles(noise, units, phases), (other * units).sum(1))
+    np.testing.assert_allclose(back, other, atol=1e-9)
+    # what is parallel has no direction of its own
+    parallel = at_right_angles(3 * units + 1, units, noise)
+    np.testing.assert_allclose(parallel, at_right_angles(noise, units, noise), atol=1e-12)
+    # scrambled directions are those of copies with random phases, which have the kernel's power spectrum
+    copy = make_control("phase", units.astype(np.float32), 0)
+    images = (-1, SIDE, SIDE)
+    power = [np.abs(np.fft.fft2(some.reshape(images))) for some in (copy, units)]
+    np.testing.assert_allclose(*power, atol=1e-5)
+    along = make_units(Replaced(some_kernels(), tools, 1, 0).move("scrambled", 0.0, 0))
+    np.testing.assert_allclose(along, at_right_angles(copy, units, noise), atol=1e-5)
 
 
 def test_a_fit_is_drawn_as_it_was_measured():
     kernels = centre_and_normalise(np.random.default_rng(0).normal(size=(40, 25)) + kernels_of("On-Centre") * 3)
     drawn = draw_fits(kernels)
     np.testing.assert_allclose((drawn * kernels).sum(1), fit_kernels(kernels)["cosine"], atol=1e-4)
+
+
+def test_a_fit_has_as_many_free_numbers_as_the_findings_say():
+    free = {np.less(*families.bounds(family, 7)).sum() for family in families.FAMILIES.values()}
+    assert free == {5, 6}
 
 
 class Planted(nn.Module):
@@ -172,25 +251,95 @@ def test_replacing_nothing_changes_nothing():
     assert all(torch.equal(before[name], value) for name, value in bench.net.state_dict().items())
 
 
-def test_a_network_that_needs_its_kernels_drops_to_chance_without(tools):
-    bench, batches, kernels, taps = planted()
-    table = ablation.ablate(bench, kernels, taps, {SIDE: tools}, 4, batches, 0, report=lambda line: None)
-    assert table["baseline_top1"].min() > 95
+def ablate(tools, folder, bench=None, draws=4, **more) -> tuple[pd.DataFrame, pd.DataFrame]:
+    made, batches, kernels, taps = planted(draws)
+    lines = more.pop("lines", [])
+    return ablation.ablate(bench or made, kernels, taps, {SIDE: tools}, draws, batches, 0, folder, report=lines.append)
+
+
+def test_a_network_that_needs_its_kernels_drops_to_chance_without(tools, tmp_path):
+    table, _ = ablate(tools, tmp_path)
+    assert table["baseline_top1"].min() > 95 and set(table["replacement"]) == set(REPLACEMENTS)
     whole = table[(table["size"] == SIZE) & (table["label"] == "") & table["layer_index"].isna()].set_index(
         "replacement"
     )
     assert abs(whole.loc["zero", "top1"] - 50) < 5 and whole.loc["zero", "high"] < -35
-    assert whole.loc[["reconstruction", "posed", "prototype", "fit"], "top1"].min() > 90
-    assert whole.loc["random", "top1"] < 90 and whole.loc["random", "draws"] == 4 and whole.loc["zero", "draws"] == 1
+    assert whole.loc[["fit", "reconstruction", "posed", "pattern", "prototype"], "top1"].min() > 90
+    assert whole.loc["turned", "top1"] < 10  # one direction stands for the other
+    assert whole.loc["opposite", "difference"] == 0  # only the energy is read
+    assert (whole["draws"] == [1 if name in UNCONTROLLED else 4 for name in whole.index]).all()
     assert (
         (whole["kernels"] == 20).all() and (whole["images"] == 160).all() and (whole["images_reestimated"] == 32).all()
     )
-    # one of two labels, and the other ten kernels in its place, are alike in this network
-    label = table[(table["label"] == "First-Derivative-E") & (table["replacement"] == "zero")].iloc[0]
-    assert label["kernels"] == 10 and label["images"] == 80 and label["others_in_layers"] == 1
-    assert label["beyond"] == pytest.approx(label["difference"] - label["others"], abs=1e-9)
-    assert table.loc[table["label"] == "", "others"].isna().all()  # the whole network, and its only layer
+    # at right angles to its kernel a quarter turn is worse than other directions are
+    assert whole.loc["turned", "cosine"] == pytest.approx(0, abs=1e-6)
+    for kind in CONTROLS:
+        assert whole.loc["turned", f"beyond_{kind}"] < -5
+        assert table[f"beyond_{kind}"].sub(table["difference"] - table[kind]).abs().max() < 1e-9
+        assert table.loc[table["replacement"].isin(UNCONTROLLED), f"beyond_{kind}"].isna().all()
+        held = table.dropna(subset=f"beyond_{kind}")
+        assert (held[f"beyond_{kind}_low"] <= held[f"beyond_{kind}"]).all()
+        assert (held[f"{kind}_low"] <= held[kind]).all() and (held[kind] <= held[f"{kind}_high"]).all()
+    # single labels, those with a pattern, clustered ones and layers are replaced by what their label names only
+    parts = table[(table["label"] != "") | table["layer_index"].notna()]
+    assert set(parts["replacement"]) == set(LABELLED) and (parts["images"] == 80).all()
+    assert set(parts["label"]) == {"", "clustered", "with a pattern", "First-Derivative-E", "First-Derivative-N"}
     assert (table["low"] <= table["difference"]).all() and (table["difference"] <= table["high"]).all()
+
+
+def test_loss_against_cosine(tools, tmp_path):
+    _, cosines = ablate(tools, tmp_path)
+    found = cosines.set_index(["direction", "cosine"])
+    assert len(found) == len(DIRECTIONS) * len(COSINES) and set(found.index) == {
+        (name, cosine) for name in DIRECTIONS for cosine in COSINES
+    }
+    assert found.loc["random", "draws"].eq(4).all() and found.loc["pattern", "draws"].eq(1).all()
+    assert found.loc[("random", 0.95), "difference"] > -3  # a small step costs little wherever it leads
+    assert found.loc[("turned", 0.0), "top1"] < 10 < found.loc[("random", 0.0), "top1"]
+    assert (found["low"] <= found["difference"]).all() and (found["difference"] <= found["high"]).all()
+    assert (found["difference"] == found["top1"] - found["baseline_top1"]).all()
+
+
+class Interrupted(Bench):
+    """A bench that is stopped after so many trials, and counts them."""
+
+    left, asked = 10**9, 0
+
+    def answer(self, draws, batches=None) -> Answers:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left, self.asked = self.left - 1, self.asked + 1
+        return super().answer(draws, batches)
+
+
+def interrupted(left: int) -> Interrupted:
+    made, *_ = planted()
+    bench = Interrupted(made.net, made.convolutions, Images(*gratings(160, 0), gratings(32, 1)[0]), 20)
+    bench.left = left
+    return bench
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tools, tmp_path):
+    lines = []
+    whole, expected = interrupted(10**9), ablate(tools, tmp_path / "whole", lines=lines)
+    assert [re.fullmatch(r"(\d+) of (\d+) trials, \d+ s", line) is not None for line in lines]
+    ablate(tools, tmp_path / "counted", whole)
+    stopped = interrupted(25)
+    with pytest.raises(KeyboardInterrupt):
+        ablate(tools, tmp_path / "trials", stopped)
+    assert stopped.asked == 25 == len(list((tmp_path / "trials").iterdir()))
+    (tmp_path / "trials" / "cut.npy.0123.partial").write_bytes(b"of a run that was killed while it wrote")
+    going_on = interrupted(10**9)
+    found = ablate(tools, tmp_path / "trials", going_on)
+    assert going_on.asked == whole.asked - 25
+    for one, other in zip(found, expected, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    # another network, other images or other kernels find nothing of it
+    other = interrupted(1)
+    with torch.no_grad():
+        other.net.head.bias.add_(1e-3)
+    with pytest.raises(KeyboardInterrupt):
+        ablate(tools, tmp_path / "trials", other)
 
 
 def test_statistics_estimated_again_mend_a_change_of_scale():
@@ -210,33 +359,23 @@ def test_without_batch_norm_or_training_images_nothing_is_estimated():
     assert Bench(bench.net, bench.convolutions, none, 16).answer([{}]).reestimated is None
 
 
-def test_others_are_as_many_of_the_same_size_and_layers():
+def test_parts_of_a_network():
     random = np.random.default_rng(0)
     kernels = pd.DataFrame({"size": ["7x7"] * 60 + ["3x3"] * 60, "layer_index": np.repeat(range(6), 20)})
     kernels["label"] = random.choice(["a", "b", "other"], 120, p=[0.25, 0.25, 0.5])
-    kernels["cluster"] = kernels["label"].map({"a": 0, "b": 1, "other": -1})
-    parts = ablation.find_parts(kernels)
-    assert {(part.size, part.label, part.layer_index) for part in parts} >= {
-        ("", "", None),
-        ("7x7", "", None),
-        ("3x3", "a", None),
-        ("3x3", "clustered", None),
-        ("7x7", "", 2),
+    kernels["cluster"] = kernels["label"].map({"a": 0, "b": -1, "other": -1})
+    parts = {part[:3]: part for part in ablation.find_parts(kernels)}
+    labels = {"", "a", "b", "other", "clustered", "with a pattern"}
+    assert {key for key in parts if key[2] is None} == {("", "", None)} | {
+        (size, label, None) for size in ("7x7", "3x3") for label in labels
     }
-    for part in parts:
-        if part.is_whole:
-            continue
-        drawn = ablation.match_others(kernels, part, random)
-        if drawn is None:
-            assert 2 * part.chosen.sum() > 60
-            continue
-        assert drawn.sum() == part.chosen.sum() and not (drawn & part.chosen).any()
-        assert set(kernels["size"][drawn]) == {part.size}
-        if part.label == "a":
-            counts = [kernels["layer_index"][rows].value_counts().to_dict() for rows in (part.chosen, drawn)]
-            assert counts[0] == counts[1]
-    alone = ablation.Part("7x7", "", None, (kernels["size"] == "7x7").to_numpy())
-    assert ablation.match_others(kernels, alone, random) is None
+    assert {key[:3:2] for key in parts if key[2] is not None} == {("7x7", n) for n in range(3)} | {
+        ("3x3", n) for n in range(3, 6)
+    }
+    inside = kernels["size"] == "3x3"
+    assert (parts["3x3", "with a pattern", None].chosen == inside & (kernels["label"] != "other")).all()
+    assert (parts["3x3", "clustered", None].chosen == inside & (kernels["label"] == "a")).all()
+    assert parts["", "", None].chosen.all() and parts["7x7", "", None].is_whole and not parts["7x7", "", 2].is_whole
 
 
 @pytest.mark.parametrize("draws", [1, 8])
@@ -450,10 +589,10 @@ def ablated(nets, pictures, tmp_path_factory) -> tuple[Path, str]:
     """A project with both networks after `snakemake ablation`, and what that printed."""
     project = copy_project(tmp_path_factory.mktemp("ablated") / "project")
     shutil.copytree(nets, project / "nets")
-    rows = ["model source use architecture top1", "tiny file:nets/tiny.safetensors train zoonet_5x5 95"]
-    rows += [f"mobile file:nets/mobile.pth train {TIMM} 40"]
+    rows = ["model source use architecture top1 recipe", "tiny file:nets/tiny.safetensors train zoonet_5x5 95 small"]
+    rows += [f"mobile file:nets/mobile.pth train {TIMM} 40 "]
     (project / "sheet.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
-    few = "{models: [tiny, mobile], images: %s, test_images: 16, part_images: 8, train_images: 8, draws: 2}"
+    few = "{models: [tiny, mobile], images: %s, test_images: 20, part_images: 10, train_images: 2, draws: 10}"
     settings = few % (pictures / "cifar10_tiny.parquet")
     (project / "config.yaml").write_text(f"{SMALL}images: {pictures}\nablation: {settings}\n")
     return project, snakemake(project, "ablation").stdout
@@ -462,17 +601,21 @@ def ablated(nets, pictures, tmp_path_factory) -> tuple[Path, str]:
 def test_a_run_makes_what_the_schemas_say(ablated):
     folder = ablated[0] / "results/ablation"
     schema = yaml.safe_load((ROOT / "schemas/tables.yaml").read_text())
-    for pattern in ("ablation/ablation.csv", "ablation/models/*.csv", "ablation/summary.csv"):
+    for pattern in [name for name in schema if name.startswith("ablation/")]:
+        assert list((ablated[0] / "results").glob(pattern))
         for path in (ablated[0] / "results").glob(pattern):
             assert pd.read_csv(path).columns.tolist() == list(schema[pattern]["columns"]), path
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    tables = {"ablation.csv", "summary.csv", "models/tiny.csv", "models/mobile.csv"}
+    tables = {f"{kind}/{model}.csv" for kind in ("models", "cosines") for model in ("tiny", "mobile")}
+    tables |= {"ablation.csv", "cosines.csv", "summary.csv"}
     assert written == tables | {"drop.svg", "drop.pdf", "drop.json"}
     table = pd.read_csv(folder / "ablation.csv")
     assert set(table["model"]) == {"tiny", "mobile"} and set(table["replacement"]) == set(NAMES) - {"master_key"}
     whole = table[table["size"].isna()].set_index(["model", "replacement"])
     assert whole.loc[("tiny", "zero"), "baseline_top1"] > 90
     assert (table["top1"] - table["baseline_top1"] - table["difference"]).abs().max() < 1e-3
+    assert not (folder / "trials").exists()
+    assert set(table["recipe"].dropna()) == {"small"} and set(pd.read_csv(folder / "cosines.csv")["recipe"].dropna())
     assert str(ablated[0]) not in (folder / "drop.svg").read_text()
 
 
@@ -526,7 +669,8 @@ def test_it_is_no_part_of_the_main_job_and_repeats(ablated, tmp_path):
             "models: [small]",
             "error: configuration: ablation: models: small is not in sheet.tsv",
         ),
-        ("draws: 2", "draws: 9", "error: ablation: 8 images for 9 draws"),
+        ("part_images: 10", "part_images: 8", "error: ablation: 8 images for 10 draws"),
+        ("draws: 10", "draws: 4", "error: configuration: ablation.draws: 4 is less than the minimum of 10"),
         ("cifar10_tiny.parquet", "gone.parquet", "gone.parquet: not a readable Parquet file or folder"),
     ],
 )
@@ -559,13 +703,13 @@ def test_results_of_other_weights_are_refused(ablated, nets):
 def make_table(models: int) -> pd.DataFrame:
     """A table as `ablate` writes it, of random numbers."""
     random = np.random.default_rng(0)
-    labels = ["", "Off-Second-Derivative-NW-SE", "First-Derivative-N", "clustered", "other"]
+    labels = ["Off-Second-Derivative-NW-SE", "First-Derivative-N", "clustered", "with a pattern", "other"]
     keys = [
         (f"net{n}", name, size, label)
         for n in range(models)
         for size in ("7x7", "3x3")
-        for label in labels
-        for name in NAMES
+        for label in ["", *labels]
+        for name in (LABELLED if label else NAMES)
         if (name, size) != ("master_key", "3x3")
     ]
     table = pd.DataFrame(keys, columns=["model", "replacement", "size", "label"]).assign(layer_index=np.nan, kernels=40)
@@ -573,15 +717,32 @@ def make_table(models: int) -> pd.DataFrame:
         (f"net{n}", name, "7x7" if layer < 3 else "3x3", "", layer, 20)
         for n in range(models)
         for layer in range(8)
-        for name in ("prototype", "random")
+        for name in LABELLED
     ]
     table = pd.concat([table, pd.DataFrame(layers, columns=table.columns)], ignore_index=True)
+    table["cosine"] = random.uniform(0, 1, len(table))
+    table.loc[table["replacement"] == "opposite", "cosine"] = -1
+    table.loc[table["replacement"] == "zero", "cosine"] = np.nan
     for end in ("", "_reestimated"):
-        table[f"difference{end}"] = random.uniform(-60, 1, len(table))
-        table[f"others{end}"] = random.uniform(-60, 1, len(table))
-        table.loc[(table["label"] == "") & table["layer_index"].isna(), f"others{end}"] = np.nan
-        table[f"beyond{end}"] = table[f"difference{end}"] - table[f"others{end}"]
-    return table.assign(baseline_top1=70.0, images=500, stated_top1=75.0, apart=0.0)
+        for name in ("difference", *CONTROLS):
+            table[f"{name}{end}"] = random.uniform(-60, 1, len(table))
+        for kind in CONTROLS:
+            table.loc[table["replacement"].isin(UNCONTROLLED), f"{kind}{end}"] = np.nan
+            table[f"beyond_{kind}{end}"] = table[f"difference{end}"] - table[f"{kind}{end}"]
+    return table.assign(recipe=None, baseline_top1=70.0, images=500, stated_top1=75.0, apart=0.0)
+
+
+def make_cosines(models: int) -> pd.DataFrame:
+    keys = [
+        (f"net{n}", size, direction, cosine)
+        for n in range(models)
+        for size in ("7x7", "3x3")
+        for direction in DIRECTIONS
+        for cosine in COSINES
+    ]
+    table = pd.DataFrame(keys, columns=["model", "size", "direction", "cosine"]).assign(recipe=None)
+    random = np.random.default_rng(1)
+    return table.assign(difference=-50 * (1 - table["cosine"]) * random.uniform(0.5, 1, len(table)))
 
 
 @pytest.mark.parametrize(
@@ -613,36 +774,73 @@ def test_single_layers_are_summed_up_by_depth():
     table = make_table(6)
     summary = summarise_ablation(table, 0)
     layers = summary[summary["label"].str.startswith("layer, ")]
-    found = layers[layers["replacement"] == "random"].set_index(["size", "label"])
+    found = layers[layers["replacement"] == "pattern"].set_index(["size", "label"])
     assert [label for size, label in found.index if size == "7x7"] == ["layer, 1st fifth", "layer, 2nd fifth"]
     ends = [f"layer, {place} fifth" for place in ("3rd", "4th", "5th")]
     assert [label for size, label in found.index if size == "3x3"] == ends
-    first = table[(table["layer_index"] < 2) & (table["replacement"] == "random")]
+    first = table[(table["layer_index"] < 2) & (table["replacement"] == "pattern")]
     row = found.loc[("7x7", "layer, 1st fifth")]
-    assert row["models"] == 6 and row["kernels"] == 12 * 20
+    assert row["models"] == 6 == row["networks"] and row["kernels"] == 12 * 20
     assert row["difference"] == pytest.approx(first["difference"].mean())
-    assert row["beyond"] == pytest.approx(row["difference"] - row["others"])
+    assert row["beyond_random"] == pytest.approx(row["difference"] - row["random"])
+
+
+def test_seeds_of_one_recipe_are_one_network():
+    table, cosines = make_table(7), make_cosines(7)
+    for some in (table, cosines):
+        some.loc[some["model"].isin(["net0", "net1", "net2"]), "recipe"] = "seeds"
+    summary, curves = summarise_ablation(table, 0), summarise_cosines(cosines, 0)
+    row = summary[(summary["size"] == "7x7") & (summary["label"] == "all")].set_index("replacement").loc["pattern"]
+    own = table[(table["size"] == "7x7") & (table["label"] == "") & table["layer_index"].isna()]
+    own = own[own["replacement"] == "pattern"].set_index("model")
+    for name in ("difference", "beyond_random", "beyond_scrambled_reestimated", "cosine"):
+        expected = np.mean([own[name].iloc[:3].mean(), *own[name].iloc[3:]])
+        assert row[name] == pytest.approx(expected), name
+    assert (row["models"], row["networks"], row["kernels"]) == (7, 5, 280) and np.isfinite(row["beyond_random_low"])
+    assert curves["networks"].eq(5).all() and curves["low"].notna().all()
+    point = cosines[(cosines[["size", "direction", "cosine"]] == ["7x7", "fit", 0.5]).all(axis=1)]
+    expected = np.mean([point["difference"].iloc[:3].mean(), *point["difference"].iloc[3:]])
+    assert curves.set_index(["size", "direction", "cosine"]).loc[("7x7", "fit", 0.5), "difference"] == pytest.approx(
+        expected
+    )
+    # one network less than an interval takes
+    table.loc[table["model"] == "net3", "recipe"] = "seeds"
+    fewer = summarise_ablation(table, 0)
+    assert fewer["networks"].eq(4).all() and fewer["models"].eq(7).all() and fewer["beyond_random_low"].isna().all()
 
 
 @pytest.mark.parametrize("models", [1, 6])
 def test_numbers_of_the_findings_are_cells(models):
     summary = summarise_ablation(make_table(models), 0)
-    numbers = {f"{value:.1f}" for value in summary.select_dtypes("number").to_numpy().ravel() if np.isfinite(value)}
+    there = summary.select_dtypes("number").to_numpy().ravel()
     said = find_ablation(summary)
-    assert len(said) >= 4
+    assert len(said) >= 10
     for sentence in said:
-        found = set(re.findall(r"-?\d+\.\d", sentence))
-        assert found <= numbers and (found or sentence.startswith("No label")), sentence
+        assert numbers_missing(sentence, there[np.isfinite(there)]) == [], sentence
     assert ("[" in "".join(said)) == (models >= 5)
+    assert ("as an interval takes five networks" in "".join(said)) == (models < 5)
+
+
+def test_what_is_said_of_a_replacement_stands_on_both_controls():
+    table = make_table(6)
+    whole = (table["label"] == "") & table["layer_index"].isna() & (table["size"] == "7x7")
+    spread = table["model"].str.removeprefix("net").astype(int) / 10
+    for name, random, scrambled in [("fit", 5, 5), ("pattern", -5, -5), ("prototype", 5, -5), ("turned", 5, -0.25)]:
+        rows = whole & (table["replacement"] == name)
+        table.loc[rows, "beyond_random"], table.loc[rows, "beyond_scrambled"] = random + spread, scrambled + spread
+    said = " ".join(find_ablation(summarise_ablation(table, 0)))
+    (judged,) = re.findall(r"With all 7x7 kernels at the same cosine, [^.]*\.", said)
+    less, more, neither = re.fullmatch(
+        r".* less is lost than in both controls with (.*); more is lost .* with (.*); not told from .*: (.*)\.", judged
+    ).groups()
+    assert "its fitted formula" in less and "its pattern" in more
+    assert "its prototype" in neither and "its quarter turn" in neither
+    assert "its opposite" not in judged and "without a control" in said
 
 
 @pytest.mark.parametrize("models", [1, 6])
 def test_words_stay_inside_and_apart(models):
     table = make_table(models)
     with atlas_style():
-        drawing = draw_ablation(table, summarise_ablation(table, 0), "What kernels are for")
-    page, boxes = drawing.figure.bbox, texts_of(drawing)
-    for text, box in boxes.items():
-        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text
-    for (a, box), (b, other) in combinations(boxes.items(), 2):
-        assert not box.padded(-1).overlaps(other.padded(-1)), (a, b)
+        drawing = draw_ablation(table, summarise_ablation(table, 0), "What kernels are for", make_cosines(models))
+    check_words(drawing, apart=1)
