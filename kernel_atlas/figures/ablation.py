@@ -65,7 +65,8 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str, cosine
     whole = summary[summary["label"] == "all"]
     names = [name for name in NAMES if name in set(whole["replacement"]) - set(UNCONTROLLED)]
     parts = summary[(summary["label"] != "all") & summary["replacement"].isin(LABELLED)]
-    labels = sorted(parts["label"].unique(), key=lambda label: (LAYERS in label, label not in FIRST, label))
+    parts = parts[parts["label"].isin(FIRST) | parts["label"].str.startswith(LAYERS)]  # few networks have a label
+    labels = sorted(parts["label"].unique(), key=lambda label: (LAYERS in label, label))
     lines = -(-len(sizes) // 2)
     middle = 1.5 + lines * (CURVE + 0.75)  # where the dots of whole sizes begin
     end = middle + PITCH * len(names)
@@ -104,7 +105,7 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str, cosine
     return Drawing(figure, summary, title, caption, alt)
 
 
-FIRST = (PATTERNED, CLUSTERED)  # parts before single labels and layers
+FIRST = (PATTERNED, CLUSTERED, "other")  # parts before layers
 
 
 # --- Curves -------------------------------------------------------------------------------------------------------
