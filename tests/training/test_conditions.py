@@ -32,7 +32,8 @@ from kernel_atlas.training.conditions import Condition
 from kernel_atlas.training.dynamics import measure_run, noise_level
 
 ENCODER, FILTERS = ROOT / "resources/encoder.safetensors", ROOT / "resources/master_key_filters.csv"
-PLAIN = Condition("cifar10", "depthwise", 7, "noise", False, "", 0, True, 12)
+PATTERNS = ROOT / "resources/patterns/v1.tsv"
+PLAIN = Condition("cifar10", "depthwise", 7, False, "noise", "", False, "", 0, True, zoo.KERNEL_DECAY, 12)
 
 
 @pytest.fixture(scope="module")
@@ -111,21 +112,71 @@ def test_dense_networks_keep_parameters_and_operations(size):
     assert weight.shape[0] == weight.shape[1] > 1 and weight.std() < 2 * zoo.KERNEL_STD
 
 
-@pytest.mark.parametrize("start", ["prototypes", "scrambled_prototypes", "formulas", "master_keys"])
-def test_first_kernels_are_what_they_start_from(start):
-    file = FILTERS if start == "master_keys" else ENCODER
-    net = experiments.start_net(PLAIN._replace(start=start), 10, 0, file)
-    noise = experiments.start_net(PLAIN, 10, 0)
-    units = experiments.UNIT_KERNELS[start](7, file)
-    for block, plain in zip(experiments.first_blocks(net), experiments.first_blocks(noise), strict=True):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The file of a network of another seed, whose kernels stand for trained ones."""
+    path = tmp_path_factory.mktemp("trained") / "net.safetensors"
+    zoo.write_net(zoo.new_net(7, 10, 9), {}, path)
+    return path
+
+
+@pytest.mark.parametrize("control", ["", "scrambled", "gaussian"])
+@pytest.mark.parametrize("start", ["prototypes", "formulas", "master_keys", "patterns", "trained"])
+def test_first_kernels_are_what_they_start_from(trained, start, control):
+    files = {"prototypes": ENCODER, "master_keys": FILTERS, "patterns": PATTERNS, "trained": trained}
+    condition, file = PLAIN._replace(start=start, control=control), files.get(start)
+    net, noise = experiments.start_net(condition, 10, 0, file), experiments.start_net(PLAIN, 10, 0)
+    pairs = zip(experiments.first_blocks(net), experiments.first_blocks(noise), strict=True)
+    for layer, (block, plain) in enumerate(pairs):
+        units = experiments.unit_kernels(start, condition, file, layer, 0)
         taps = block.spatial.weight.detach().numpy().reshape(-1, 49)
-        assert (centre_and_normalise(taps) @ units.T).max(1).min() > 0.999
+        nearest = centre_and_normalise(taps) @ units.T
+        assert nearest.max(1).min() > 0.999
+        if len(units) >= len(taps):  # each at most once
+            assert len(set(nearest.argmax(1))) == len(taps)
         assert np.isclose(np.linalg.norm(taps), plain.spatial.weight.detach().norm(), rtol=0.1)
     assert torch.equal(net.stages[1][1].spatial.weight, noise.stages[1][1].spatial.weight)
 
 
+def test_trained_kernels_are_those_of_the_same_layer(trained):
+    state = load_file(trained)
+    for layer in range(3):
+        units = experiments.unit_kernels("trained", PLAIN, trained, layer)
+        taps = state[f"stages.0.{layer + 1}.depthwise.weight"].numpy().reshape(-1, 49)
+        assert np.allclose(units, centre_and_normalise(taps))
+
+
+def test_controls_keep_spectra_or_mean_and_covariance_and_no_pattern():
+    units = experiments.unit_kernels("patterns", PLAIN, PATTERNS)
+    scrambled, gaussian = (
+        experiments.unit_kernels("patterns", PLAIN._replace(control=control), PATTERNS)
+        for control in ("scrambled", "gaussian")
+    )
+    before, after = (np.abs(np.fft.fft2(each.reshape(-1, 7, 7))) for each in (units, scrambled))
+    assert np.allclose(before, after, atol=1e-3)
+    # normalised afterwards, the normal kernels keep means and covariance in proportion
+    covariances = [np.cov(each.T, bias=True).ravel() for each in (units, gaussian)]
+    assert np.corrcoef(*covariances)[0, 1] > 0.97
+    matched = [Assigner(read_patterns(), {}).label(each)["similarity"] for each in (units, scrambled, gaussian)]
+    assert matched[0].min() > 0.99 and max(np.median(each) for each in matched[1:]) < 0.8
+
+
+def test_a_skip_connection_and_a_decay_are_what_the_condition_says(images, tmp_path):
+    def first(net):
+        return [block.skip for block in experiments.first_blocks(net)]
+
+    assert first(experiments.start_net(PLAIN._replace(skip=True), 2, 0)) == [True] * 3
+    assert first(experiments.start_net(PLAIN, 2, 0)) == [False] * 3
+    norms = {}
+    for decay in (0.0, 30.0):
+        experiments.train_run(images, PLAIN._replace(decay=decay), 0, None, files(tmp_path / f"{decay}"), log=str)
+        state = load_file(tmp_path / f"{decay}/net.safetensors")
+        norms[decay] = state["stages.0.1.depthwise.weight"].norm(), state["stages.0.1.pointwise.weight"].norm()
+    assert norms[30.0][0] < 0.8 * norms[0.0][0] and norms[30.0][1] > 0.9 * norms[0.0][1]
+
+
 def files(folder):
-    return folder / "net.safetensors", folder / "kernels.parquet", folder / "curve.csv"
+    return tuple(folder / name for name in ("net.safetensors", "kernels.parquet", "curve.csv", "answers.parquet"))
 
 
 def test_a_run_can_be_repeated_and_keeps_what_it_was(images, tmp_path):
@@ -138,6 +189,9 @@ def test_a_run_can_be_repeated_and_keeps_what_it_was(images, tmp_path):
     curve = pd.read_csv(tmp_path / "a/curve.csv")
     assert list(curve["step"]) == experiments.check_steps(12) and list(curve["step"])[:3] == [0, 1, 2]
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[1] - 0.1 and curve["test_images"].iloc[-1] == 80
+    answers = pq.read_table(tmp_path / "a/answers.parquet").to_pandas()
+    assert answers["image"].tolist() == list(range(80))
+    assert 100 * answers["right"].mean() == pytest.approx(curve["top1"].iloc[-1])
     kernels = pq.read_table(tmp_path / "a/kernels.parquet").to_pandas()
     last = kernels[(kernels["step"] == 12) & (kernels["layer_index"] == 1)]
     state = load_file(tmp_path / "a/net.safetensors")
@@ -156,7 +210,7 @@ def test_frozen_kernels_only_get_a_number_added(images, tmp_path):
 
 
 def test_kernels_are_pulled_to_the_nearest_and_keep_their_mean_and_place_along_it():
-    units = torch.from_numpy(experiments.UNIT_KERNELS["prototypes"](7, ENCODER))
+    units = torch.from_numpy(experiments.unit_kernels("prototypes", PLAIN, ENCODER))
     net = zoo.new_net(7, 2, 0)
     weight = experiments.first_blocks(net)[0].spatial.weight
     random = torch.Generator().manual_seed(0)
@@ -172,7 +226,7 @@ def test_kernels_are_pulled_to_the_nearest_and_keep_their_mean_and_place_along_i
 
 
 def test_a_pulled_network_is_nearer_to_what_pulls_it(images, tmp_path):
-    units = experiments.UNIT_KERNELS["prototypes"](7, ENCODER)
+    units = experiments.unit_kernels("prototypes", PLAIN, ENCODER)
     near = {}
     for name, towards in (("free", ""), ("pulled", "prototypes")):
         condition = PLAIN._replace(towards=towards, steps=60)
@@ -189,6 +243,7 @@ def test_a_pulled_network_is_nearer_to_what_pulls_it(images, tmp_path):
         ({"images": "imagenet"}, None, "experiments: unknown images 'imagenet'; known are cifar10, "),
         ({"start": "zeros"}, None, "experiments: unknown kernels 'zeros'; known are prototypes, "),
         ({"towards": "zeros"}, None, "experiments: unknown kernels 'zeros'; known are prototypes, "),
+        ({"start": "formulas", "control": "zeros"}, None, "unknown kernels 'zeros'; known are scrambled, gaussian"),
         ({"convolution": "grouped"}, None, "a convolution is depthwise or dense, not 'grouped'"),
         ({"convolution": "dense", "frozen": True}, None, "and dense ones none of these"),
         (
@@ -209,7 +264,7 @@ def test_what_is_unknown_is_one_line(images, tmp_path, change, file, message):
 def test_known_kernels_are_measured_as_what_they_are(tmp_path):
     """Kernels that begin as noise and end as prototypes."""
     atlases = read_encoder(ENCODER)
-    ends = experiments._prototypes(7, ENCODER)
+    ends = experiments.unit_kernels("prototypes", PLAIN, ENCODER)
     steps = {0: np.random.default_rng(0).standard_normal(ends.shape).astype(np.float32), 5: -ends, 9: ends}
     place = {"layer_index": 0, "channel": np.arange(len(ends)), "kh": 7, "kw": 7}
     rows = [pd.DataFrame({"step": step, **place, "weight": list(taps)}) for step, taps in steps.items()]
@@ -274,7 +329,7 @@ def test_kernels_that_stayed_as_they_were_are_not_compared():
     assert "unlike" not in said and "permuted 20.0 (20.0 to 20.0)" in said  # but for their accuracy
 
 
-@pytest.mark.parametrize("name", ["data", "dense", "dynamics", "init", "pull"])
+@pytest.mark.parametrize("name", ["covariance", "data", "decay", "dense", "dynamics", "init", "pull"])
 def test_every_experiment_is_drawn_and_stated(name):
     table = made_up()
     title, draw = FIGURES[name]
@@ -290,7 +345,7 @@ def test_every_experiment_is_drawn_and_stated(name):
     assert state(name, summary)
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", pd.read_csv(ROOT / "resources/experiments/experiments.tsv", sep="\t")["experiment"])
 def test_every_number_of_a_sentence_is_a_cell(tested, name):
     summary = pd.read_csv(tested / f"results/figures/experiment_{name}.csv")
     there = summary.apply(pd.to_numeric, errors="coerce").to_numpy(float).ravel()
@@ -304,7 +359,7 @@ def test_a_user_tries_all_experiments(images, tmp_path):
     project = copy_project(tmp_path / "project")
     (project / "config.yaml").write_text(SMALL)
     make_sheet(project, ROWS)
-    names = ["data", "dense", "dynamics", "init", "pull"]
+    names = ["covariance", "data", "decay", "dense", "dynamics", "init", "pull"]
     targets = [f"experiment_{name}" for name in names]
     snakemake(project, *targets, "--config", f"images={images}", "smoke=true")
     conditions = pd.read_csv(ROOT / "config/experiments.tsv", sep="\t").set_index("condition")["experiments"]
@@ -318,6 +373,8 @@ def test_a_user_tries_all_experiments(images, tmp_path):
         runs = pd.read_csv(folder / "runs.csv")
         assert set(runs["condition"]) == {condition for condition, where in conditions.items() if name in where.split()}
         assert {"figure.svg", "figure.pdf", "figure.json", "summary.csv"} <= {path.name for path in folder.iterdir()}
+    verdict = pd.read_csv(project / "results/smoke/verdict/verdict.csv")
+    assert len(verdict) == len(pd.read_csv(ROOT / "config/verdict.tsv", sep="\t")) and verdict["seeds"].eq(1).all()
     with Image.open(project / "results/smoke/dynamics/kernels.gif") as animation:
         assert animation.n_frames == len(experiments.check_steps(2))
     assert not (project / "results/experiments").exists()  # a trial does not take the place of real runs

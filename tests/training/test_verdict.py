@@ -74,7 +74,7 @@ def test_one_seed_has_no_interval_and_nothing_holds():
     [
         ((True, True), "Patterns are causal"),
         ((False, False), "The covariance is enough"),
-        ((True, False), "is open: 1 of 2 pairs"),
+        ((True, False), "is open: frozen, they beat some controls"),
     ],
 )
 def test_the_verdict_follows_the_rule(holds, verdict):
