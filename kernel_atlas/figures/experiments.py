@@ -190,7 +190,7 @@ def draw_verdict(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Draw
     top, foot = 0.6, 0.6 + PITCH * len(rows)
     panels = [place_axes(figure, left, top, right, foot) for left, right in ((4.2, 6.3), (6.55, WIDTH - 0.2))]
     usual, seeds = table["usual_top1"].iloc[0], table["seed_range"].iloc[0]
-    heads = {"frozen": "Kernels frozen", "start": "Kernels trained from there"}
+    heads = {"frozen": "Kernels frozen", "start": "Kernels trained from there", "room": "What there is to gain"}
     for place, pair in enumerate(rows):
         y = top + PITCH * (place + 0.5)
         if pair is None:
@@ -218,7 +218,7 @@ def draw_verdict(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Draw
         Line2D([], [], color=COLOURS[1], lw=0.9, ls=(0, (4, 2)), label="learned from noise"),
     ]
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "fontsize": 7, "borderaxespad": 0.2}
-    panels[0].legend(handles=handles[:2] + handles[2:], ncols=1, **place)
+    panels[0].legend(handles=handles, ncols=1, **place)
     panels[1].legend(handles=[Patch(color="#e6e6e6", label="as learned networks differ by seed")], **place)
     caption = (
         "Networks with a skip connection around 7x7 kernels that have patterns, or around a control of equal norm: the "

@@ -85,12 +85,18 @@ def _find_parts(size: str, name: str, parts: pd.DataFrame) -> Iterator[str]:
             f"a random and in a phase-scrambled direction: {listed}."
         )
         yield from _judge(f"By {NAMES[name]}, {size} kernels at the same cosine,", labels, rows)
-    labels = parts[~parts["label"].isin([PATTERNED, CLUSTERED]) & ~is_layer]
+    labels = parts[~parts["label"].isin([PATTERNED, CLUSTERED]) & ~is_layer & parts["beyond_random_low"].notna()]
     if len(labels):
-        yield from _judge(
-            f"Label by label, {size} kernels by {NAMES[name]} (one in twenty comes by chance),",
-            labels["label"],
-            labels,
+        low, high = (labels[[f"beyond_{kind}{end}" for kind in CONTROLS]] for end in ("_low", "_high"))
+        apart = labels[(low > 0).all(axis=1) | (high < 0).all(axis=1)]
+        listed = "; ".join(f"{row['label']} {_beyond(row)}" for _, row in apart.iterrows())
+        yield (
+            f"Of the labels of {size} kernels, each replaced alone by {NAMES[name]}, "
+            + (
+                f"these are told from both controls (one in twenty comes by chance): {listed}."
+                if listed
+                else "none is told from both controls."
+            )
         )
 
 

@@ -127,6 +127,12 @@ def find_verdict(table: pd.DataFrame) -> list[str]:
         for words, part in (("frozen kernels", frozen), ("kernels that are trained from there", start))
         if len(part)
     ]
+    for row in table[table["question"] == "room"].itertuples():
+        said.append(
+            f"Learned kernels are worth {row.difference:z.1f} points [{row.low:z.1f}, {row.high:z.1f}] beyond frozen "
+            f"white noise ({row.top1:.1f} and {row.control_top1:.1f} %): there is no more that frozen kernels could be "
+            "worth in these networks."
+        )
     said.append(
         f"Networks whose kernels are learned from noise reach {first['usual_top1']:.1f} %. One small architecture and "
         "one data set with a short schedule: nothing is shown about large networks or long training."
