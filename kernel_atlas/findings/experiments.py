@@ -103,8 +103,7 @@ def find_caveat(summary: pd.DataFrame) -> list[str]:
     return [
         f"Median cosine of the kernels to what they started from: {listed}. The recipe lets kernels decay fast: noise "
         "goes early, and so does what kernels that are not frozen start from.",
-        "Labels are those of one autoencoder, which the kernels of the zoo trained, also some of these data sets; what "
-        "formulas fit does not depend on it.",
+        "Clusters are those of one autoencoder; what formulas fit does not depend on it.",
         f"Intervals are over {whole['units'].max()} layers of {whole['networks'].max()} small networks with short "
         "training, and cover less than they say; of so many differences, some come by chance.",
     ]
