@@ -27,22 +27,24 @@ def judge(
     Returns
     -------
     DataFrame
-        A row for each pair: question, condition and control (titles), seeds, images; top1 and control_top1, means over
+        A row for each pair: question, condition and control (titles), seeds (of which there are both), images; top1 and control_top1, means over
         seeds in percent; difference in points with its interval over seeds and images; lowest and highest difference of
         a seed; usual_top1, the mean of `usual`, and seed_range, the range of its top-1 over seeds; holds, whether the
         interval is above 0 and the difference above that range.
     """
-    seeds = sorted({seed for _, seed in answers})
-    right = {name: 100.0 * np.stack([answers[name, seed] for seed in seeds]) for name, _ in answers}
-    usual_top1 = right[usual].mean(axis=1)
+    usual_top1 = np.array([100 * right.mean() for (name, _), right in answers.items() if name == usual])
     rows = []
     for pair in pairs.itertuples():
-        change = right[pair.condition] - right[pair.control]
+        seeds = [seed for name, seed in answers if name == pair.condition and (pair.control, seed) in answers]
+        ours, theirs = (
+            100.0 * np.stack([answers[name, seed] for seed in seeds]) for name in (pair.condition, pair.control)
+        )
+        change = ours - theirs
         low, high = crossed_interval(change)
         difference, by_seed = change.mean(), change.mean(axis=1)
         row = {"question": pair.question, "condition": titles[pair.condition], "control": titles[pair.control]}
         row |= {"seeds": len(seeds), "images": change.shape[1]}
-        row |= {"top1": right[pair.condition].mean(), "control_top1": right[pair.control].mean()}
+        row |= {"top1": ours.mean(), "control_top1": theirs.mean()}
         row |= {"difference": difference, "low": low, "high": high, "lowest": by_seed.min(), "highest": by_seed.max()}
         row |= {"usual_top1": usual_top1.mean(), "seed_range": np.ptp(usual_top1)}
         rows.append(row | {"holds": bool(low > 0 and difference > row["seed_range"])})

@@ -64,6 +64,12 @@ def test_the_interval_covers_the_mean_of_crossed_effects():
     assert 0.93 < held / 400 <= 1
 
 
+def test_a_pair_has_the_seeds_that_both_have():
+    shares = {"good": (0.7, 0.8, 0.9), "plain": (0.6, 0.6), "same": (0.6,) * 3, "learned": (0.8,) * 3}
+    good = judge(PAIRS, TITLES, answers(shares), "learned").iloc[0]
+    assert good["seeds"] == 2 and good["difference"] == pytest.approx(15) and good["usual_top1"] == pytest.approx(80)
+
+
 def test_one_seed_has_no_interval_and_nothing_holds():
     table = judge(PAIRS, TITLES, answers({name: (0.5,) for name in TITLES}), "learned")
     assert table[["low", "high"]].isna().all(axis=None) and not table["holds"].any()
