@@ -27,10 +27,10 @@ def judge(
     Returns
     -------
     DataFrame
-        A row for each pair: question, condition and control (titles), seeds (of which there are both), images; top1 and control_top1, means over
-        seeds in percent; difference in points with its interval over seeds and images; lowest and highest difference of
-        a seed; usual_top1, the mean of `usual`, and seed_range, the range of its top-1 over seeds; holds, whether the
-        interval is above 0 and the difference above that range.
+        A row for each pair: question, condition and control (titles), seeds (which both have), images; top1 and
+        control_top1, means over seeds in percent; difference in points with its interval over seeds and images; lowest
+        and highest difference of a seed; usual_top1, the mean of `usual`, and seed_range, the range of its top-1 over
+        seeds; holds, whether the interval is above 0 and the difference above that range.
     """
     usual_top1 = np.array([100 * right.mean() for (name, _), right in answers.items() if name == usual])
     rows = []
