@@ -120,29 +120,29 @@ def find_verdict(table: pd.DataFrame) -> list[str]:
         verdict = "The covariance is enough: no frozen patterns beat a control of the same spectra or covariance"
     else:
         verdict = "Whether patterns matter beyond their covariance is open: frozen, they beat some controls"
-    said = [f"{verdict} by more than seeds differ ({first['seed_range']:.1f} points; {n})."]
+    said = [f"{verdict} by more than seeds differ (in points: {first['seed_range']:.1f}; {n})."]
     said += [
-        f"Top-1 of {words}, in points beyond the control: {_pairs(part)}."
+        f"Top-1 of {words} in percent, and points beyond the control: {_pairs(part)}."
         for words, part in (("frozen kernels", frozen), ("kernels that are trained from there", start))
         if len(part)
     ]
     for row in table[table["question"] == "room"].itertuples():
         said.append(
-            f"Learned kernels are worth {row.difference:z.1f} points [{row.low:z.1f}, {row.high:z.1f}] beyond frozen "
-            f"white noise ({row.top1:.1f} and {row.control_top1:.1f} %): there is no more that frozen kernels could be "
-            "worth in these networks."
+            f"Learned kernels are worth, in points, {row.difference:z.1f} [{row.low:z.1f}, {row.high:z.1f}] beyond frozen "
+            f"white noise (top-1 {row.top1:.1f} and {row.control_top1:.1f}, n = {row.seeds}): there is no more that "
+            "frozen kernels could be worth in these networks."
         )
     said.append(
-        f"Networks whose kernels are learned from noise reach {first['usual_top1']:.1f} %. One small architecture and "
-        "one data set with a short schedule: nothing is shown about large networks or long training."
+        f"Networks whose kernels are learned from noise reach a top-1 of {first['usual_top1']:.1f}. One small "
+        "architecture and one data set with a short schedule: nothing is shown about large networks or long training."
     )
     return said
 
 
 def _pairs(part: pd.DataFrame) -> str:
     return "; ".join(
-        f"{row.condition.partition(': ')[2]} {row.top1:.1f} % against {row.control.partition(': ')[2]} "
-        f"{row.control_top1:.1f} %: {row.difference:z.1f} [{row.low:z.1f}, {row.high:z.1f}]"
+        f"{row.condition.partition(': ')[2]} {row.top1:.1f} against {row.control.partition(': ')[2]} "
+        f"{row.control_top1:.1f}: {row.difference:z.1f} [{row.low:z.1f}, {row.high:z.1f}]"
         + ("" if row.holds else ", does not hold")
         for row in part.itertuples()
     )
