@@ -156,7 +156,7 @@ use rule draw_experiment as draw_verdict with:
         style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
-        summary=f"{RUNS}/verdict/summary.csv",
+        summary=f"{RUNS}/verdict/figure.csv",
         figure=experiment_figure(f"{RUNS}/verdict/figure.svg", "verdict"),
         pdf=f"{RUNS}/verdict/figure.pdf",
         words=f"{RUNS}/verdict/figure.json",
