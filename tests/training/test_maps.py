@@ -277,7 +277,7 @@ def measured_project(tmp_path_factory) -> Path:
     lines = ["model source use architecture recipe"]
     lines += [f"tiny{seed} file:nets/tiny{seed}.safetensors train zoonet_5x5 one" for seed in (0, 1)]
     (project / "sheet.tsv").write_text("\n".join(lines).replace(" ", "\t") + "\n")
-    settings = "ablation: {test_images: 16, draws: 2, part_images: 8}"
+    settings = "ablation: {test_images: 16, draws: 10, part_images: 12}"
     (project / "config.yaml").write_text(f"{SMALL}images: {folder}\n{settings}\n")
     snakemake(project, "maps")
     return project
@@ -310,7 +310,7 @@ def test_it_is_no_part_of_the_main_job_and_repeats(measured_project, tmp_path):
     snakemake(project, "results/maps/models/tiny0.csv")
     assert (project / "results/maps/models/tiny0.csv").read_bytes() == before
     config = (project / "config.yaml").read_text()
-    (project / "config.yaml").write_text(config.replace("part_images: 8", "part_images: 4"))
+    (project / "config.yaml").write_text(config.replace("part_images: 12", "part_images: 11"))
     assert "measure_maps" not in snakemake(project, "-n", "maps").stdout  # the ablation's own settings rerun nothing
 
 
