@@ -83,7 +83,7 @@ def snakemake(
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=900,
+        timeout=1800,
     )
     assert not check or done.returncode == 0, done.stdout[-5000:]
     return done

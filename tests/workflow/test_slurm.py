@@ -146,7 +146,7 @@ def embedded(slurm, trouble, tmp_path_factory):
     arguments = (*slurm, "--configfile", "short.yaml")
     process, log = start(project, *arguments)
     try:
-        wait_for(lambda: process.poll() is not None or len(finished(log.read_text(), "assign_kernels")) >= 2, 600)
+        wait_for(lambda: process.poll() is not None or len(finished(log.read_text(), "assign_kernels")) >= 2, 1800)
         assert process.poll() is None, log.read_text()[-5000:]
     finally:
         process.send_signal(signal.SIGKILL)
@@ -157,7 +157,7 @@ def embedded(slurm, trouble, tmp_path_factory):
     subprocess.run(["scancel", "--name", run], check=True)
     snakemake(project, "--unlock")
     process, log = start(project, *arguments)
-    assert process.wait(600) == 0, log.read_text()[-5000:]
+    assert process.wait(1800) == 0, log.read_text()[-5000:]
     return project, arguments, killed, log.read_text()
 
 
