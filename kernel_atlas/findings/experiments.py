@@ -129,8 +129,8 @@ def find_verdict(table: pd.DataFrame) -> list[str]:
     for row in table[table["question"] == "room"].itertuples():
         said.append(
             f"Learned kernels are worth, in points, {row.difference:z.1f} [{row.low:z.1f}, {row.high:z.1f}] more than "
-            f"frozen white noise (top-1 {row.top1:.1f} and {row.control_top1:.1f}, n = {row.seeds}): there is no more "
-            "that frozen kernels could be worth in these networks."
+            f"frozen white noise (top-1 {row.top1:.1f} and {row.control_top1:.1f}, n = {row.seeds}): about as much "
+            "is there that patterns could be worth in these networks."
         )
     said.append(
         f"Networks whose kernels are learned from noise reach a top-1 of {first['usual_top1']:.1f}. One small "

@@ -51,13 +51,13 @@ LOOKED_AT = 1000  # images of the test and of the training split, for the accura
 class Condition(NamedTuple):
     """A row of config/experiments.tsv.
 
-    `images` is a key of `IMAGES`; `convolution` is depthwise or dense; `kernel` the side of the first stage's kernels,
-    `skip` whether there is a way around them. `start` is noise or one of `UNIT_KERNELS`. If `frozen`, kernels stay as
-    they start, but for a number added to all taps of each, which is learned (Babaiee et al. 2025); the batch norm that
-    follows learns a gain. `towards` is nothing, or that of `UNIT_KERNELS` towards which kernels are pulled, see
-    `pull_kernels`. `control` is nothing, or what of `CONTROLS` takes the place of either. `subset` is the number of
-    training images, 0 for all; `augmented` says whether they are shifted and mirrored; `decay` is the weight decay of
-    the kernels; `steps` how many batches are seen.
+    - images: a key of `IMAGES`; subset: how many for training, 0 for all; augmented: whether shifted and mirrored.
+    - convolution: depthwise or dense. kernel: side of the kernels of the first stage. skip: a way around them.
+    - start: noise or one of `UNIT_KERNELS`. towards: nothing, or that of them that pulls, see `pull_kernels`.
+    - control: nothing, or what of `CONTROLS` stands for the kernels of start or towards.
+    - frozen: kernels stay as they start. A number added to all taps of each is learned (Babaiee et al. 2025), a gain by
+      the batch norm that follows.
+    - decay: weight decay of the kernels. steps: batches that are seen.
     """
 
     images: str
