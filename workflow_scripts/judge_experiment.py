@@ -13,7 +13,6 @@ with job_log(snakemake.log[0]):
         for run, path in zip(runs, given.answers, strict=True)
     }
     titles = {run["condition"]: run["title"] for run in runs}
-    usual = next(run["condition"] for run in runs if not run["against"])
-    table = judge(pd.read_csv(given.pairs, sep="\t"), titles, answers, usual)
+    table = judge(pd.read_csv(given.pairs, sep="\t"), titles, answers)
     write_csv(table, snakemake.output.table, float_format="%.5g")
 end_job()

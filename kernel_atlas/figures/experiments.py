@@ -189,8 +189,8 @@ def draw_verdict(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Draw
     figure, canvas = open_canvas(1.35 + PITCH * len(rows))
     top, foot = 0.6, 0.6 + PITCH * len(rows)
     panels = [place_axes(figure, left, top, right, foot) for left, right in ((4.2, 6.3), (6.55, WIDTH - 0.2))]
-    usual, seeds = table["usual_top1"].iloc[0], table["seed_range"].iloc[0]
-    heads = {"frozen": "Kernels frozen", "start": "Kernels trained from there", "room": "What there is to gain"}
+    heads = {"frozen": "Kernels frozen, with a skip connection", "no_skip": "Kernels frozen, without one"}
+    heads |= {"start": "Kernels trained from there", "room": "What there is to gain"}
     for place, pair in enumerate(rows):
         y = top + PITCH * (place + 0.5)
         if pair is None:
@@ -200,10 +200,10 @@ def draw_verdict(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Draw
         panels[0].plot([pair.control_top1, pair.top1], [place] * 2, color=SOFT, lw=0.8, zorder=1)
         panels[0].plot(pair.control_top1, place, "o", color=SOFT, mfc="white", ms=5)
         panels[0].plot(pair.top1, place, "o", color=COLOURS[2], ms=5)
+        panels[0].plot(pair.usual_top1, place, "|", color=COLOURS[1], ms=9)
+        panels[1].barh(place, 2 * pair.seed_range, 1, -pair.seed_range, color="#e6e6e6", zorder=0)
         draw_interval(panels[1], place, pair.low, pair.high, COLOURS[2])
         panels[1].plot(pair.difference, place, "D" if pair.holds else "o", color=COLOURS[2], ms=5)
-    panels[0].axvline(usual, color=COLOURS[1], lw=0.9, ls=(0, (4, 2)))
-    panels[1].axvspan(-seeds, seeds, color="#e6e6e6", zorder=0, lw=0)
     panels[1].axvline(0, color=SOFT, lw=0.6)
     panels[0].set_xlabel("top-1 of test images, %")
     panels[1].set_xlabel("difference in points")
@@ -215,16 +215,16 @@ def draw_verdict(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Draw
     handles = [
         Line2D([], [], marker="o", color=COLOURS[2], ms=5, ls="", label="with patterns"),
         Line2D([], [], marker="o", color=SOFT, mfc="white", ms=5, ls="", label="control"),
-        Line2D([], [], color=COLOURS[1], lw=0.9, ls=(0, (4, 2)), label="learned from noise"),
+        Line2D([], [], marker="|", color=COLOURS[1], ms=9, ls="", label="learned from noise"),
     ]
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "fontsize": 7, "borderaxespad": 0.2}
     panels[0].legend(handles=handles, ncols=1, **place)
     panels[1].legend(handles=[Patch(color="#e6e6e6", label="as learned networks differ by seed")], **place)
     caption = (
-        "Networks with a skip connection around 7x7 kernels that have patterns, or around a control of equal norm: the "
+        "Networks whose 7x7 kernels have patterns, or are a control of equal norm: the "
         "same spectra with random phases, or a normal distribution with the covariance of trained kernels. Lines "
         "are 95 % intervals over seeds and test images. A diamond is a pair that holds: its interval is above 0, and "
-        "its difference above the range of learned networks over seeds. The rule was written before the first run."
+        "its difference above the range of learned networks over seeds. The rules came before the networks."
     )
     return Drawing(figure, summary, title, caption, "Dot plots of accuracy and of its differences, a row a pair.")
 

@@ -111,32 +111,48 @@ def find_caveat(summary: pd.DataFrame) -> list[str]:
 
 def find_verdict(table: pd.DataFrame) -> list[str]:
     """What config/verdict.tsv decides, by the rule that was written before the first run."""
-    frozen, start = (table[table["question"] == question] for question in ("frozen", "start"))
-    first = frozen.iloc[0]
-    n = f"{first['seeds']} networks a condition, {first['images']:,} test images"
-    if frozen["holds"].all():
-        verdict = "Patterns are causal for the accuracy of these networks: frozen, they beat every control"
-    elif not frozen["holds"].any():
-        verdict = "The covariance is enough: no frozen patterns beat a control of the same spectra or covariance"
-    else:
-        verdict = "Whether patterns matter beyond their covariance is open: frozen, they beat some controls"
-    said = [f"{verdict} by more than seeds differ (in points: {first['seed_range']:.1f}; {n})."]
-    said += [
-        f"Top-1 of {words} in percent, and points beyond the control: {_pairs(part)}."
-        for words, part in (("frozen kernels", frozen), ("kernels that are trained from there", start))
-        if len(part)
+    said = [
+        _verdict(table[table["question"] == question], words)
+        for question, words in (("frozen", "With a skip connection"), ("no_skip", "Without a skip connection"))
+        if question in set(table["question"])
     ]
-    for row in table[table["question"] == "room"].itertuples():
-        said.append(
-            f"Learned kernels are worth, in points, {row.difference:z.1f} [{row.low:z.1f}, {row.high:z.1f}] more than "
-            f"frozen white noise (top-1 {row.top1:.1f} and {row.control_top1:.1f}, n = {row.seeds}): about as much "
-            "is there that patterns could be worth in these networks."
-        )
+    said += [
+        f"Top-1 of {words} in percent, and points beyond the control: {_pairs(table[table['question'] == question])}."
+        for question, words in QUESTIONS.items()
+        if question in set(table["question"])
+    ]
+    said += [
+        f"Learned kernels ({row.condition}) are worth, in points, {row.difference:z.1f} [{row.low:z.1f}, "
+        f"{row.high:z.1f}] more than frozen white noise (top-1 {row.top1:.1f} and {row.control_top1:.1f}, "
+        f"n = {row.seeds}): about as much is there that patterns could be worth."
+        for row in table[table["question"] == "room"].itertuples()
+    ]
     said.append(
-        f"Networks whose kernels are learned from noise reach a top-1 of {first['usual_top1']:.1f}. One small "
-        "architecture and one data set with a short schedule: nothing is shown about large networks or long training."
+        "One small architecture and one data set with a short schedule: nothing is shown about large networks or long "
+        "training."
     )
     return said
+
+
+def _verdict(part: pd.DataFrame, where: str) -> str:
+    first = part.iloc[0]
+    if part["holds"].all():
+        verdict = "patterns are causal for the accuracy of these networks: frozen, they beat every control"
+    elif not part["holds"].any():
+        verdict = "the covariance is enough: no frozen patterns beat a control of the same spectra or covariance"
+    else:
+        verdict = "whether patterns matter beyond their covariance is open: frozen, they beat some controls"
+    return (
+        f"{where}, {verdict} by more than seeds differ (in points: {first['seed_range']:.1f}; {first['seeds']} "
+        f"networks a condition, {first['images']:,} test images; learned kernels reach {first['usual_top1']:.1f})."
+    )
+
+
+QUESTIONS = {
+    "frozen": "frozen kernels with a skip connection",
+    "no_skip": "frozen kernels without one",
+    "start": "kernels that are trained from there",
+}
 
 
 def _pairs(part: pd.DataFrame) -> str:
