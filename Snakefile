@@ -29,7 +29,12 @@ include: "rules/patterns.smk"
 include: "rules/reference.smk"
 
 
+onstart:
+    start_run()
+
+
 onsuccess:
+    end_run()
     say_results()
     forget_failures(say=True)
 

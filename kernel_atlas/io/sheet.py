@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -51,7 +52,7 @@ def check_config(config: dict, schema: str | Path) -> dict:
         A key is unknown, or a value has the wrong type or is out of range; the line names its path.
     """
     rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
-    filled = _fill(copy.deepcopy(config), rules)
+    filled = _fill(config, rules)
     fault = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(filled))
     if fault is not None:
         where = ".".join(str(part) for part in fault.absolute_path) or "top level"
@@ -65,15 +66,20 @@ def check_config(config: dict, schema: str | Path) -> dict:
     return filled
 
 
-def _fill(values: dict, rules: dict) -> dict:
-    for key, rule in rules.get("properties", {}).items():
-        if key not in values and "default" in rule:
-            values[key] = copy.deepcopy(rule["default"])
-        if isinstance(values.get(key), dict):
-            _fill(values[key], rule)
-        if rule.get("type") == "boolean" and values.get(key) in ("true", "false"):
-            values[key] = values[key] == "true"  # YAML knows it; Snakemake's --config knows only True
-    return values
+def _fill(value: Any, rule: dict) -> Any:
+    """The value with defaults, and no text where the rule asks for none: values inside of --config arrive as text."""
+    if isinstance(value, str) and not {"string", None} & {*np.atleast_1d(rule.get("type"))}:
+        read = yaml.safe_load(value)
+        value = value if isinstance(read, str | None) else read
+    if isinstance(value, list):
+        return [_fill(each, rule.get("items", {})) for each in value]
+    if not isinstance(value, dict):
+        return value
+    named = rule.get("properties", {})
+    others = rule.get("additionalProperties")
+    others = others if isinstance(others, dict) else {}
+    missing = {key: rule["default"] for key, rule in named.items() if "default" in rule and key not in value}
+    return {key: _fill(each, named.get(key, others)) for key, each in (value | copy.deepcopy(missing)).items()}
 
 
 def _meaning(schema: dict) -> str:

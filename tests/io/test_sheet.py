@@ -135,6 +135,20 @@ def test_config_defaults_fill_nested_keys():
     assert config["thresholds"]["7x7"] == 0.25 and config["thresholds"]["5x5"] == 0.2
 
 
+def test_text_inside_of_values_becomes_what_the_schema_asks_for():
+    """As `--config sizes=[7] thresholds='{7x7: 0.25}' training='{steps: 30}'` arrives."""
+    given = {
+        "sizes": ["7"],
+        "thresholds": {"7x7": "0.25"},
+        "training": {"steps": "30"},
+        "evidence": {"wanted": "false"},
+    }
+    config = check_config(given, SCHEMA)
+    assert config["sizes"] == [7] and config["thresholds"]["7x7"] == 0.25 and config["training"]["steps"] == 30
+    assert config["evidence"]["wanted"] is False
+    assert check_config({"ablation": {"models": ["007"]}}, SCHEMA)["ablation"]["models"] == ["007"]  # an id stays text
+
+
 @pytest.mark.parametrize(
     "config, message",
     [

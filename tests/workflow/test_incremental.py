@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from conftest import ROWS, done, make_sheet, planned, refused, snakemake
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -120,6 +121,35 @@ def test_a_removed_model_leaves_the_tables_and_nothing_is_read_again(project):
     make_sheet(project, ROWS[:2])
     assert done(snakemake(project).stdout) == {"collect_inventory": 1, **FROM_ASSIGNMENTS}
     assert "chance" not in pd.read_csv(project / "results/statistics/models.csv")["model"].tolist()
+    # whoever reads all files of a folder reads this run
+    assert sorted(path.stem for path in (project / "results/assignments").iterdir()) == ["alpha", "beta"]
+    assert sorted(path.name for path in (project / "results/kernels").iterdir()) == ["alpha", "beta"]
+    assert (project / "results/unused/kernels/chance/000.parquet").exists()
+
+
+def test_another_sheet_is_said_and_nothing_is_left_of_the_one_before(project):
+    before = yaml.safe_load((project / "results/run.yaml").read_text())
+    assert (before["sheet"], before["models"]) == ("sheet.tsv", ["alpha", "beta", "chance"])
+    assert before["configuration"]["training"]["steps"] == 160
+    assert before["versions"]["kernel-atlas"] == kernel_atlas.__version__
+    (project / "sheet.tsv").rename(project / "before.tsv")
+    make_sheet(project, ["gamma file:nets/gamma.safetensors train", *ROWS[:1]])
+    (project / "sheet.tsv").rename(project / "other.tsv")
+    run = snakemake(project, "results/statistics/models.csv", "--config", "models=other.tsv").stdout
+    said = (
+        "results/ held a run of sheet.tsv and becomes one of other.tsv: what was made of 2 models that are not in it "
+        "is deleted, their kernels are in results/unused (beta, chance)"
+    )
+    assert run.count(said) == 1
+    assert yaml.safe_load((project / "results/run.yaml").read_text())["models"] == ["alpha", "gamma"]
+    assert sorted(path.stem for path in (project / "results/assignments").iterdir()) == ["alpha", "gamma"]
+
+
+def test_a_size_that_has_no_autoencoder_any_more_leaves(project):
+    configure(project, "sizes: [3]")
+    snakemake(project, "results/statistics/models.csv")
+    left = [path.relative_to(project / "results") for path in (project / "results").rglob("*5x5*")]
+    assert {path.parts[0] for path in left} == {"benchmarks", "logs"}
 
 
 def test_a_deleted_shard_is_noticed_and_its_model_read_again(project):
