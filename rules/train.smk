@@ -9,7 +9,8 @@ Trains on a GPU if one is free; --resources gpu=0 forces the CPU.
 
 rule train_autoencoder:
     input:
-        merged="results/merged/{size}.parquet",
+        # not when names or licences in the file are new: the taps alone decide
+        merged=ancient("results/merged/{size}.parquet"),
         library=library("train_autoencoder.py"),
     output:
         encoder="results/autoencoder/{size}/encoder.safetensors",
@@ -30,6 +31,7 @@ rule train_autoencoder:
     params:
         **config["training"],
         posed=False,
+        taps=taps_trained,
         seed=config["seed"],
     message:
         "Training the autoencoder of the {wildcards.size} kernels"
@@ -50,6 +52,7 @@ use rule train_autoencoder as train_posed with:
         restarts=1,  # its share does not depend on the start
         steps=config["training"]["steps"],
         posed=True,
+        taps=taps_trained,
         seed=config["seed"],
     message:
         "Training the autoencoder of the {wildcards.size} kernels in one pose"
