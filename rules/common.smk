@@ -21,6 +21,7 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import read_patterns
 from kernel_atlas.evidence.kernels import subject_of
 from kernel_atlas.figures import registry
+from kernel_atlas.findings import questions
 from kernel_atlas.io.formats.signatures import opened_files
 from kernel_atlas.io.packages import files_to_watch
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
@@ -394,7 +395,7 @@ def of_net(column):
 
 
 def say_results():
-    """Print the headline of each size and where the pages are, if this run wrote them."""
+    """Print the headline and where the pages are, if this run wrote them."""
     pages = {name: f"results/{name}.html" for name in ("report", "atlas")}
     written = {
         name: os.path.abspath(path)
@@ -403,9 +404,8 @@ def say_results():
     }
     if written:
         said = read_csv("results/findings.csv")
-        first = said[said["finding"] == "Patterns"].drop_duplicates("size")
-        for _, row in first[::-1].iterrows():
-            print(f"{row['size']}: {row['sentence']}")
+        for sentence in said.loc[said["question"] == "summary", "sentence"]:
+            print(sentence)
     for name, path in written.items():
         print(f"{name}: {path}")
 
