@@ -38,8 +38,8 @@ rule state_findings:
 
 rule write_report:
     input:
-        figures=figure_files("svg"),
-        words=figure_files("json"),
+        figures=figure_files("svg", registry.FIGURES),
+        words=figure_files("json", registry.FIGURES),
         experiments=kept("svg"),
         experiment_words=kept("json"),
         experiment_summaries=kept("csv"),
@@ -77,7 +77,7 @@ rule write_report:
         "../envs/atlas.yaml"
     params:
         title=config["title"],
-        evidence=list(registry.EVIDENCE),
+        evidence=[],
         # all parameters: the page lists them
         parameters={
             name: value

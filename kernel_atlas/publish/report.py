@@ -4,7 +4,6 @@ import base64
 import importlib.metadata
 import json
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from markupsafe import Markup
 
 from kernel_atlas import __version__
 from kernel_atlas.core.words import NOTHING, number, percent
+from kernel_atlas.figures.write import for_page
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 
@@ -70,17 +70,9 @@ def describe_sources(sources: pd.DataFrame) -> list[dict[str, Any]]:
 def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
     """A drawn figure for a page: name, title, caption, and the SVG with its alternative text as label."""
     text = json.loads(Path(words).read_text(encoding="utf-8"))
-    drawing = Path(svg).read_text(encoding="utf-8")
-    drawing = drawing[drawing.index("<svg") :]
-    # the page sets size, fonts and line joins
-    head, _, drawing = drawing.partition(">")
-    head = re.sub(r' (width|height)="[^"]*"', "", head)
-    drawing = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", drawing, flags=re.DOTALL)
-    drawing = re.sub(r" font-family: [^;]*sans-serif;", "", drawing)
-    # groups have equal ids in every figure, but a page may have an id only once; nothing refers to them
-    drawing = re.sub(r'<g id="[\w.]+_\d+"', "<g", drawing)
+    drawing = for_page(Path(svg).read_text(encoding="utf-8"))
     label = jinja2.filters.escape(text["alt"])
-    drawing = head.replace("<svg", f'<svg role="img" aria-label="{label}"') + ">" + drawing
+    drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
     return text | {"name": Path(svg).stem.rpartition("_")[0], "svg": Markup(drawing)}
 
 
