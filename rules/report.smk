@@ -47,9 +47,11 @@ rule state_findings:
 
 rule write_report:
     input:
-        figures=figure_files("svg"),
-        words=figure_files("json"),
+        figures=figure_files("svg", registry.REPORT),
+        phones=figure_files("phone.svg", registry.REPORT),
+        words=figure_files("json", registry.REPORT),
         experiments=kept("svg"),
+        experiment_phones=kept("phone.svg"),
         experiment_words=kept("json"),
         experiment_summaries=kept("csv"),
         made=beside("resources/experiments/experiments.tsv"),

@@ -25,7 +25,7 @@ with job_log(snakemake.log[0]):
         size: (sample.to_pandas(), spectrum.to_pandas()) for size, sample, spectrum in zip(trained, *parts, strict=True)
     }
     made = read_csv(given.made).set_index("experiment")
-    kept = list(map(read_figure, given.experiments, given.experiment_words))
+    kept = list(map(read_figure, given.experiments, given.experiment_phones, given.experiment_words))
     summaries = list(map(read_csv, given.experiment_summaries))
     facts = collect_facts(
         title=snakemake.params.title,
@@ -35,7 +35,7 @@ with job_log(snakemake.log[0]):
         sources=read_csv(given.sources),
         sizes=sizes,
         tables=tables,
-        figures=list(map(read_figure, given.figures, given.words)),
+        figures=list(map(read_figure, given.figures, given.phones, given.words)),
         findings=read_csv(given.findings),
         experiments=describe_experiments(made, kept, summaries, {"dynamics": given.animation}),
         analysed=read_csv(given.analysed),

@@ -72,7 +72,7 @@ def draw_ablation(table: pd.DataFrame, summary: pd.DataFrame, title: str, cosine
     end = middle + PITCH * len(names)
     low = end + 1.2  # where those of parts begin
     foot = low + PITCH * len(labels) if labels else end
-    figure, canvas = open_canvas(foot + 0.5)
+    figure, canvas = open_canvas(foot + 0.5, WIDTH)
     heads = {
         0.2: "Loss of accuracy against cosine, all kernels of a size",
         middle - 0.55: "Beyond the same cosine: all kernels replaced",

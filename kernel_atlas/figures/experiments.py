@@ -91,7 +91,7 @@ def _draw_rows(figure: Figure, table: pd.DataFrame, summary: pd.DataFrame, top: 
 
 def draw_shares(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
     """The shares of each condition, a row each."""
-    figure, _ = open_canvas(1.4 + PITCH * summary["condition"].nunique())
+    figure, _ = open_canvas(1.4 + PITCH * summary["condition"].nunique(), WIDTH)
     _draw_rows(figure, table, summary, 0.35)
     caption = (
         "Networks of the zoo's kind, trained alike but for what the row says; kernels are those of the first stage. "
@@ -104,7 +104,7 @@ def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
     """Labels by step of each layer, how kernels move, and what is left of the conditions at the end."""
     condition = table["condition"].iloc[0]
     ways = {layer: part for layer, part in table[table["condition"] == condition].groupby("layer_index")}
-    figure, canvas = open_canvas(6.55 + PITCH * summary["condition"].nunique())
+    figure, canvas = open_canvas(6.55 + PITCH * summary["condition"].nunique(), WIDTH)
     heads = {
         0.15: f"Labels of the kernels by step: {summary['title'].iloc[0]}",
         2.9: "How the kernels come to what they are at the end",
@@ -160,7 +160,7 @@ def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
 
 def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
     """Accuracy by step for each start, and what the kernels are at the end."""
-    figure, _ = open_canvas(4.75 + PITCH * summary["condition"].nunique())
+    figure, _ = open_canvas(4.75 + PITCH * summary["condition"].nunique(), WIDTH)
     axes = place_axes(figure, 0.75, 0.2, WIDTH - 2.3, 2.95)
     curves = table.drop_duplicates(["condition", "seed", "step"])
     curves = curves[curves["step"] > 0]
@@ -186,7 +186,7 @@ def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawi
 def draw_verdict(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
     """Each pair of conditions, a row: the accuracy of both, and what the one is worth beyond the other."""
     rows = [pair for _, part in table.groupby("question", sort=False) for pair in [None, *part.itertuples()]]
-    figure, canvas = open_canvas(1.35 + PITCH * len(rows))
+    figure, canvas = open_canvas(1.35 + PITCH * len(rows), WIDTH)
     top, foot = 0.6, 0.6 + PITCH * len(rows)
     panels = [place_axes(figure, left, top, right, foot) for left, right in ((4.2, 6.3), (6.55, WIDTH - 0.2))]
     heads = {"frozen": "Kernels frozen, with a skip connection", "no_skip": "Kernels frozen, without one"}

@@ -1,11 +1,10 @@
 """Measures of layers by depth."""
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+import seaborn as sns
+from matplotlib.lines import Line2D
 
-from kernel_atlas.core.vocabulary import KINDS
-from kernel_atlas.figures.style import BLUE, INK, ORANGE, PERCENT, WIDTH
+from kernel_atlas.figures.style import COLOURS, MARKS, PERCENT, add_legend, open_panels, sizes_of
 from kernel_atlas.figures.write import Drawing, draw_nothing
 
 MEASURES = {
@@ -17,45 +16,47 @@ MEASURES = {
     "banding": "log2 of row to column energy",
 }
 SHARES = ("dead", "noisy", "sparsity")  # the other measures have no percent
-SUBJECTS = {"real": (BLUE, "-", "o"), "untrained": (ORANGE, "-.", "s"), "dense": ("#009e73", ":", "D")}
 
 
-def draw(size: str, threshold: float, layer_depths: pd.DataFrame, banding: pd.DataFrame) -> Drawing:
-    """What layers are like along the depth, beside controls and chance."""
-    data = layer_depths[(layer_depths["size"] == size) & (layer_depths["depth"] != "all")]
+def draw(layer_depths: pd.DataFrame) -> Drawing:
+    """What layers of independent networks are like along the depth, a panel a measure, a line a size."""
+    data = layer_depths[(layer_depths["depth"] != "all") & (layer_depths["subject"] == "real")]
     data = data[data["measure"].isin(list(MEASURES))]
     if data.empty:
-        return draw_nothing(size, "Layers", "there are no layers of this size")
+        return draw_nothing("Layers by depth", "there are no layers")
     data = data.assign(middle=data["depth"].str.split("-").str[0].astype(float) + 0.1)
-    height = 3.9
-    figure = Figure(figsize=(WIDTH, height))
-    panels = figure.subplots(2, 3, sharex=True).ravel()
-    figure.subplots_adjust(0.065, 0.78 / height, 0.985, 1 - 0.25 / height, wspace=0.24, hspace=0.32)
-    handles = {}
-    for axes, (measure, words) in zip(panels, MEASURES.items(), strict=True):
-        for subject, (colour, line, marker) in SUBJECTS.items():
-            part = data[(data["measure"] == measure) & (data["subject"] == subject)].sort_values("middle")
-            if len(part):
-                axes.fill_between(part["middle"], part["low"], part["high"], color=colour, alpha=0.2, lw=0)
-                look = {"color": colour, "ls": line, "marker": marker, "ms": 3.5}
-                handles[KINDS.get(subject, subject)] = axes.plot(part["middle"], part["mean"], **look)[0]
-        chance = data.loc[data["measure"] == measure, "chance"].dropna()
-        if len(chance):
-            handles["Gaussian kernels"] = axes.axhline(chance.iloc[0], color=INK, lw=1, ls=(0, (4, 2)))
+    sizes = sizes_of(data)
+    looks = {size: look for size, look in zip(sizes, zip(COLOURS, MARKS, strict=True), strict=False)}
+    figure, panels = open_panels(list(MEASURES.values()), 1.5, columns=(3, 2), sharex=True)
+    for measure, words in MEASURES.items():
+        axes, part = panels[words], data[data["measure"] == measure]
+        for size, own in part.groupby("size"):
+            axes.fill_between(own["middle"], own["low"], own["high"], color=looks[size][0], alpha=0.2, lw=0)
+            axes.axhline(own["chance"].iloc[0], color=looks[size][0], lw=1, ls=(0, (4, 2)))
+        named = {"hue": "size", "style": "size", "hue_order": sizes, "style_order": sizes}
+        palette, markers = ({size: look[place] for size, look in looks.items()} for place in (0, 1))
+        sns.lineplot(
+            part,
+            x="middle",
+            y="mean",
+            **named,
+            palette=palette,
+            markers=markers,
+            dashes=False,
+            errorbar=None,
+            legend=False,
+            ax=axes,
+        )
+        axes.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel="depth", ylabel="")
         if measure in SHARES:
             axes.yaxis.set_major_formatter(PERCENT)
-            axes.set_ylim(0, max(0.01, axes.get_ylim()[1]))
-        axes.set_title(words, size=7.5, loc="left", pad=3)
-        axes.set(xlim=(0, 1), xticks=np.arange(6) / 5)
-        axes.tick_params(length=2)
-    figure.text(0.5, 0.42 / height, "depth, in fifths", ha="center", va="center")
-    figure.legend(handles.values(), handles, loc="lower center", ncols=len(handles), handlelength=2.8)
+            axes.set_ylim(0, None)
+    add_legend(figure, {size: Line2D([], [], color=colour, marker=mark) for size, (colour, mark) in looks.items()})
     caption = (
-        f"Means over the layers with {size} kernels of independent networks, by fifth of the depth, with 95 % intervals"
-        " over networks where there are five; lines without a band are of fewer. Dashed: Gaussian kernels. Variance "
-        "entropy is that of the variances along a layer's principal axes, 1 as of Gaussian kernels; orthogonality is 1 "
-        "less the mean |cosine| of two kernels; the logarithm is positive where more energy is constant along rows "
-        "than along columns."
+        "Means over the layers of independent networks, by fifth of the depth, with 95 % intervals over networks "
+        "where there are five. Dashed: Gaussian kernels. Entropy is 1 as of Gaussian kernels, orthogonality 1 less "
+        "the mean |cosine| of two kernels; the logarithm is positive where more energy is constant along rows than "
+        "along columns."
     )
-    alt = f"Curves of six measures of {size} layers along the depth."
-    return Drawing(figure, data.drop(columns=["size", "middle"]), "Layers by depth", caption, alt)
+    alt = "Curves of six measures of layers along the depth, a line for each size."
+    return Drawing(figure, data.drop(columns="middle"), "Layers by depth", caption, alt)

@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.style import (
     INK,
-    LINES,
     ORANGE,
     SOFT,
     WIDTH,
@@ -30,7 +29,7 @@ PANELS = {  # measure: words under the axis, whether it is a ratio on a logarith
     "variance_ratio": ("variance / equal share", True, (None, None)),
     "unit_variance_ratio": ("the same, at unit norm", True, (None, None)),
 }
-LOOKS = {"noise": (INK, "|"), "phase": (LINES["phase"][0], "x"), "free": (ORANGE, "1")}  # colour and marker
+LOOKS = {"noise": (INK, "|"), "phase": ("#009e73", "x"), "free": (ORANGE, "1")}  # colour and marker
 SHOWN = 0.01  # quantiles beyond which layers are left out of an axis: few kernels in one may be far off
 
 
@@ -47,7 +46,7 @@ def draw_maps(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing
     sizes = list(dict.fromkeys(size for size, _ in rows))
     head, heads = 0.6, 0.9  # inches to the first panel; rows that the name of a size takes
     foot = head + PITCH * (len(rows) + heads * len(sizes))
-    figure, canvas = open_canvas(foot + 0.5)
+    figure, canvas = open_canvas(foot + 0.5, WIDTH)
     places, place = {}, 0.0
     for size in sizes:
         canvas.text(0.1, head + PITCH * (place + 0.5), f"{size} kernels", weight="bold", va="center")

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.kernels import stack
-from kernel_atlas.figures.style import INK, SOFT, count_rows, look_of, open_rows, short
+from kernel_atlas.figures.style import INK, SOFT, page_width, shade_of, short
 from kernel_atlas.figures.write import Drawing
 
 
@@ -15,38 +17,23 @@ def draw(size: str, threshold: float, sample: pd.DataFrame) -> Drawing:
     raw = stack(sample["weight"]).astype(np.float64)
     # |sum| <= side * L2 norm (Cauchy-Schwarz). Scales of layers differ by orders of magnitude; this ratio does not.
     ratio = raw.sum(axis=1) / np.maximum(raw.shape[1] ** 0.5 * np.linalg.norm(raw, axis=1), 1e-30)
-    sample = sample.assign(ratio=ratio)
-    rows = [
-        (label, len(values), *values.quantile([0.05, 0.25, 0.5, 0.75, 0.95]))
-        for label, values in sample.groupby("label")["ratio"]
-    ]
-    order = list(FAMILIES)
-    rows.sort(key=lambda row: (order.index(family_of(row[0])), row[0]))
-    data = pd.DataFrame(rows, columns=["label", "kernels", "whislo", "q1", "med", "q3", "whishi"])
-
-    figure, axes = open_rows(len(data), left=2.0, legend=0)
-    y = np.arange(len(data))[::-1]
+    data = sample[["model", "layer_index", "channel", "label"]].assign(ratio=ratio)
+    families = list(FAMILIES)
+    order = sorted(data["label"].unique(), key=lambda label: (families.index(family_of(label)), label))
+    figure = Figure(figsize=(page_width(), 0.6 + 0.2 * len(order)), layout="constrained")
+    axes = figure.subplots()
     axes.axvline(0, color=SOFT, lw=0.6)
-    boxes = axes.bxp(
-        data.drop(columns=["label", "kernels"]).to_dict("records"),
-        positions=y,
-        orientation="horizontal",
-        widths=0.62,
-        showfliers=False,
-        patch_artist=True,
-        medianprops={"color": INK, "lw": 1.4},
-        whiskerprops={"color": SOFT},
-        capprops={"color": SOFT},
-    )
-    for box, label in zip(boxes["boxes"], data["label"], strict=True):
-        box.set(**look_of(family_of(label)))
-    axes.set_yticks(y, data["label"].map(short))
-    count_rows(axes, y, data["kernels"])
-    words = f"sum of taps / ({size.split('x')[0]} · L2 norm): ±1 for a constant kernel, 0 for a balanced one"
-    axes.set(xlim=(-1.02, 1.02), xlabel=words)
+    palette = {label: shade_of(label) for label in order}
+    look = {"hue": "label", "palette": palette, "legend": False, "whis": (5, 95), "showfliers": False, "width": 0.65}
+    lines = {f"{part}props": {"color": INK} for part in ("median", "whisker", "cap")}
+    sns.boxplot(data, x="ratio", y="label", order=order, saturation=1, linewidth=0.8, ax=axes, **look, **lines)
+    axes.set_yticks(range(len(order)), [short(label) for label in order])
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlim=(-1.02, 1.02), ylabel="", xlabel=f"sum of taps / ({size.split('x')[0]} · L2 norm)")
     caption = (
         f"Sum of the raw taps of {len(sample):,} {size} training kernels, divided by the largest sum that their L2 "
-        "norm allows, so that layers compare; boxes hold the middle half of a label's kernels, lines the middle 90 %."
+        "norm allows: ±1 for a constant kernel, 0 for a balanced one. Boxes hold the middle half of a label's "
+        "kernels, lines the middle 90 %."
     )
     alt = f"Box plots of the relative sum of taps of {size} kernels, a box for each label."
-    return Drawing(figure, data, "Sum of taps", caption, alt)
+    return Drawing(figure, data, f"Sums of taps of {size} kernels", caption, alt)

@@ -21,6 +21,7 @@ from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.core.words import NOTHING, interval, joined, number, percent, points
 from kernel_atlas.figures.kernels import TAPS, stack
+from kernel_atlas.figures.write import for_page
 from kernel_atlas.findings.experiments import EXPERIMENTS, state
 from kernel_atlas.findings.parts import OWN, Grid
 from kernel_atlas.findings.questions import QUESTIONS, Question
@@ -178,23 +179,16 @@ def _picture(taps: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
-    """A drawn figure for a page: name, size (empty of all), title, caption, and the SVG with its alternative text."""
+def read_figure(svg: str | Path, phone: str | Path, words: str | Path) -> dict[str, Any]:
+    """A drawn figure for a page: name, size (empty of all), title, caption, and both SVGs with their alternative text."""
     text = json.loads(Path(words).read_text(encoding="utf-8"))
-    drawing = Path(svg).read_text(encoding="utf-8")
-    drawing = drawing[drawing.index("<svg") :]
-    # the page sets size, fonts and line joins
-    head, _, drawing = drawing.partition(">")
-    head = re.sub(r' (width|height)="[^"]*"', "", head)
-    drawing = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", drawing, flags=re.DOTALL)
-    drawing = re.sub(r" font-family: [^;]*sans-serif;", "", drawing)
-    # groups have equal ids in every figure, but a page may have an id only once; nothing refers to them
-    drawing = re.sub(r'<g id="[\w.]+_\d+"', "<g", drawing)
     label = jinja2.filters.escape(text["alt"])
-    drawing = head.replace("<svg", f'<svg role="img" aria-label="{label}"') + ">" + drawing
+    drawn = [for_page(Path(path).read_text(encoding="utf-8")) for path in (svg, phone)]
+    wide, narrow = (Markup(each.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)) for each in drawn)
     name, _, size = Path(svg).stem.rpartition("_")
-    whole = not re.fullmatch(r"\d+x\d+", size)
-    return text | {"name": Path(svg).stem if whole else name, "size": "" if whole else size, "svg": Markup(drawing)}
+    if not re.fullmatch(r"\d+x\d+", size):
+        name, size = Path(svg).stem, ""
+    return text | {"name": name, "size": size, "wide": wide, "narrow": narrow}
 
 
 def describe_experiments(
