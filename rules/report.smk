@@ -4,7 +4,6 @@ Inputs: figures, tables, the model sheet, the configuration and its schema.
 Outputs: results/findings.csv, sentences with numbers from cells of tables; results/report.html, a self-contained page.
 """
 
-
 STATISTICS = expand(
     "results/statistics/{table}.csv",
     table=["totals", "chance", "places", "drift", "correlation", "models"],

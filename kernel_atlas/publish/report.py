@@ -180,7 +180,7 @@ def _picture(taps: np.ndarray) -> str:
 
 
 def read_figure(svg: str | Path, phone: str | Path, words: str | Path) -> dict[str, Any]:
-    """A drawn figure for a page: name, size (empty of all), title, caption, and both SVGs with their alternative text."""
+    """A drawn figure for a page: name, size (empty of all), title, caption, both SVGs with their alternative text."""
     text = json.loads(Path(words).read_text(encoding="utf-8"))
     label = jinja2.filters.escape(text["alt"])
     drawn = [for_page(Path(path).read_text(encoding="utf-8")) for path in (svg, phone)]

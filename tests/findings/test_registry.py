@@ -1,5 +1,6 @@
 """Findings: what they say, what they leave unsaid, and that each of their numbers is a cell of a table."""
 
+import html
 import re
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from conftest import numbers_missing, snakemake, table
 from drawing import SIZE, evidence_tables
 
 from kernel_atlas.core.words import number, percent
+from kernel_atlas.figures.registry import REPORT
 from kernel_atlas.findings.codes import find_drift, find_fit
 from kernel_atlas.findings.formulas import find_fits
 from kernel_atlas.findings.networks import find_comparisons, find_contrasts
+from kernel_atlas.findings.questions import QUESTIONS
 from kernel_atlas.findings.registry import state_findings
 from kernel_atlas.findings.shares import compare_shares, find_controls_of_names, find_shares, find_summary
 from kernel_atlas.io.tables import columns_of
@@ -46,8 +49,8 @@ CLOSE = {"Gaussian noise": 0.004, "random phases": 0.4}
 def test_the_summary_leads_with_the_strongest_control_and_the_equal_null(totals):
     assert find_summary(totals, chance(CONTROLS), NETWORKS) == [
         "62.7 % [58.1, 66.9] of the 5x5 kernels have a pattern, against 3.1 % of kernels with random phases, the "
-        "strongest control (mean over 9 independent networks, most small ones of kernel-atlas itself); at the threshold "
-        "that one in twenty kernels with random phases passes, 70.0 % [60.0, 80.0] have one.",
+        "strongest control (mean over 9 independent networks, most small ones of kernel-atlas itself); at the "
+        "threshold that one in twenty kernels with random phases passes, 70.0 % [60.0, 80.0] have one.",
         "The commonest patterns are On-Centre 40.0 % [31.0, 52.0] and On-Shift-E 22.7 % [20.0, 25.0].",
     ]
 
@@ -60,7 +63,7 @@ def test_sizes_whose_names_tell_something_come_first_then_large_ones(totals):
     said = find_summary(table, controls, NETWORKS)
     assert "of the 7x7 kernels" in said[0] and "3x3 kernels against 40.0 %, which tells little" in said[2]
     first, second, *_ = find_shares(table, controls)
-    assert first == "At 7x7 and 5x5, few patterns name kernels that controls do not have."
+    assert first.startswith("A few patterns name many kernels at 7x7 and 5x5: over twice as many as ")
     assert second.startswith("At 9x9 and 3x3 a name tells little")
 
 
@@ -166,9 +169,20 @@ def test_a_wrong_number_would_be_noticed(tested, tmp_path):
 
 
 def test_the_report_has_every_sentence(tested):
-    report = re.sub(r"\s+", " ", (tested / "results/report.html").read_text()).replace("&#39;", "'")
+    report = re.sub(r"\s+", " ", html.unescape((tested / "results/report.html").read_text()))
     for sentence in pd.read_csv(tested / "results/findings.csv")["sentence"]:
         assert sentence in report, sentence
+
+
+def test_every_shown_figure_has_one_question():
+    assert sorted(name for question in QUESTIONS.values() for name in question.figures) == sorted(REPORT)
+
+
+def test_every_shown_column_is_one_of_its_table():
+    for grid in [grid for question in QUESTIONS.values() for grid in question.grids]:
+        columns = {"size", *columns_of("clusters.tsv" if grid.table == "clusters" else f"{grid.table}.csv")}
+        for column in grid.columns.values():
+            assert columns.issuperset(column.removesuffix(" %").removesuffix(" points").split()), (grid.table, column)
 
 
 def test_evidence_is_done_once(tested):
