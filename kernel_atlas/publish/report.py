@@ -143,12 +143,11 @@ def describe_networks(sheet: pd.DataFrame) -> str:
     own = trained["architecture"].fillna("").str.startswith(OWN)
     families = trained.loc[~own, "family"].dropna().drop_duplicates()
     named = f" ({joined(list(families[:FAMILIES]))}{' and more' if len(families) > FAMILIES else ''})"
-    said = []
-    if (~own).any():
-        said.append(f"{number((~own).sum())} networks of other people{named if len(families) else ''}")
-    if own.any():
-        said.append(f"{number(own.sum())} small networks that kernel-atlas trained itself")
-    return joined(said)
+    counts = [((~own).sum(), "", f" of other people{named if len(families) else ''}")]
+    counts += [(own.sum(), "small ", " that kernel-atlas trained itself")]
+    return joined(
+        [f"{number(count)} {kind}network{'s' if count > 1 else ''}{whose}" for count, kind, whose in counts if count]
+    )
 
 
 def draw_terms(sample: pd.DataFrame, spectrum: pd.DataFrame, seed: int) -> dict[str, list[str]]:

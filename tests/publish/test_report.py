@@ -58,8 +58,8 @@ def models():
 
 @pytest.fixture
 def page(tmp_path, models):
-    for ending in ("svg", "phone.svg"):
-        (tmp_path / f"gallery_5x5.{ending}").write_text(SVG)
+    (tmp_path / "gallery_5x5.svg").write_text(SVG)
+    (tmp_path / "gallery_5x5.phone.svg").write_text(SVG.replace("kept", "narrow"))
     (tmp_path / "gallery_5x5.json").write_text(
         '{"title": "Gallery", "caption": "See 17 < 18.", "alt": "A \\"b\\" <c>"}'
     )
