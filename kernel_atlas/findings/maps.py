@@ -27,7 +27,7 @@ def find_maps(summary: pd.DataFrame) -> list[str]:
     ]
     said = []
     if listed:
-        said.append(f"Maps of first derivatives are near mean 0, not at it: |mean| / sd is {'; '.join(listed)}.")
+        said.append(f"Maps of first derivatives are off mean 0: |mean| / sd is {'; '.join(listed)}.")
     for measure, words in JUDGED.items():
         part = table[(table["measure"] == measure) & table["phase_difference_low"].notna()]
         apart = part[(part["phase_difference_low"].round(2) > 0) | (part["phase_difference_high"].round(2) < 0)]

@@ -73,7 +73,7 @@ CHANGES = {
         {"draw_figure": 2, "write_report": 1},
     ),
     "one finding": (
-        lambda project: edit(project, "kernel_atlas/findings/shares.py", "Most common", "Commonest"),
+        lambda project: edit(project, "kernel_atlas/findings/shares.py", "The commonest", "Commonest"),
         {"state_findings": 1, "write_report": 1},
     ),
     "the title": (lambda project: configure(project, "title: Another"), {"write_report": 1, "write_atlas": 1}),
