@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.words import joined, number, percent
 from kernel_atlas.findings.parts import OWN, SHARE
 from kernel_atlas.stats.resampling import FEWEST_NETWORKS
@@ -57,7 +58,9 @@ def find_summary(totals: pd.DataFrame, chance: pd.DataFrame, models: pd.DataFram
         f"kernels with random phases passes, {percent(*live.loc[ABOVE_NULL, SHARE])} have one."
     ]
     if first["telling"]:
-        said.append(f"The commonest patterns are {_commonest(live)}.")
+        patterns = _patterns(live)["share"]
+        families = patterns.groupby(patterns.index.map(family_of)).sum().nlargest(COMMON).index
+        said.append(f"The commonest families are {joined(list(families))}; single patterns {_commonest(live)}.")
     listed = "; ".join(
         f"{percent(row.share, row.share_low, row.share_high)} of {row.size} kernels against "
         f"{percent(row.control_share)}{'' if row.telling else ', which tells little'}"
@@ -108,8 +111,12 @@ def find_controls_of_names(totals: pd.DataFrame, chance: pd.DataFrame) -> list[s
 
 
 def _commonest(live: pd.DataFrame) -> str:
-    common = live.drop(index=["other", "dead", *SUMMARIES], errors="ignore").nlargest(COMMON, "share")
+    common = _patterns(live).nlargest(COMMON, "share")
     return joined([f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows()])
+
+
+def _patterns(live: pd.DataFrame) -> pd.DataFrame:
+    return live.drop(index=["other", "dead", *SUMMARIES], errors="ignore")
 
 
 def _control(name: str) -> str:

@@ -1,6 +1,7 @@
 """The facts of the report, with every number read from the tables."""
 
 import base64
+import gzip
 import importlib.metadata
 import io
 import json
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.image import imsave
+from PIL import Image
 
 from kernel_atlas import __version__
 from kernel_atlas.core.kernels import centre_and_normalise
@@ -31,6 +33,7 @@ from kernel_atlas.findings.shares import side_of
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 FAMILIES = 4  # of other people's networks that are named
 STEPS = 7  # of the code, in its picture
+DRAWN = ("data", "init", "dynamics", "ablation", "verdict")  # experiments with a figure in the page; others have tables
 
 SIZES = Grid(
     "sizes",
@@ -74,7 +77,7 @@ def describe_grid(grid: Grid, table: pd.DataFrame, about: str = "") -> dict[str,
         columns.append([(_text(row, write), _order(names[0], row[0])) for row in known])
         heads.append((words, names[0], is_number, False))
         for name, ends in zip(names[1:], values[1:], strict=True):
-            columns.append([("", "" if value is None else value) for value in ends])
+            columns.append([("", "" if value is None else f"{value:.6g}") for value in ends])
             heads.append(("", name, True, True))
     return {
         "id": f"{grid.table}{about}",
@@ -103,7 +106,9 @@ def _write(value: float, low: float = np.nan, high: float = np.nan) -> str:
 def _order(name: str, value: Any) -> Any:
     if name == "size" and value[:1].isdigit():
         return side_of(value)
-    return "" if isinstance(value, float) and np.isnan(value) else value
+    if not isinstance(value, float | np.floating):
+        return value
+    return "" if np.isnan(value) else f"{value:.6g}"
 
 
 def describe_sizes(sizes: pd.DataFrame, minimum: int) -> pd.DataFrame:
@@ -179,15 +184,16 @@ def _picture(taps: np.ndarray) -> str:
 
 
 def read_figure(svg: str | Path, phone: str | Path, words: str | Path) -> dict[str, Any]:
-    """A drawn figure for a page: name, size (empty of all), title, caption, both SVGs with their alternative text."""
+    """A drawn figure for a page: name, size (empty of all), title, caption, the SVG, and that for phones, packed."""
     text = json.loads(Path(words).read_text(encoding="utf-8"))
     label = jinja2.filters.escape(text["alt"])
     drawn = [for_page(Path(path).read_text(encoding="utf-8")) for path in (svg, phone)]
-    wide, narrow = (Markup(each.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)) for each in drawn)
+    wide, narrow = (each.replace("<svg", f'<svg role="img" aria-label="{label}"', 1) for each in drawn)
+    packed = base64.b64encode(gzip.compress(narrow.encode(), mtime=0)).decode()
     name, _, size = Path(svg).stem.rpartition("_")
     if not re.fullmatch(r"\d+x\d+", size):
         name, size = Path(svg).stem, ""
-    return text | {"name": name, "size": size, "wide": wide, "narrow": narrow}
+    return text | {"name": name, "size": size, "wide": Markup(wide), "narrow": packed}
 
 
 def describe_experiments(
@@ -211,11 +217,17 @@ def describe_experiments(
     for row, figure, summary in zip(rows, figures, summaries, strict=True):
         name = row["experiment"]
         grid = describe_grid(EXPERIMENTS[name][1], summary, f"-{name}")
-        row |= {"figure": figure, "sentences": state(name, summary), "grid": grid, "animation": ""}
-        if name in animations:
-            picture = Path(animations[name]).read_bytes()
-            row["animation"] = f"data:image/gif;base64,{base64.b64encode(picture).decode()}"
+        row |= {"figure": figure, "is_drawn": name in DRAWN, "sentences": state(name, summary), "grid": grid}
+        row["animation"] = _animation(animations[name]) if name in animations else ""
     return rows
+
+
+def _animation(path: str | Path) -> str:
+    """A GIF as data for `src`: as lossless WebP, a third of its bytes."""
+    file = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.save(file, "WEBP", save_all=True, lossless=True, method=4, minimize_size=True)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def versions() -> dict[str, str]:

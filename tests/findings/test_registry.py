@@ -50,7 +50,8 @@ def test_the_summary_leads_with_the_strongest_control_and_the_equal_null(totals)
         "62.7 % [58.1, 66.9] of the 5x5 kernels have a pattern, against 3.1 % of kernels with random phases, the "
         "strongest control (mean over 9 independent networks, most small ones of kernel-atlas itself); at the "
         "threshold that one in twenty kernels with random phases passes, 70.0 % [60.0, 80.0] have one.",
-        "The commonest patterns are On-Centre 40.0 % [31.0, 52.0] and On-Shift-E 22.7 % [20.0, 25.0].",
+        "The commonest families are On-Centre and On-Shift; single patterns On-Centre 40.0 % [31.0, 52.0] and "
+        "On-Shift-E 22.7 % [20.0, 25.0].",
     ]
 
 
