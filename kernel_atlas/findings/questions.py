@@ -31,7 +31,7 @@ CHANCE = Grid(
 )
 CONTROLS = Grid(
     "controls",
-    "Clustered by the autoencoders of the run (main; posed: in one pose), or by one trained on the kernels (own).",
+    "Kernels and controls that autoencoders cluster.",
     {
         "size": "size",
         "kernels": "control",

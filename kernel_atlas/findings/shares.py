@@ -53,9 +53,10 @@ def find_summary(totals: pd.DataFrame, chance: pd.DataFrame, models: pd.DataFram
     live = totals[totals["size"] == first["size"]].set_index("label")
     said = [
         f"{percent(*first[SHARE])} of the {first['size']} kernels have a pattern, against "
-        f"{percent(first['control_share'])} of {_control(first['control'])}, the strongest control (mean over "
-        f"{_networks(first['models'], models[models['size'] == first['size']])}); at the threshold that one in twenty "
-        f"kernels with random phases passes, {percent(*live.loc[ABOVE_NULL, SHARE])} have one."
+        f"{percent(first['control_share'])} of {_control(first['control'])}, the strongest control.",
+        f"At equal null, which one in twenty kernels with random phases passes, "
+        f"{percent(*live.loc[ABOVE_NULL, SHARE])} have one (means over "
+        f"{_networks(first['models'], models[models['size'] == first['size']])}).",
     ]
     if first["telling"]:
         patterns = _patterns(live)["share"]

@@ -48,8 +48,9 @@ CLOSE = {"Gaussian noise": 0.004, "random phases": 0.4}
 def test_the_summary_leads_with_the_strongest_control_and_the_equal_null(totals):
     assert find_summary(totals, chance(CONTROLS), NETWORKS) == [
         "62.7 % [58.1, 66.9] of the 5x5 kernels have a pattern, against 3.1 % of kernels with random phases, the "
-        "strongest control (mean over 9 independent networks, most small ones of kernel-atlas itself); at the "
-        "threshold that one in twenty kernels with random phases passes, 70.0 % [60.0, 80.0] have one.",
+        "strongest control.",
+        "At equal null, which one in twenty kernels with random phases passes, 70.0 % [60.0, 80.0] have one (means "
+        "over 9 independent networks, most small ones of kernel-atlas itself).",
         "The commonest families are On-Centre and On-Shift; single patterns On-Centre 40.0 % [31.0, 52.0] and "
         "On-Shift-E 22.7 % [20.0, 25.0].",
     ]
@@ -61,7 +62,7 @@ def test_sizes_whose_names_tell_something_come_first_then_large_ones(totals):
     controls = pd.concat([chance(shares, size) for size, shares in sizes.items()])
     assert compare_shares(table, controls)["size"].tolist() == ["7x7", "5x5", "9x9", "3x3"]
     said = find_summary(table, controls, NETWORKS)
-    assert "of the 7x7 kernels" in said[0] and "3x3 kernels against 40.0 %, which tells little" in said[2]
+    assert "of the 7x7 kernels" in said[0] and "3x3 kernels against 40.0 %, which tells little" in said[3]
     first, second, *_ = find_shares(table, controls)
     assert first.startswith("A few patterns name many kernels at 7x7 and 5x5: over twice as many as ")
     assert second.startswith("At 9x9 and 3x3 a name tells little")
@@ -92,9 +93,9 @@ def test_findings_say_what_the_data_cannot():
     labels = ("On-Centre", "with a pattern", "above the equal null", "beyond spectrum")
     rows = [("5x5", label, 1, 10, 1.0, np.nan, np.nan) for label in labels]
     one, noise = pd.DataFrame(rows, columns=columns_of("totals.csv")), chance({"noise": 0.01})
-    said = find_summary(one, noise, NETWORKS[:1])[0]
-    assert said.startswith("100.0 % of the 5x5 kernels")
-    assert "(mean over 1 independent network, all small ones of kernel-atlas itself, too few for an interval)" in said
+    said = find_summary(one, noise, NETWORKS[:1])
+    assert said[0].startswith("100.0 % of the 5x5 kernels")
+    assert said[1].endswith("1 independent network, all small ones of kernel-atlas itself, too few for an interval).")
     assert find_summary(one.iloc[:0], noise, NETWORKS) == ["No kernel has a pattern."]
     assert find_comparisons(table("correlation.csv")) == []
     row = {"size": ["5x5"], "variable": ["top1"], "dataset": ["x"], "n": [10], "families": [2]}
