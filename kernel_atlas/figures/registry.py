@@ -33,8 +33,6 @@ FIGURES = {  # of one size each
     },
     "spectrum": {"spectrum": SPECTRUM, "clusters": CLUSTERS, "sample": SAMPLE},
     "shares_layers": _statistics("models", "layers"),
-    "projection": {"sample": SAMPLE},
-    "tap_sums": {"sample": SAMPLE},
     "kmeans": {"centres": "results/kmeans/{size}.parquet"},
 }
 OVERVIEWS = {  # of all sizes in one
@@ -43,10 +41,6 @@ OVERVIEWS = {  # of all sizes in one
     "networks_depth": _evidence("depth"),
     "held_out": _evidence("held_out"),
     "stability": _evidence("stability"),
-    "formulas": _evidence("fit_explained"),
-    "keys": _evidence("key_sets", "greedy_sets"),
-    "layers": _evidence("layer_depths"),
-    "thresholds": _statistics("models", "thresholds"),
 }
 # What the report shows, in its order; the others are files only.
 REPORT = (

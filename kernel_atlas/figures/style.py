@@ -36,6 +36,7 @@ TICK = MarkerPath(
     [(-0.12, -0.6), (0.12, -0.6), (0.12, 0.6), (-0.12, 0.6), (-0.12, -0.6)]
 )  # of what is expected by chance
 BLUE, ORANGE, GREY = COLOURS[0], COLOURS[1], COLOURS[-1]
+Look = tuple[str, str, Any]  # what the legend says, colour, marker
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # of ticks
 
 
@@ -67,7 +68,7 @@ def open_panels(
     names : sequence of str
         Titles of the panels.
     height : float or sequence of float
-        Inches of a row of panels, or of each.
+        Inches of a panel, or of each; a row is as high as its highest.
     columns : tuple of int
         Panels side by side on a page and on a phone.
     more
@@ -75,7 +76,8 @@ def open_panels(
     """
     columns = min(columns[is_narrow()], len(names))
     rows = -(-len(names) // columns)
-    heights = [height] * rows if isinstance(height, float) else list(height)
+    each = [height] * len(names) if isinstance(height, float) else list(height)
+    heights = [max(each[row * columns : (row + 1) * columns]) for row in range(rows)]
     figure = Figure(figsize=(page_width(), sum(heights)), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, height_ratios=heights, **more).ravel()
     for axes in panels[len(names) :]:
@@ -86,9 +88,9 @@ def open_panels(
     return figure, dict(zip(names, panels, strict=False))
 
 
-def open_canvas(height: float, width: float | None = None) -> tuple[Figure, Axes]:
+def open_canvas(height: float) -> tuple[Figure, Axes]:
     """A figure, and axes that cover it with inches as unit, y downwards from the top left."""
-    width = width or page_width()
+    width = page_width()
     figure = Figure(figsize=(width, height))
     canvas = figure.add_axes([0, 0, 1, 1])
     canvas.set(xlim=(0, width), ylim=(height, 0))
@@ -126,7 +128,7 @@ def share_axis(axes: Axes, words: str) -> None:
 
 
 def draw_points(
-    axes: Axes, table: pd.DataFrame, rows: Sequence[str], looks: Mapping[str, tuple[str, Any]], dodge: float = 0.5
+    axes: Axes, table: pd.DataFrame, rows: Mapping[Any, str], looks: Mapping[str, Look], dodge: float = 0.5
 ) -> None:
     """Points with their intervals, kinds of a row below each other.
 
@@ -134,10 +136,10 @@ def draw_points(
     ----------
     table : DataFrame
         Columns row, kind, value, low, high; an interval may be missing.
-    rows : sequence of str
-        In their order from the top.
+    rows : mapping
+        Row -> what its axis says, from the top.
     looks : mapping
-        Kind -> colour and marker.
+        Kind -> what the legend says, colour, marker.
     dodge : float
         Share of a row's height that its kinds take.
     """
@@ -145,33 +147,27 @@ def draw_points(
     steps = dict(zip(looks, np.linspace(-dodge / 2, dodge / 2, len(looks)) if len(looks) > 1 else [0], strict=True))
     table = table.assign(y=table["row"].map({row: y for y, row in enumerate(rows)}) + table["kind"].map(steps))
     for kind, part in table.groupby("kind"):
-        axes.hlines(part["y"], part["low"], part["high"], color=looks[kind][0], lw=1.2)
-    named = {"hue": "kind", "style": "kind", "hue_order": list(looks), "style_order": list(looks)}
-    palette, markers = ({kind: look[place] for kind, look in looks.items()} for place in (0, 1))
-    sns.scatterplot(
-        table,
-        x="value",
-        y="y",
-        **named,
-        palette=palette,
-        markers=markers,
-        s=28,
-        lw=0,
-        legend=False,
-        ax=axes,
-        zorder=3,
-        clip_on=False,
-    )
+        axes.hlines(part["y"], part["low"], part["high"], color=looks[kind][1], lw=1.2)
+    named = {"hue": "kind", "style": "kind", "hue_order": list(looks), "style_order": list(looks), "legend": False}
+    palette, markers = ({kind: look[place] for kind, look in looks.items()} for place in (1, 2))
+    marks = {"palette": palette, "markers": markers, "s": 28, "lw": 0, "zorder": 3, "clip_on": False}
+    sns.scatterplot(table, x="value", y="y", ax=axes, **named, **marks)
     for border in range(1, len(rows)):
         axes.axhline(border - 0.5, color=GREY, lw=0.4)
-    axes.set(ylim=(len(rows) - 0.5, -0.5), ylabel="")
-    axes.set_yticks(range(len(rows)), rows)
+    name_rows(axes, rows.values())
+
+
+def name_rows(axes: Axes, names: Iterable[str]) -> None:
+    """An axis of rows, the first at the top; names stand at the first panel of those that share it."""
+    names = list(names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(ylim=(len(names) - 0.5, -0.5), ylabel="")
     axes.tick_params(axis="y", length=0)
 
 
-def points_legend(looks: Mapping[str, tuple[str, Any]]) -> dict[str, Line2D]:
+def points_legend(looks: Mapping[str, Look]) -> dict[str, Line2D]:
     """What the marks of `draw_points` mean."""
-    return {kind: Line2D([], [], ls="", marker=m, color=colour, ms=5, mew=0.7) for kind, (colour, m) in looks.items()}
+    return {words: Line2D([], [], ls="", marker=mark, color=colour, ms=5) for words, colour, mark in looks.values()}
 
 
 def look_of(family: str) -> dict[str, Any]:
@@ -214,22 +210,6 @@ def step_axis(axes: Axes, steps: np.ndarray) -> np.ndarray:
     axes.minorticks_off()
     axes.set(xlim=(0.5, steps.max()), xlabel="step")
     return np.where(steps == 0, 0.5, steps)
-
-
-WIDTH = 9.0
-BOX = {"facecolor": GROUND, "alpha": 0.75, "lw": 0, "pad": 0.6}
-
-
-def draw_interval(axes: Axes, y: float, low: float, high: float, colour: str) -> None:
-    """An interval, if there is one."""
-    if np.isfinite(low) and np.isfinite(high):
-        axes.hlines(y, low, high, color=colour, lw=1.1, zorder=2)
-
-
-def draw_legend(figure: Figure, families: Iterable[str], **more: float) -> None:
-    """The families at the foot of a figure."""
-    handles = families_legend(families)
-    figure.legend(handles.values(), handles, loc="lower center", ncols=-(-len(handles) // 2), **more)
 
 
 # --- Words --------------------------------------------------------------------------------------------------------
