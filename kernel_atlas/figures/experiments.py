@@ -1,6 +1,7 @@
 """The figures of experiments."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,6 @@ FITS = {
     for name, (_, family, hatch, _) in FORMULAS.items()
 }
 LABELS = {family: style.look_of(family) for family in FAMILIES}
-# What is drawn of the way, by the column of the table; the last two are counts of kernels.
 WAYS = {
     "cosine_to_last": "cosine to the last kernel",
     "relabelled": "with another label than the last",
@@ -96,11 +96,6 @@ def _draw_accuracy(axes: Axes, table: pd.DataFrame, names: Mapping[str, str]) ->
     axes.set(xlabel="step", ylabel="top-1 of test images, %")
     titles = table.drop_duplicates("condition").set_index("condition")["title"]
     return {titles[name]: line for name, line in zip(names, axes.get_lines(), strict=False)}
-
-
-def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
-    """What the kernels of each start are at the end, and accuracy by step."""
-    return draw_shares(table, summary, title, curves=True)
 
 
 def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
@@ -184,7 +179,7 @@ FIGURES: dict[str, tuple[str, Callable[..., Drawing]]] = {  # title, drawn by (t
     "data": ("Which patterns need natural images", draw_shares),
     "dense": ("Depthwise against dense convolutions", draw_shares),
     "dynamics": ("When patterns form in training", draw_dynamics),
-    "init": ("What kernels may start from", draw_starts),
+    "init": ("What kernels may start from", partial(draw_shares, curves=True)),
     "pull": ("What a pull towards prototypes does", draw_shares),
     "covariance": ("Frozen kernels, first kernels and their controls", draw_shares),
     "decay": ("What the weight decay of kernels does", draw_shares),

@@ -32,9 +32,7 @@ INK, SOFT, GROUND = _LOOK["text.color"], _LOOK["axes.edgecolor"], _LOOK["figure.
 # Of what has no colour of its own, in this order: 3 to 1 or more on a white and on a dark page, as in the vocabulary.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8a00", "#8a5fc0", "#949494")
 MARKS = ("o", "D", "s", "^", "P", "X", "v")
-TICK = MarkerPath(
-    [(-0.12, -0.6), (0.12, -0.6), (0.12, 0.6), (-0.12, 0.6), (-0.12, -0.6)]
-)  # of what is expected by chance
+TICK = MarkerPath([(-0.1, -0.6), (0.1, -0.6), (0.1, 0.6), (-0.1, 0.6), (-0.1, -0.6)])  # of what chance gives
 BLUE, ORANGE, GREY = COLOURS[0], COLOURS[1], COLOURS[-1]
 Look = tuple[str, str, Any]  # what the legend says, colour, marker
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # of ticks
@@ -55,9 +53,6 @@ def is_narrow() -> bool:
     return page_width() < 5
 
 
-# --- Layout -------------------------------------------------------------------------------------------------------
-
-
 def open_panels(
     names: Sequence[str], height: float | Sequence[float], columns: tuple[int, int] = (3, 1), **more: Any
 ) -> tuple[Figure, dict[str, Axes]]:
@@ -74,17 +69,17 @@ def open_panels(
     more
         Of `Figure.subplots`: `sharex`, `sharey`.
     """
-    columns = min(columns[is_narrow()], len(names))
-    rows = -(-len(names) // columns)
+    across = min(columns[is_narrow()], len(names))
+    rows = -(-len(names) // across)
     each = [height] * len(names) if isinstance(height, float) else list(height)
-    heights = [max(each[row * columns : (row + 1) * columns]) for row in range(rows)]
+    heights = [max(each[row * across : (row + 1) * across]) for row in range(rows)]
     figure = Figure(figsize=(page_width(), sum(heights)), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, height_ratios=heights, **more).ravel()
+    panels = figure.subplots(rows, across, squeeze=False, height_ratios=heights, **more).ravel()
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     for place, (axes, name) in enumerate(zip(panels, names, strict=False)):
         axes.set_title(name)
-        axes.tick_params(labelbottom=not more.get("sharex") or place + columns >= len(names))  # the last of a column
+        axes.tick_params(labelbottom=not more.get("sharex") or place + across >= len(names))  # the last of a column
     return figure, dict(zip(names, panels, strict=False))
 
 
@@ -99,11 +94,11 @@ def open_canvas(height: float) -> tuple[Figure, Axes]:
     return figure, canvas
 
 
-def place_axes(figure: Figure, left: float, top: float, right: float, bottom: float, **more: Any) -> Axes:
+def place_axes(figure: Figure, left: float, top: float, right: float, bottom: float) -> Axes:
     """Axes between inches from the left and from the top of a figure."""
     width, height = figure.get_size_inches()
     box = [left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height]
-    return figure.add_axes(box, **more)
+    return figure.add_axes(box)
 
 
 def add_legend(figure: Figure, handles: Mapping[str, Artist], **more: Any) -> None:
@@ -122,9 +117,6 @@ def share_axis(axes: Axes, words: str) -> None:
     axes.set(xlim=(-0.02, 1.02), xticks=np.arange(5) / 4)
     axes.set_xticklabels(["0", "", "50 %", "", "100 %"])
     axes.set_xlabel(words if axes.get_subplotspec().is_last_row() else "")
-
-
-# --- Marks --------------------------------------------------------------------------------------------------------
 
 
 def draw_points(
@@ -186,8 +178,7 @@ def shade_of(label: str) -> str:
 
 def families_legend(families: Iterable[str]) -> dict[str, Patch]:
     """What the colours of families mean."""
-    names = {"other": "no pattern"}
-    return {names.get(family, short(family)): Patch(**look_of(family)) for family in families}
+    return {"no pattern" if name == "other" else short(name): Patch(**look_of(name)) for name in families}
 
 
 def stack_areas(axes: Axes, edges: np.ndarray, shares: pd.DataFrame) -> None:
@@ -212,9 +203,6 @@ def step_axis(axes: Axes, steps: np.ndarray) -> np.ndarray:
     return np.where(steps == 0, 0.5, steps)
 
 
-# --- Words --------------------------------------------------------------------------------------------------------
-
-
 def short(label: str) -> str:
     """A label as figures write it: `On-Second-Derivative-EW` -> `On 2nd deriv. EW`."""
     label = re.sub(r"-([NS][EW])-([NS][EW])$", "-\\1\N{EN DASH}\\2", label)  # an axis, not to be broken at its dash
@@ -229,9 +217,6 @@ def wrapped(words: str, inches: float, points: float = 8) -> str:
 
 def cut(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
-# --- Tables -------------------------------------------------------------------------------------------------------
 
 
 def sizes_of(table: pd.DataFrame) -> list[str]:

@@ -54,7 +54,7 @@ def luminance(colour):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize(("ending", "width"), [("svg", 800), ("phone.svg", 330)])
+@pytest.mark.parametrize(("ending", "width"), [("svg", 800), ("phone.svg", 340)])
 def test_text_has_eleven_pixels_and_marks_are_seen(pages, ending, width, dark):
     with open_browser(pages) as browser:
         show(browser, pages / f"{ending}.html", width=width, dark=dark)
