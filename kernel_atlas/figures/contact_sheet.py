@@ -122,10 +122,6 @@ def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, sho
 def _draw_legend(figure: Figure, kernels: pd.DataFrame) -> None:
     """The frames that occur."""
     there = {_family(label) for label in kernels["label"]}
-    families = {family: short(family) for family in FAMILIES if family in there} | {None: UNKNOWN}
-    frames = {
-        "other (no pattern)" if family == "other" else name: Patch(facecolor="white", **_frame(family))
-        for family, name in families.items()
-        if family in there
-    }
+    names = {family: short(family) for family in FAMILIES} | {"other": "other (no pattern)", None: UNKNOWN}
+    frames = {name: Patch(facecolor="white", **_frame(family)) for family, name in names.items() if family in there}
     add_legend(figure, frames, loc="lower center", handleheight=1.2)

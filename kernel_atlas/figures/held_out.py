@@ -3,17 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.figures.style import (
-    COLOURS,
-    INK,
-    TICK,
-    add_legend,
-    draw_points,
-    open_panels,
-    points_legend,
-    share_axis,
-    sizes_of,
-)
+from kernel_atlas.figures import style
 from kernel_atlas.figures.write import Drawing, draw_nothing
 
 METHODS = {
@@ -22,35 +12,30 @@ METHODS = {
     "posed": "autoencoder, one pose",
     "autoencoder": "autoencoder",
 }
-KINDS = {  # name, columns of the share and its interval, colour, marker
-    "kernels of other networks": (["held_out_share", "low", "high"], COLOURS[0], "o"),
-    "the same with random phases": (["phase_share"], COLOURS[1], "X"),
-    "Gaussian noise": (["noise_share"], INK, TICK),
-    "of other networks, above 95 % of random phases": (
-        ["equal_null_share", "equal_null_low", "equal_null_high"],
-        COLOURS[2],
-        "D",
-    ),
+LOOKS = {  # by the column of the share
+    "held_out_share": ("kernels of other networks", style.COLOURS[0], "o"),
+    "phase_share": ("the same with random phases", style.COLOURS[1], "X"),
+    "noise_share": ("Gaussian noise", style.INK, style.TICK),
+    "equal_null_share": ("of other networks, above 95 % of random phases", style.COLOURS[2], "D"),
 }
+ENDS = {"held_out_share": ["low", "high"], "equal_null_share": ["equal_null_low", "equal_null_high"]}
 
 
 def draw(held_out: pd.DataFrame) -> Drawing:
     """A row a method, a panel a size."""
-    methods = [method for method in METHODS if (held_out["method"] == method).any()]
-    if not methods:
+    rows = {method: words for method, words in METHODS.items() if (held_out["method"] == method).any()}
+    if not rows:
         return draw_nothing("Networks not seen", "no method was fitted on a part of the networks")
-    sizes = sizes_of(held_out)
-    figure, panels = open_panels(sizes, 0.75 + 0.42 * len(methods), sharex=True, sharey=True)
+    figure, panels = style.open_panels(style.sizes_of(held_out), 0.75 + 0.42 * len(rows), sharex=True, sharey=True)
     parts = []
-    for kind, (columns, *_) in KINDS.items():
-        ends = [held_out[column] for column in columns] + [np.nan] * (3 - len(columns))
-        parts.append(held_out.assign(kind=kind, **dict(zip(("value", "low", "high"), ends, strict=True))))
-    table = pd.concat(parts).assign(row=lambda rows: rows["method"].map(METHODS))
-    looks = {kind: tuple(look) for kind, (_, *look) in KINDS.items()}
+    for kind in LOOKS:
+        low, high = (held_out[end] for end in ENDS[kind]) if kind in ENDS else (np.nan, np.nan)
+        parts.append(held_out.assign(row=held_out["method"], kind=kind, value=held_out[kind], low=low, high=high))
+    table = pd.concat(parts)
     for size, axes in panels.items():
-        draw_points(axes, table[table["size"] == size], [METHODS[method] for method in methods], looks, 0.6)
-        share_axis(axes, "share of kernels")
-    add_legend(figure, points_legend(looks))
+        style.draw_points(axes, table[table["size"] == size], rows, LOOKS, 0.6)
+        style.share_axis(axes, "share of kernels")
+    style.add_legend(figure, style.points_legend(LOOKS))
     caption = (
         "Share of the kernels of networks, or of layers where networks are few, that lie within the threshold of a "
         "method that was fitted on others, with 95 % intervals from eight on. Random phases keep the spectrum of "

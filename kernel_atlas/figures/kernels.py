@@ -63,9 +63,9 @@ def draw_scale(canvas: Axes, left: float, top: float) -> None:
     canvas.text(left + 1.57, top + 0.045, "+max of each kernel", ha="left", **words)
 
 
-def stack(taps: pd.Series, width: int = 0) -> np.ndarray:
-    """A column of arrays as one array, [0, width] where it is empty."""
-    return np.stack(taps.to_list()).astype(np.float32) if len(taps) else np.zeros((0, width), np.float32)
+def stack(taps: pd.Series) -> np.ndarray:
+    """A column of arrays as one array."""
+    return np.stack(taps.to_list()).astype(np.float32)
 
 
 def taps_columns(kernels: np.ndarray) -> pd.DataFrame:

@@ -4,15 +4,12 @@ A figure is a module of this folder. `draw(size, threshold, **tables)` draws one
 `results/figures/NAME_KxK.*`; `draw(**tables)` draws all sizes at once, for `results/figures/NAME.*`. Endings:
 
 - `.svg` is 8 inches wide, for a page and for print; `.phone.svg` is the same figure 3.4 inches wide, for phones.
-  Text has 11 pixels or more where a page shows the one at least 800 pixels wide and the other at least 330.
+  Text has 11 pixels or more where a page shows the one at least 800 pixels wide and the other at least 340.
 - `.pdf`, `.csv` (the data) and `.json` (title, caption, text for those who cannot see it).
 
 `write.for_page` makes an SVG a part of a page: inks and ground become the colours of the page, light or dark.
 """
 
-SPECTRUM = "results/autoencoder/{size}/spectrum.parquet"
-CLUSTERS = "results/autoencoder/{size}/clusters.tsv"
-POSED = "results/autoencoder/{{size}}/posed/{}"
 SAMPLE = "results/samples/{size}.parquet"
 
 
@@ -24,17 +21,15 @@ def _evidence(*tables: str) -> dict[str, str]:
     return {table: f"results/evidence/{table}.csv" for table in tables}
 
 
+def _codes(folder: str) -> dict[str, str]:
+    return {"spectrum": f"{folder}/spectrum.parquet", "clusters": f"{folder}/clusters.tsv", "sample": SAMPLE}
+
+
 FIGURES = {  # of one size each
     "gallery": {"sample": SAMPLE, **_statistics("totals")},
-    "spectrum_posed": {
-        "spectrum": POSED.format("spectrum.parquet"),
-        "clusters": POSED.format("clusters.tsv"),
-        "sample": SAMPLE,
-    },
-    "spectrum": {"spectrum": SPECTRUM, "clusters": CLUSTERS, "sample": SAMPLE},
+    "spectrum_posed": _codes("results/autoencoder/{size}/posed"),
+    "spectrum": _codes("results/autoencoder/{size}"),
     "shares_layers": _statistics("models", "layers"),
-    "projection": {"sample": SAMPLE},
-    "tap_sums": {"sample": SAMPLE},
     "kmeans": {"centres": "results/kmeans/{size}.parquet"},
 }
 OVERVIEWS = {  # of all sizes in one
@@ -43,22 +38,10 @@ OVERVIEWS = {  # of all sizes in one
     "networks_depth": _evidence("depth"),
     "held_out": _evidence("held_out"),
     "stability": _evidence("stability"),
-    "formulas": _evidence("fit_explained"),
-    "keys": _evidence("key_sets", "greedy_sets"),
-    "layers": _evidence("layer_depths"),
-    "thresholds": _statistics("models", "thresholds"),
 }
 # What the report shows, in its order; the others are files only.
-REPORT = (
-    "gallery",
-    "controls",
-    "shares_models",
-    "networks_depth",
-    "held_out",
-    "stability",
-    "spectrum_posed",
-    "spectrum",
-)
+REPORT = ("gallery", "controls", "shares_models", "networks_depth", "held_out", "stability")
+REPORT += ("spectrum_posed", "spectrum")
 
 
 def is_evidence(name: str) -> bool:

@@ -4,21 +4,7 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.vocabulary import FAMILIES
-from kernel_atlas.figures.style import (
-    INK,
-    TICK,
-    add_legend,
-    cut,
-    families_legend,
-    family_shares,
-    is_narrow,
-    largest_first,
-    look_of,
-    open_panels,
-    points_legend,
-    share_axis,
-    sizes_of,
-)
+from kernel_atlas.figures import style
 from kernel_atlas.figures.write import Drawing
 
 NETWORKS, CONTROLS = 16, 4  # of a size; with more they cannot be read on a page
@@ -26,29 +12,28 @@ NETWORKS, CONTROLS = 16, 4  # of a size; with more they cannot be read on a page
 
 def draw(models: pd.DataFrame, labels: pd.DataFrame) -> Drawing:
     """The share with a pattern of each network and control, by family of patterns, a panel a size."""
-    sizes = sizes_of(models.dropna(subset="clustered_share"))
+    sizes = style.sizes_of(models.dropna(subset="clustered_share"))
     parts = {size: _networks_of(models[models["size"] == size]) for size in sizes}
     heights = [0.5 + 0.19 * len(part) for part in parts.values()]
-    figure, panels = open_panels([f"{size} kernels" for size in sizes], heights, columns=(1, 1), sharex=True)
+    figure, panels = style.open_panels([f"{size} kernels" for size in sizes], heights, columns=(1, 1), sharex=True)
     families: dict[str, None] = {}
     for axes, (size, part) in zip(panels.values(), parts.items(), strict=True):
-        shares = family_shares(labels[labels["size"] == size], "model").drop(columns="other", errors="ignore")
+        shares = style.family_shares(labels[labels["size"] == size], "model").drop(columns="other", errors="ignore")
         shares = shares.reindex(part["model"]).fillna(0)
         y, base = np.arange(len(part)), np.zeros(len(part))
         for family, share in shares.items():
-            axes.barh(y, share, 0.75, base, **look_of(family))
+            axes.barh(y, share, 0.75, base, **style.look_of(family))
             base += share.to_numpy()
         families |= dict.fromkeys(shares)
-        axes.hlines(y, part["pattern_low"], part["pattern_high"], color=INK, lw=1)
-        axes.plot(part["phase_share"], y, ls="", marker=TICK, color=INK, ms=9)
-        axes.set_yticks(y, [_name_of(*row) for row in part[["model", "use"]].itertuples(index=False)])
-        axes.tick_params(axis="y", length=0)
-        axes.set_ylim(len(part) - 0.4, -0.6)
-        share_axis(axes, "share of kernels with a pattern")
+        axes.hlines(y, part["pattern_low"], part["pattern_high"], color=style.INK, lw=1)
+        axes.plot(part["phase_share"], y, ls="", marker=style.TICK, color=style.INK, ms=9)
+        style.name_rows(axes, [_name_of(*row) for row in part[["model", "use"]].itertuples(index=False)])
+        style.share_axis(axes, "share of kernels with a pattern")
         parts[size] = part.join(shares.reset_index(drop=True))
-    add_legend(
+    style.add_legend(
         figure,
-        families_legend(sorted(families, key=list(FAMILIES).index)) | points_legend({"random phases": (INK, TICK)}),
+        style.families_legend(sorted(families, key=list(FAMILIES).index))
+        | style.points_legend({"phase_share": ("random phases", style.INK, style.TICK)}),
     )
     there = max(part["use"].ne("control").sum() for part in parts.values())
     caption = (
@@ -64,11 +49,11 @@ def draw(models: pd.DataFrame, labels: pd.DataFrame) -> Drawing:
 
 def _networks_of(models: pd.DataFrame) -> pd.DataFrame:
     """The independent networks and the controls with most kernels of a size, by their share with a pattern."""
-    independent, controls = largest_first(models)
+    independent, controls = style.largest_first(models)
     shown = pd.concat([independent.head(NETWORKS), controls.head(CONTROLS)])
     return shown.sort_values("pattern_share", ascending=False, kind="stable", ignore_index=True)
 
 
 def _name_of(model: str, use: str) -> str:
     mark = " (control)" if use == "control" else ""
-    return cut(model, (22 if is_narrow() else 40) - len(mark)) + mark
+    return style.cut(model, (22 if style.is_narrow() else 40) - len(mark)) + mark

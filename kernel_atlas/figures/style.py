@@ -32,10 +32,9 @@ INK, SOFT, GROUND = _LOOK["text.color"], _LOOK["axes.edgecolor"], _LOOK["figure.
 # Of what has no colour of its own, in this order: 3 to 1 or more on a white and on a dark page, as in the vocabulary.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8a00", "#8a5fc0", "#949494")
 MARKS = ("o", "D", "s", "^", "P", "X", "v")
-TICK = MarkerPath(
-    [(-0.12, -0.6), (0.12, -0.6), (0.12, 0.6), (-0.12, 0.6), (-0.12, -0.6)]
-)  # of what is expected by chance
+TICK = MarkerPath([(-0.1, -0.6), (0.1, -0.6), (0.1, 0.6), (-0.1, 0.6), (-0.1, -0.6)])  # of what chance gives
 BLUE, ORANGE, GREY = COLOURS[0], COLOURS[1], COLOURS[-1]
+Look = tuple[str, str, Any]  # what the legend says, colour, marker
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # of ticks
 
 
@@ -54,9 +53,6 @@ def is_narrow() -> bool:
     return page_width() < 5
 
 
-# --- Layout -------------------------------------------------------------------------------------------------------
-
-
 def open_panels(
     names: Sequence[str], height: float | Sequence[float], columns: tuple[int, int] = (3, 1), **more: Any
 ) -> tuple[Figure, dict[str, Axes]]:
@@ -67,28 +63,29 @@ def open_panels(
     names : sequence of str
         Titles of the panels.
     height : float or sequence of float
-        Inches of a row of panels, or of each.
+        Inches of a panel, or of each; a row is as high as its highest.
     columns : tuple of int
         Panels side by side on a page and on a phone.
     more
         Of `Figure.subplots`: `sharex`, `sharey`.
     """
-    columns = min(columns[is_narrow()], len(names))
-    rows = -(-len(names) // columns)
-    heights = [height] * rows if isinstance(height, float) else list(height)
+    across = min(columns[is_narrow()], len(names))
+    rows = -(-len(names) // across)
+    each = [height] * len(names) if isinstance(height, float) else list(height)
+    heights = [max(each[row * across : (row + 1) * across]) for row in range(rows)]
     figure = Figure(figsize=(page_width(), sum(heights)), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, height_ratios=heights, **more).ravel()
+    panels = figure.subplots(rows, across, squeeze=False, height_ratios=heights, **more).ravel()
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     for place, (axes, name) in enumerate(zip(panels, names, strict=False)):
         axes.set_title(name)
-        axes.tick_params(labelbottom=not more.get("sharex") or place + columns >= len(names))  # the last of a column
+        axes.tick_params(labelbottom=not more.get("sharex") or place + across >= len(names))  # the last of a column
     return figure, dict(zip(names, panels, strict=False))
 
 
-def open_canvas(height: float, width: float | None = None) -> tuple[Figure, Axes]:
+def open_canvas(height: float) -> tuple[Figure, Axes]:
     """A figure, and axes that cover it with inches as unit, y downwards from the top left."""
-    width = width or page_width()
+    width = page_width()
     figure = Figure(figsize=(width, height))
     canvas = figure.add_axes([0, 0, 1, 1])
     canvas.set(xlim=(0, width), ylim=(height, 0))
@@ -97,11 +94,11 @@ def open_canvas(height: float, width: float | None = None) -> tuple[Figure, Axes
     return figure, canvas
 
 
-def place_axes(figure: Figure, left: float, top: float, right: float, bottom: float, **more: Any) -> Axes:
+def place_axes(figure: Figure, left: float, top: float, right: float, bottom: float) -> Axes:
     """Axes between inches from the left and from the top of a figure."""
     width, height = figure.get_size_inches()
     box = [left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height]
-    return figure.add_axes(box, **more)
+    return figure.add_axes(box)
 
 
 def add_legend(figure: Figure, handles: Mapping[str, Artist], **more: Any) -> None:
@@ -122,11 +119,8 @@ def share_axis(axes: Axes, words: str) -> None:
     axes.set_xlabel(words if axes.get_subplotspec().is_last_row() else "")
 
 
-# --- Marks --------------------------------------------------------------------------------------------------------
-
-
 def draw_points(
-    axes: Axes, table: pd.DataFrame, rows: Sequence[str], looks: Mapping[str, tuple[str, Any]], dodge: float = 0.5
+    axes: Axes, table: pd.DataFrame, rows: Mapping[Any, str], looks: Mapping[str, Look], dodge: float = 0.5
 ) -> None:
     """Points with their intervals, kinds of a row below each other.
 
@@ -134,10 +128,10 @@ def draw_points(
     ----------
     table : DataFrame
         Columns row, kind, value, low, high; an interval may be missing.
-    rows : sequence of str
-        In their order from the top.
+    rows : mapping
+        Row -> what its axis says, from the top.
     looks : mapping
-        Kind -> colour and marker.
+        Kind -> what the legend says, colour, marker.
     dodge : float
         Share of a row's height that its kinds take.
     """
@@ -145,33 +139,27 @@ def draw_points(
     steps = dict(zip(looks, np.linspace(-dodge / 2, dodge / 2, len(looks)) if len(looks) > 1 else [0], strict=True))
     table = table.assign(y=table["row"].map({row: y for y, row in enumerate(rows)}) + table["kind"].map(steps))
     for kind, part in table.groupby("kind"):
-        axes.hlines(part["y"], part["low"], part["high"], color=looks[kind][0], lw=1.2)
-    named = {"hue": "kind", "style": "kind", "hue_order": list(looks), "style_order": list(looks)}
-    palette, markers = ({kind: look[place] for kind, look in looks.items()} for place in (0, 1))
-    sns.scatterplot(
-        table,
-        x="value",
-        y="y",
-        **named,
-        palette=palette,
-        markers=markers,
-        s=28,
-        lw=0,
-        legend=False,
-        ax=axes,
-        zorder=3,
-        clip_on=False,
-    )
+        axes.hlines(part["y"], part["low"], part["high"], color=looks[kind][1], lw=1.2)
+    named = {"hue": "kind", "style": "kind", "hue_order": list(looks), "style_order": list(looks), "legend": False}
+    palette, markers = ({kind: look[place] for kind, look in looks.items()} for place in (1, 2))
+    marks = {"palette": palette, "markers": markers, "s": 28, "lw": 0, "zorder": 3, "clip_on": False}
+    sns.scatterplot(table, x="value", y="y", ax=axes, **named, **marks)
     for border in range(1, len(rows)):
         axes.axhline(border - 0.5, color=GREY, lw=0.4)
-    axes.set(ylim=(len(rows) - 0.5, -0.5), ylabel="")
-    axes.set_yticks(range(len(rows)), rows)
+    name_rows(axes, rows.values())
+
+
+def name_rows(axes: Axes, names: Iterable[str]) -> None:
+    """An axis of rows, the first at the top; names stand at the first panel of those that share it."""
+    names = list(names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(ylim=(len(names) - 0.5, -0.5), ylabel="")
     axes.tick_params(axis="y", length=0)
 
 
-def points_legend(looks: Mapping[str, tuple[str, Any]]) -> dict[str, Line2D]:
+def points_legend(looks: Mapping[str, Look]) -> dict[str, Line2D]:
     """What the marks of `draw_points` mean."""
-    return {kind: Line2D([], [], ls="", marker=m, color=colour, ms=5, mew=0.7) for kind, (colour, m) in looks.items()}
+    return {words: Line2D([], [], ls="", marker=mark, color=colour, ms=5) for words, colour, mark in looks.values()}
 
 
 def look_of(family: str) -> dict[str, Any]:
@@ -190,8 +178,7 @@ def shade_of(label: str) -> str:
 
 def families_legend(families: Iterable[str]) -> dict[str, Patch]:
     """What the colours of families mean."""
-    names = {"other": "no pattern"}
-    return {names.get(family, short(family)): Patch(**look_of(family)) for family in families}
+    return {"no pattern" if name == "other" else short(name): Patch(**look_of(name)) for name in families}
 
 
 def stack_areas(axes: Axes, edges: np.ndarray, shares: pd.DataFrame) -> None:
@@ -216,25 +203,6 @@ def step_axis(axes: Axes, steps: np.ndarray) -> np.ndarray:
     return np.where(steps == 0, 0.5, steps)
 
 
-WIDTH = 9.0
-BOX = {"facecolor": GROUND, "alpha": 0.75, "lw": 0, "pad": 0.6}
-
-
-def draw_interval(axes: Axes, y: float, low: float, high: float, colour: str) -> None:
-    """An interval, if there is one."""
-    if np.isfinite(low) and np.isfinite(high):
-        axes.hlines(y, low, high, color=colour, lw=1.1, zorder=2)
-
-
-def draw_legend(figure: Figure, families: Iterable[str], **more: float) -> None:
-    """The families at the foot of a figure."""
-    handles = families_legend(families)
-    figure.legend(handles.values(), handles, loc="lower center", ncols=-(-len(handles) // 2), **more)
-
-
-# --- Words --------------------------------------------------------------------------------------------------------
-
-
 def short(label: str) -> str:
     """A label as figures write it: `On-Second-Derivative-EW` -> `On 2nd deriv. EW`."""
     label = re.sub(r"-([NS][EW])-([NS][EW])$", "-\\1\N{EN DASH}\\2", label)  # an axis, not to be broken at its dash
@@ -249,9 +217,6 @@ def wrapped(words: str, inches: float, points: float = 8) -> str:
 
 def cut(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
-# --- Tables -------------------------------------------------------------------------------------------------------
 
 
 def sizes_of(table: pd.DataFrame) -> list[str]:

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kernel_atlas.figures.style import GROUND, INK, PAGE, PHONE, SOFT, atlas_style
+from kernel_atlas.figures.style import GROUND, INK, PAGE, PHONE, SOFT, atlas_style, page_width
 from kernel_atlas.io.tables import whole, write_csv
 
 DOTS = {"svg": 200, "pdf": 300}  # per inch, of what is drawn as an image: pages show 96, paper more
@@ -35,7 +35,7 @@ class Drawing(NamedTuple):
 def draw_nothing(title: str, why: str) -> Drawing:
     """A figure that says that there is nothing to show."""
     words = f"Nothing to show: {why}."
-    figure = Figure(figsize=(PHONE, 0.6))
+    figure = Figure(figsize=(page_width(), 0.6))
     figure.text(0.5, 0.5, words, ha="center", va="center", color=SOFT, wrap=True)
     return Drawing(figure, pd.DataFrame({"nothing": [why]}), title, words, words)
 

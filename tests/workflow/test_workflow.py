@@ -83,7 +83,8 @@ def test_a_changed_threshold_reruns_assignment_only(project):
     assert set(planned(project)[0]) == ASSIGN | NAMED
 
 
-LAST = {"summarise_assignments", "draw_figure", "state_findings", "write_report", "write_atlas"}
+DRAWN = {"draw_figure", "draw_overview"}
+LAST = {"summarise_assignments", *DRAWN, "state_findings", "write_report", "write_atlas"}
 ASSIGN = {"write_encoder", "assign_kernels", "assign_noise", "sample_kernels", *LAST}
 KEPT = "draw_kept_experiment"
 NAMED = {"name_clusters", "name_posed"}
@@ -94,12 +95,9 @@ USERS = {
     "model/naming": ({*NAMED, "cluster_kmeans"}, {*NAMED, "cluster_kmeans", *ASSIGN}),
     "model/autoencoder": (TRAINED, {*TRAINED, *NAMED, *ASSIGN}),
     "model/assign": (NAMED, {*NAMED, *ASSIGN}),
-    "stats/independence": ({"summarise_assignments", "draw_figure", "write_atlas", KEPT}, {*LAST, KEPT}),
+    "stats/independence": ({"summarise_assignments", *DRAWN, "write_atlas", KEPT}, {*LAST, KEPT}),
     "stats/shares": ({"summarise_assignments", KEPT}, {*LAST, KEPT} - {"write_atlas"}),
-    "figures/style": (
-        {"draw_figure", "write_report", "write_atlas", KEPT},
-        {"draw_figure", "write_report", "write_atlas", KEPT},
-    ),
+    "figures/style": ({*DRAWN, "write_report", "write_atlas", KEPT}, {*DRAWN, "write_report", "write_atlas", KEPT}),
     "figures/spectrum": ({"draw_figure"}, {"draw_figure", "write_report"}),
     "findings/questions": ({"write_report"}, {"write_report"}),
     "findings/controls": ({"state_findings"}, {"state_findings", "write_report"}),
