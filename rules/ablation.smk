@@ -75,8 +75,9 @@ use rule draw_experiment as draw_ablation with:
         style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
-        summary="results/ablation/summary.csv",
+        data="results/ablation/summary.csv",
         figure=experiment_figure("results/ablation/drop.svg", "ablation"),
+        phone="results/ablation/drop.phone.svg",
         pdf="results/ablation/drop.pdf",
         words="results/ablation/drop.json",
     log:

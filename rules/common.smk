@@ -21,6 +21,7 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import read_patterns
 from kernel_atlas.evidence.kernels import subject_of
 from kernel_atlas.figures import registry
+from kernel_atlas.findings import questions
 from kernel_atlas.io.formats.signatures import opened_files
 from kernel_atlas.io.packages import files_to_watch
 from kernel_atlas.io.results import drop_models, drop_sizes, read_run, write_run
@@ -263,33 +264,37 @@ def experiment_figure(path, experiment="{experiment}"):
 
 def figure_category(wildcards):
     """Category of a figure in Snakemake's own report."""
-    return "Evidence" if wildcards.figure in registry.EVIDENCE else "Figures"
+    return "Evidence" if registry.is_evidence(wildcards.figure) else "Figures"
 
 
 def tables_drawn(wildcards):
     """Tables of one figure, by the parameter names of its function."""
+    tables = (registry.FIGURES | registry.OVERVIEWS)[wildcards.figure]
     return {
-        name: (
-            beside(path)
-            if path.startswith("resources/")
-            else path.format(size=wildcards.size)
-        )
-        for name, path in FIGURES[wildcards.figure].items()
+        name: path.format_map(dict(wildcards.items())) for name, path in tables.items()
     }
 
 
-def figures_of(size):
-    """Figures of a size; k-means only if configured."""
-    asked = int(size.split("x")[0]) in config["kmeans_sizes"]
-    return [figure for figure in FIGURES if figure != "kmeans" or asked]
-
-
-def figure_files(extension):
-    """A file of every figure of every trained size, in the order of the page."""
+def figure_files(ending, names=(*registry.FIGURES, *registry.OVERVIEWS)):
+    """A file of each figure in this order, the largest size first; k-means and evidence only as configured."""
+    asked = [f"{side}x{side}" for side in config["kmeans_sizes"]]
+    wanted = [
+        name
+        for name in names
+        if config["evidence"]["wanted"] or not registry.is_evidence(name)
+    ]
     return lambda wildcards: [
-        f"results/figures/{figure}_{size}.{extension}"
-        for size in trained_sizes()
-        for figure in figures_of(size)
+        f"results/figures/{name}{size}.{ending}"
+        for name in wanted
+        for size in (
+            [
+                f"_{size}"
+                for size in trained_sizes()[::-1]
+                if name != "kmeans" or size in asked
+            ]
+            if name in registry.FIGURES
+            else [""]
+        )
     ]
 
 
@@ -428,7 +433,7 @@ def end_run():
 
 
 def say_results():
-    """Print the headline of each size and where the pages are, if this run wrote them."""
+    """Print the headline and where the pages are, if this run wrote them."""
     pages = {name: f"results/{name}.html" for name in ("report", "atlas")}
     written = {
         name: os.path.abspath(path)
@@ -437,9 +442,8 @@ def say_results():
     }
     if written:
         said = read_csv("results/findings.csv")
-        first = said[said["finding"] == "Patterns"].drop_duplicates("size")
-        for _, row in first[::-1].iterrows():
-            print(f"{row['size']}: {row['sentence']}")
+        for sentence in said.loc[said["question"] == "summary", "sentence"]:
+            print(sentence)
     for name, path in written.items():
         print(f"{name}: {path}")
 

@@ -108,8 +108,9 @@ rule draw_experiment:
         style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
-        summary=f"{RUNS}/{{experiment}}/summary.csv",
+        data=f"{RUNS}/{{experiment}}/summary.csv",
         figure=experiment_figure(f"{RUNS}/{{experiment}}/figure.svg"),
+        phone=f"{RUNS}/{{experiment}}/figure.phone.svg",
         pdf=f"{RUNS}/{{experiment}}/figure.pdf",
         words=f"{RUNS}/{{experiment}}/figure.json",
     log:
@@ -156,8 +157,9 @@ use rule draw_experiment as draw_verdict with:
         style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
-        summary=f"{RUNS}/verdict/figure.csv",
+        data=f"{RUNS}/verdict/figure.csv",
         figure=experiment_figure(f"{RUNS}/verdict/figure.svg", "verdict"),
+        phone=f"{RUNS}/verdict/figure.phone.svg",
         pdf=f"{RUNS}/verdict/figure.pdf",
         words=f"{RUNS}/verdict/figure.json",
     log:
@@ -180,8 +182,9 @@ use rule draw_experiment as draw_kept_experiment with:
         style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
-        summary="results/figures/experiment_{experiment}.csv",
+        data="results/figures/experiment_{experiment}.csv",
         figure=experiment_figure("results/figures/experiment_{experiment}.svg"),
+        phone="results/figures/experiment_{experiment}.phone.svg",
         pdf="results/figures/experiment_{experiment}.pdf",
         words="results/figures/experiment_{experiment}.json",
     log:

@@ -65,8 +65,9 @@ use rule draw_experiment as draw_maps with:
         style=beside("kernel_atlas/figures/atlas.mplstyle"),
         library=library("draw_experiment.py"),
     output:
-        summary="results/maps/summary.csv",
+        data="results/maps/summary.csv",
         figure=experiment_figure("results/maps/maps.svg", "maps"),
+        phone="results/maps/maps.phone.svg",
         pdf="results/maps/maps.pdf",
         words="results/maps/maps.json",
     log:

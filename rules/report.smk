@@ -1,8 +1,22 @@
 """State the findings and write the report.
 
-Inputs: figures of every trained size, tables, the model sheet, the configuration and its schema.
+Inputs: figures, tables, the model sheet, the configuration and its schema.
 Outputs: results/findings.csv, sentences with numbers from cells of tables; results/report.html, a self-contained page.
 """
+
+STATISTICS = expand(
+    "results/statistics/{table}.csv",
+    table=["totals", "chance", "places", "drift", "correlation", "models"],
+)
+SHOWN = {
+    grid.table for question in questions.QUESTIONS.values() for grid in question.grids
+}
+# tables that the report shows as such
+REPORTED = [
+    path
+    for path in [*STATISTICS, *EVIDENCE]
+    if os.path.basename(path).removesuffix(".csv") in SHOWN
+]
 
 
 localrules:
@@ -12,13 +26,7 @@ localrules:
 
 rule state_findings:
     input:
-        tables=[
-            *expand(
-                "results/statistics/{table}.csv",
-                table=["totals", "chance", "places", "drift", "correlation"],
-            ),
-            *EVIDENCE,
-        ],
+        tables=[*STATISTICS, *EVIDENCE],
         histories=atlas_files("history.parquet"),
         sizes="results/sizes.csv",
         library=library("state_findings.py"),
@@ -38,18 +46,21 @@ rule state_findings:
 
 rule write_report:
     input:
-        figures=figure_files("svg"),
-        words=figure_files("json"),
+        figures=figure_files("svg", registry.REPORT),
+        phones=figure_files("phone.svg", registry.REPORT),
+        words=figure_files("json", registry.REPORT),
         experiments=kept("svg"),
+        experiment_phones=kept("phone.svg"),
         experiment_words=kept("json"),
         experiment_summaries=kept("csv"),
         made=beside("resources/experiments/experiments.tsv"),
         animation=beside("resources/experiments/dynamics.gif"),
+        tables=REPORTED,
         clusters=atlas_files("clusters.tsv"),
+        spectra=atlas_files("spectrum.parquet"),
+        samples=of_sizes("results/samples/{size}.parquet"),
         sizes="results/sizes.csv",
         sources="results/sources.csv",
-        models="results/statistics/models.csv",
-        correlation="results/statistics/correlation.csv",
         analysed="results/statistics/analysed.csv",
         findings="results/findings.csv",
         sheet=SHEET,
@@ -77,7 +88,6 @@ rule write_report:
         "../envs/atlas.yaml"
     params:
         title=config["title"],
-        evidence=list(registry.EVIDENCE),
         # all parameters: the page lists them
         parameters={
             name: value

@@ -1,9 +1,9 @@
-"""One figure of one size: its tables -> the drawing, its data and texts."""
+"""One figure: its tables -> the drawing, its data and texts."""
 
 import importlib
+from functools import partial
 
-from kernel_atlas.figures.style import atlas_style
-from kernel_atlas.figures.write import write_drawing
+from kernel_atlas.figures.write import write_figure
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.tables import read_csv, read_table
 
@@ -15,8 +15,5 @@ def read(path):
 with job_log(snakemake.log[0]):
     tables = {name: read(path) for name, path in snakemake.input.items() if name not in ("library", "style")}
     figure = importlib.import_module(f"kernel_atlas.figures.{snakemake.wildcards.figure}")
-    with atlas_style():
-        drawing = figure.draw(snakemake.wildcards.size, snakemake.params.threshold, **tables)
-    written = snakemake.output
-    write_drawing(drawing, written.figure, written.pdf, written.data, written.words)
+    write_figure(partial(figure.draw, **snakemake.params.drawn, **tables), **snakemake.output)
 end_job()

@@ -1,22 +1,22 @@
 """The words of the field: families with their colours, formulas, kinds of kernels, methods, measures; no imports."""
 
-# One colour per family of labels, the same in every figure and size: hues of Okabe & Ito (2008), which colour-blind
-# readers tell apart. Off is hatched beside its On, so that no family is told by colour alone.
+# One colour per family of labels, the same in every figure and size. Each has a contrast of at least 3 to 1 on a white
+# and on a dark page. Off is hatched beside its On, so that no family is told by colour alone.
 FAMILIES = {
     "On-Centre": ("#d55e00", ""),
     "Off-Centre": ("#0072b2", "////"),
-    "On-Square": ("#e69f00", ""),
-    "Off-Square": ("#56b4e9", "////"),
+    "On-Square": ("#b07d00", ""),
+    "Off-Square": ("#2e8fc4", "////"),
     "On-Cross": ("#cc79a7", ""),
-    "Off-Cross": ("#5b3a8c", "////"),
-    "On-Shift": ("#ffb3a7", ""),
-    "Off-Shift": ("#3f4a5a", "////"),
+    "Off-Cross": ("#8a5fc0", "////"),
+    "On-Shift": ("#d9606a", ""),
+    "Off-Shift": ("#6a7a92", "////"),
     "First-Derivative": ("#009e73", ""),
-    "On-Second-Derivative": ("#f0e442", ""),
-    "Off-Second-Derivative": ("#8a8a00", "////"),
-    "Further patterns": ("#8c5a3c", "xxx"),
-    "mixed": ("#b9b0c9", "xxx"),
-    "other": ("#cfcfcf", ""),
+    "On-Second-Derivative": ("#8a8a00", ""),
+    "Off-Second-Derivative": ("#5f8a2a", "////"),
+    "Further patterns": ("#a36a47", "xxx"),
+    "mixed": ("#8d84a0", "xxx"),
+    "other": ("#949494", ""),
 }
 FITTED = {  # by evidence/families.py: name, whose colour, hatch and marker
     "centre": ("difference of Gaussians", "On-Centre", "", "o"),
@@ -53,8 +53,8 @@ METHODS = {  # beside which the autoencoder stands: name, colour and marker
     "kmeans": ("k-means", "#d55e00", "s"),
     "gaussian_mixture": ("Gaussian mixture", "#cc79a7", "^"),
     "hdbscan": ("HDBSCAN", "#8a8a00", "P"),
-    "codebook": ("codebook in 16 poses", "#56b4e9", "v"),
-    "patterns": ("reference patterns", "#5b3a8c", "X"),
+    "codebook": ("codebook in 16 poses", "#2e8fc4", "v"),
+    "patterns": ("reference patterns", "#8a5fc0", "X"),
     "pca": ("principal components", "#009e73", "D"),
     "retrained": ("autoencoder, retrained", "#0072b2", "o"),
     "autoencoder": ("this run's autoencoder (saw both halves)", "#222222", "*"),

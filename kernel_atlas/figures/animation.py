@@ -9,7 +9,16 @@ from PIL import Image
 
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.kernels import draw_kernel
-from kernel_atlas.figures.style import SOFT, WIDTH, atlas_style, draw_legend, open_canvas, place_axes, step_axis
+from kernel_atlas.figures.style import (
+    PAGE,
+    SOFT,
+    add_legend,
+    atlas_style,
+    families_legend,
+    open_canvas,
+    place_axes,
+    step_axis,
+)
 from kernel_atlas.io.tables import whole
 
 COLUMNS = 8  # of kernels
@@ -59,7 +68,7 @@ def _frame(
         row, column = divmod(place, COLUMNS)
         middle, top = 0.15 + PITCH * (column + 0.45), 0.6 + PITCH * row
         draw_kernel(canvas, np.asarray(taps) - np.mean(taps), middle, top, PITCH * 0.86, FAMILIES[family][0])
-    axes = place_axes(figure, 0.15 + PITCH * COLUMNS + 0.75, 0.6, WIDTH - 0.2, height - 0.95)
+    axes = place_axes(figure, 0.15 + PITCH * COLUMNS + 0.75, 0.6, PAGE - 0.2, height - 0.95)
     place = step_axis(axes, steps)
     for channel, family in enumerate(last):
         colour = FAMILIES[family][0]
@@ -67,7 +76,7 @@ def _frame(
         axes.plot(place[now], codes[now, channel], "o", color=colour, ms=3)
     axes.set(ylim=(0, 1), ylabel="code")
     axes.text(1, 1.02, "coloured by the label at the end", transform=axes.transAxes, ha="right", size=7, color=SOFT)
-    draw_legend(figure, shown)
+    add_legend(figure, families_legend(shown), loc="lower center")
     picture = io.BytesIO()
     figure.savefig(picture, dpi=DOTS, format="png")
     return np.asarray(Image.open(picture).convert("RGB"))

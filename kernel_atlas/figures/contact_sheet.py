@@ -11,9 +11,10 @@ from matplotlib.patches import Patch
 from kernel_atlas.core.patterns import family_of
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.kernels import draw_kernel, draw_scale
-from kernel_atlas.figures.style import SOFT, WIDTH, atlas_style, cut, draw_legend, open_canvas, wrapped
+from kernel_atlas.figures.style import SOFT, add_legend, atlas_style, cut, open_canvas, short, wrapped
 from kernel_atlas.io.tables import whole
 
+WIDTH = 9.0  # inches
 LAYERS = 24  # at most, so that the sheet stays a page
 ROWS = 2  # of kernels, at most, of each layer
 COLUMNS = 38
@@ -34,7 +35,7 @@ def write_sheet(kernels: pd.DataFrame, title: str, path: str | Path) -> None:
     title : str
     path : path
     """
-    with atlas_style():
+    with atlas_style(WIDTH):
         figure = draw_sheet(kernels, title)
         with whole(path) as partial:
             figure.savefig(partial, format="png", dpi=SHARP, metadata={"Software": None})
@@ -121,6 +122,6 @@ def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, sho
 def _draw_legend(figure: Figure, kernels: pd.DataFrame) -> None:
     """The frames that occur."""
     there = {_family(label) for label in kernels["label"]}
-    families = [family for family in FAMILIES if family in there]
-    unknown = [Patch(facecolor="white", **_frame(None), label=UNKNOWN)] if None in there else []
-    draw_legend(figure, families, lambda family: {"facecolor": "white", **_frame(family)}, unknown, handleheight=1.2)
+    names = {family: short(family) for family in FAMILIES} | {"other": "other (no pattern)", None: UNKNOWN}
+    frames = {name: Patch(facecolor="white", **_frame(family)) for family, name in names.items() if family in there}
+    add_legend(figure, frames, loc="lower center", handleheight=1.2)

@@ -1,232 +1,173 @@
 """The figures of experiments."""
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
+from kernel_atlas.figures import style
 from kernel_atlas.figures.ablation import draw_ablation
 from kernel_atlas.figures.maps import draw_maps
-from kernel_atlas.figures.style import (
-    PERCENT,
-    SOFT,
-    WIDTH,
-    draw_interval,
-    draw_legend,
-    look_of,
-    open_canvas,
-    place_axes,
-    step_axis,
-)
 from kernel_atlas.figures.write import Drawing
 from kernel_atlas.training.summaries import share
 
-READ = (  # how the measures are read
-    "A kernel is explained by a formula if its best difference of Gaussians, derivative or cross is more like it than "
-    "99 % of Gaussian-noise kernels are like theirs. It is beyond its spectrum if it is more like a formula than 95 % "
-    "of kernels with the power spectra of its layer and random phases are, as 5 % are by chance: smooth kernels "
-    "resemble a formula whatever their phases."
-)
-# inches from the left, of the panels with a condition a row
-ROWS = ((1.95, 3.05), (3.28, 4.38), (4.61, 5.71), (5.94, 7.14), (7.37, WIDTH - 0.4))
-PITCH = 0.24  # inches from a row to the next
-LEGEND = 0.42  # inches from the foot of a figure to the legend of formulas, above that of labels
-COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00")
-MARKS = ("o", "s", "D", "^", "v", "P")
+SHARES = {"share": ("trained", style.BLUE, "o"), "untrained": ("before training", style.GREY, "X")}
+FITS = {
+    name: {"facecolor": FAMILIES[family][0], "hatch": hatch, "edgecolor": style.GROUND, "lw": 0.2}
+    for name, (_, family, hatch, _) in FORMULAS.items()
+}
+LABELS = {family: style.look_of(family) for family in FAMILIES}
+WAYS = {
+    "cosine_to_last": "cosine to the last kernel",
+    "relabelled": "with another label than the last",
+    "beyond": "beyond their spectrum",
+}
+PAIR = {
+    "top1": ("with patterns", style.BLUE, "o"),
+    "control_top1": ("control", style.GREY, "X"),
+    "usual_top1": ("learned from noise", style.ORANGE, style.TICK),
+}
+WORTH = {True: ("a difference that holds", style.BLUE, "D"), False: ("a difference that does not", style.BLUE, "o")}
+QUESTIONS = {
+    "frozen": "frozen, with a skip connection",
+    "no_skip": "frozen, without one",
+    "start": "trained from there",
+    "room": "what there is to gain",
+}
 
 
-def _draw_rows(figure: Figure, table: pd.DataFrame, summary: pd.DataFrame, top: float) -> None:
-    """A condition a row: shares clustered and explained with their intervals, and what as, as stacked bars."""
+def draw_shares(table: pd.DataFrame, summary: pd.DataFrame, title: str, curves: bool = False) -> Drawing:
+    """The shares of each condition, a row each; with `curves` also accuracy by step."""
     whole = summary[summary["layer"] == "all"]
-    titles = whole.drop_duplicates("condition").set_index("condition")["title"]
-    conditions = list(titles.index)
-    foot = top + PITCH * len(conditions)
-    panels = [place_axes(figure, left, top, right, foot) for left, right in ROWS]
-    for axes, (measure, words) in zip(panels, MEASURES.items(), strict=False):
-        part = whole[whole["measure"] == measure].set_index("condition")
-        for place, condition in enumerate(conditions):
-            row = part.loc[condition]
-            axes.plot(row["untrained"], place, "o", color=SOFT, mfc="white", ms=4.5, zorder=2)
-            draw_interval(axes, place, row["low"], row["high"], COLOURS[2])
-            axes.plot(row["share"], place, "o", color=COLOURS[2], ms=5, zorder=3)
-        axes.set(xlim=(-0.04, 1.04), xlabel=words.removeprefix("explained "))
-    fitted = {
-        name: {"facecolor": FAMILIES[family][0], "hatch": hatch, "edgecolor": "white", "lw": 0.2}
-        for name, (_, family, hatch, _) in FORMULAS.items()
-    }
-    looks = {"labels": {family: look_of(family) for family in FAMILIES}, "formulas": fitted}
-    for axes, (words, parts) in zip(panels[len(MEASURES) :], looks.items(), strict=True):
-        for place, condition in enumerate(conditions):
-            left, shares = 0.0, whole[whole["condition"] == condition].set_index("measure")["share"]
-            for name, look in parts.items():
-                axes.barh(place, shares[name], left=left, height=0.72, **look)
-                left += shares[name]
-        axes.set(xlim=(0, 1), xlabel=words)
-    for axes in panels:
-        axes.set_ylim(len(conditions) - 0.5, -0.5)
-        axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
-        axes.set_yticks(range(len(conditions)), titles if axes is panels[0] else [])
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x", color="#e6e6e6", lw=0.5)
-        axes.set_axisbelow(True)
-    beside = {"transform": panels[-1].get_yaxis_transform(), "size": 7}
-    for place, top1 in enumerate(whole.drop_duplicates("condition")["top1"]):
-        panels[-1].text(1.04, place, f"{top1:.1f}", va="center", **beside)
-    panels[-1].text(1.04, -0.55, "top-1", color=SOFT, va="bottom", **beside)
-    handles = [
-        Line2D([], [], marker="o", color=COLOURS[2], ms=5, lw=1.1, label="trained, with its interval"),
-        Line2D([], [], marker="o", color=SOFT, mfc="white", ms=4.5, ls="", label="before training"),
-    ]
-    place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "fontsize": 7, "borderaxespad": 0.2}
-    panels[0].legend(handles=handles, ncols=2, **place)
-    handles = [Patch(**look, label=FORMULAS[name][0]) for name, look in fitted.items()]
-    draw_legend(figure, [family for family in FAMILIES if table[family].any()])
-    figure.legend(handles=handles, loc="lower center", ncols=4, bbox_to_anchor=(0.5, LEGEND / figure.get_figheight()))
-
-
-def draw_shares(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
-    """The shares of each condition, a row each."""
-    figure, _ = open_canvas(1.4 + PITCH * summary["condition"].nunique())
-    _draw_rows(figure, table, summary, 0.35)
+    first = whole.drop_duplicates("condition").set_index("condition")
+    inches = 1.1 if style.is_narrow() else 1.8
+    names = {name: style.wrapped(f"{row.title} ({row.top1:.1f} %)", inches) for name, row in first.iterrows()}
+    lines = max(name.count("\n") + 1 for name in names.values())
+    titles = [*MEASURES.values(), "by pattern", "by formula", *(["accuracy by step"] * curves)]
+    figure, panels = style.open_panels(titles, 0.6 + (0.08 + 0.14 * lines) * len(names), columns=(3, 1))
+    for place, (axes, words) in enumerate(zip(panels.values(), titles, strict=True)):
+        if words == titles[-1] and curves:
+            handles = _draw_accuracy(axes, table, names)
+            continue
+        if words in MEASURES.values():
+            part = whole[whole["measure"] == list(MEASURES)[place]].rename(columns={"condition": "row"})
+            points = pd.concat([part.assign(kind=kind, value=part[kind]) for kind in SHARES])
+            points[["low", "high"]] = points[["low", "high"]].where(points["kind"] == "share")
+            style.draw_points(axes, points, names, SHARES, 0.3)
+        else:
+            _stack_bars(axes, whole, list(names), LABELS if words == "by pattern" else FITS)
+            style.name_rows(axes, names.values())
+        axes.tick_params(labelleft=style.is_narrow() or place % 3 == 0)
+        style.share_axis(axes, "")
+    fitted = {FORMULAS[name][0]: Patch(**look) for name, look in FITS.items()}
+    there = style.families_legend(family for family in FAMILIES if table[family].any())
+    style.add_legend(figure, style.points_legend(SHARES) | there | fitted | (handles if curves else {}))
     caption = (
-        "Networks of the zoo's kind, trained alike but for what the row says; kernels are those of the first stage. "
-        f"{READ} Lines are 95 % intervals over layers of networks; top-1 is in percent of test images."
+        "Small networks trained alike but for what the row says, with their top-1 in brackets; shares of the "
+        "kernels of the first stage, with 95 % intervals over layers. Explained: nearer to a formula than 99 % of "
+        "Gaussian noise. Beyond spectrum: nearer to one than 95 % of kernels with the same spectra and random "
+        "phases, as 5 % are by chance."
     )
-    return Drawing(figure, summary, title, caption, "Dot plots and stacked bars, a row for each condition.")
+    return Drawing(figure, summary, title, caption, "Dots and stacked bars, a row for each condition.")
+
+
+def _stack_bars(axes: Axes, whole: pd.DataFrame, conditions: list[str], looks: Mapping[str, dict]) -> None:
+    """What kernels are labelled or explained as, a bar a condition."""
+    wide = whole.pivot(index="condition", columns="measure", values="share").loc[conditions, list(looks)]
+    base = np.zeros(len(wide))
+    for name, look in looks.items():
+        axes.barh(np.arange(len(wide)), wide[name], 0.7, base, **look)
+        base += wide[name].to_numpy()
+
+
+def _draw_accuracy(axes: Axes, table: pd.DataFrame, names: Mapping[str, str]) -> dict:
+    """Top-1 by step, a line a condition over its seeds; what the lines mean."""
+    curves = table[table["step"] > 0].drop_duplicates(["condition", "seed", "step"])
+    look = dict(hue="condition", style="condition", hue_order=list(names), style_order=list(names), legend=False)
+    palette = dict(zip(names, sns.color_palette(style.COLOURS, len(names)), strict=True))
+    sns.lineplot(
+        curves, x="step", y="top1", palette=palette, errorbar=("pi", 100), err_kws={"alpha": 0.2}, ax=axes, **look
+    )
+    axes.set(xlabel="step", ylabel="top-1 of test images, %")
+    titles = table.drop_duplicates("condition").set_index("condition")["title"]
+    return {titles[name]: line for name, line in zip(names, axes.get_lines(), strict=False)}
 
 
 def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
-    """Labels by step of each layer, how kernels move, and what is left of the conditions at the end."""
-    condition = table["condition"].iloc[0]
-    ways = {layer: part for layer, part in table[table["condition"] == condition].groupby("layer_index")}
-    figure, canvas = open_canvas(6.55 + PITCH * summary["condition"].nunique())
-    heads = {
-        0.15: f"Labels of the kernels by step: {summary['title'].iloc[0]}",
-        2.9: "How the kernels come to what they are at the end",
-        5.05: "At the end, under this and other schedules",
-    }
-    for top, words in heads.items():
-        canvas.text(0.1, top, words, weight="bold", size=9, va="center")
-    pitch = (WIDTH - 0.55) / len(ways)
-    for column, (layer, way) in enumerate(ways.items()):
-        left = 0.6 + column * pitch
-        axes = place_axes(figure, left, 0.55, left + pitch - 0.25, 2.3)
-        sums = way.groupby("step")[["kernels", *FAMILIES]].sum()
-        place = step_axis(axes, sums.index.to_numpy())
-        low = np.zeros(len(sums))
-        for family in FAMILIES:
-            high = low + share(sums, family)
-            axes.fill_between(place, low, high, **look_of(family))
-            low = high
-        axes.set(ylim=(0, 1), title=f"layer {layer + 1}")
-        axes.yaxis.set_major_formatter(PERCENT)
-        axes.tick_params(labelleft=column == 0)
-
-    drawn = {
-        "cosine_to_last": "cosine to the last kernel",
-        "code_to_last": "code from the last, of clustered",
-        "relabelled": "with another label than the last",
-        "beyond": "beyond spectrum",
-    }
-    pitch = (WIDTH - 0.35) / len(drawn)
-    for column, (name, words) in enumerate(drawn.items()):
-        left = 0.5 + column * pitch
-        axes = place_axes(figure, left, 3.3, left + pitch - 0.38, 4.5)
-        for (layer, way), colour, mark in zip(ways.items(), COLOURS[1:], MARKS, strict=False):
-            steps = way.groupby("step")
-            counted = name in ("relabelled", "beyond")
-            value = share(steps[[name, "kernels"]].sum(), name) if counted else steps[name].mean()
-            place = step_axis(axes, value.index.to_numpy())
-            axes.plot(place, value, color=colour, marker=mark, ms=3, lw=1, label=f"layer {layer + 1}")
-        axes.set(ylim=(-0.03, 1.03) if name != "code_to_last" else (0, None))
-        axes.set_title(words, size=8)
-        if counted:
-            axes.yaxis.set_major_formatter(PERCENT)
-        if column == 0:
-            axes.legend(fontsize=7, loc="upper left")
-    _draw_rows(figure, table, summary, 5.4)
+    """Labels by step of each layer, and how the kernels come to what they are at the end."""
+    way = table[table["condition"] == table["condition"].iloc[0]]
+    layers = {f"labels of layer {layer + 1}": part for layer, part in way.groupby("layer_index")}
+    figure, panels = style.open_panels([*layers, *WAYS.values()], 1.7, columns=(3, 1))
+    for name, part in layers.items():
+        sums = part.groupby("step")[["kernels", *FAMILIES]].sum()
+        shares = pd.DataFrame({family: share(sums, family) for family in FAMILIES if sums[family].any()})
+        place = style.step_axis(panels[name], sums.index.to_numpy())
+        style.stack_areas(panels[name], np.append(place, place[-1] * 1.2), shares)
+    layer = way["layer_index"].add(1).astype(str)
+    data = way.assign(layer=layer, relabelled=way["relabelled"] / way["kernels"], beyond=way["beyond"] / way["kernels"])
+    for column, words in WAYS.items():
+        axes = panels[words]
+        at = style.step_axis(axes, np.sort(data["step"].unique()))
+        points = data.assign(at=data["step"].map(dict(zip(np.sort(data["step"].unique()), at, strict=True))))
+        look = {"hue": "layer", "style": "layer", "palette": list(style.COLOURS[: layer.nunique()]), "legend": False}
+        sns.lineplot(
+            points,
+            x="at",
+            y=column,
+            markers=list(style.MARKS[: layer.nunique()]),
+            errorbar=("pi", 100),
+            ax=axes,
+            **look,
+        )
+        axes.set(ylim=(0, 1.02), xlabel="step", ylabel="")
+    lines = {f"layer {name}": line for name, line in zip(sorted(layer.unique()), axes.get_lines(), strict=False)}
+    style.add_legend(figure, style.families_legend(family for family in FAMILIES if way[family].any()) | lines)
     caption = (
-        "The kernels of the first stage while networks are trained, at steps that lie evenly on a logarithmic scale, "
-        "with step 0 at the left end; networks of all seeds together. The rows at the foot are as in the figures of "
-        "the other experiments."
+        f"The kernels of the first stage while networks are trained ({summary['title'].iloc[0]}), at steps that lie "
+        "evenly on a logarithmic scale, with step 0 at the left end. Lines are means over seeds, bands reach from "
+        "the lowest to the highest."
     )
-    return Drawing(figure, summary, title, caption, "Stacked areas, lines and dot plots of the kernels by step.")
-
-
-def draw_starts(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
-    """Accuracy by step for each start, and what the kernels are at the end."""
-    figure, _ = open_canvas(4.75 + PITCH * summary["condition"].nunique())
-    axes = place_axes(figure, 0.75, 0.2, WIDTH - 2.3, 2.95)
-    curves = table.drop_duplicates(["condition", "seed", "step"])
-    curves = curves[curves["step"] > 0]
-    looks = zip(itertools.cycle(COLOURS), itertools.cycle(MARKS), strict=True)
-    for (_, part), (colour, mark) in zip(curves.groupby("condition", sort=False), looks, strict=False):
-        for _, run in part.groupby("seed"):
-            axes.plot(run["step"], run["top1"], color=colour, lw=0.5, alpha=0.5)
-        mean = part.groupby("step")["top1"].mean()
-        axes.plot(mean.index, mean, color=colour, marker=mark, ms=4, lw=1.3, label=part["title"].iloc[0])
-    axes.set(xlabel="step", ylabel="top-1 of test images, %", xlim=(0, None))
-    axes.grid(color="#e6e6e6", lw=0.5)
-    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8)
-    _draw_rows(figure, table, summary, 3.7)
-    caption = (
-        "Networks whose 7x7 kernels start from noise, from the encoder's prototypes or from formulas, or stay as they"
-        " start but for a learned number added to all taps of each. Thick lines are means over seeds, thin ones "
-        "networks; on the way accuracy is that of the first 1,000 test images. The rows below are as in the figures "
-        "of the other experiments."
-    )
-    return Drawing(figure, summary, title, caption, "Lines of accuracy by step, dot plots and stacked bars.")
+    return Drawing(figure, summary, title, caption, "Stacked areas and lines of the kernels by step.")
 
 
 def draw_verdict(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing:
     """Each pair of conditions, a row: the accuracy of both, and what the one is worth beyond the other."""
-    rows = [pair for _, part in table.groupby("question", sort=False) for pair in [None, *part.itertuples()]]
-    figure, canvas = open_canvas(1.35 + PITCH * len(rows))
-    top, foot = 0.6, 0.6 + PITCH * len(rows)
-    panels = [place_axes(figure, left, top, right, foot) for left, right in ((4.2, 6.3), (6.55, WIDTH - 0.2))]
-    heads = {"frozen": "Kernels frozen, with a skip connection", "no_skip": "Kernels frozen, without one"}
-    heads |= {"start": "Kernels trained from there", "room": "What there is to gain"}
-    for place, pair in enumerate(rows):
-        y = top + PITCH * (place + 0.5)
-        if pair is None:
-            canvas.text(0.1, y, heads[rows[place + 1].question], weight="bold", va="center")
-            continue
-        canvas.text(0.1, y, f"{_bare(pair.condition)} against {_bare(pair.control)}", va="center", size=7.5)
-        panels[0].plot([pair.control_top1, pair.top1], [place] * 2, color=SOFT, lw=0.8, zorder=1)
-        panels[0].plot(pair.control_top1, place, "o", color=SOFT, mfc="white", ms=5)
-        panels[0].plot(pair.top1, place, "o", color=COLOURS[2], ms=5)
-        panels[0].plot(pair.usual_top1, place, "|", color=COLOURS[1], ms=9)
-        panels[1].barh(place, 2 * pair.seed_range, 1, -pair.seed_range, color="#e6e6e6", zorder=0)
-        draw_interval(panels[1], place, pair.low, pair.high, COLOURS[2])
-        panels[1].plot(pair.difference, place, "D" if pair.holds else "o", color=COLOURS[2], ms=5)
-    panels[1].axvline(0, color=SOFT, lw=0.6)
-    panels[0].set_xlabel("top-1 of test images, %")
-    panels[1].set_xlabel("difference in points")
-    for axes in panels:
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks([])
-        axes.grid(axis="x", color="#e6e6e6", lw=0.5)
-        axes.set_axisbelow(True)
-    handles = [
-        Line2D([], [], marker="o", color=COLOURS[2], ms=5, ls="", label="with patterns"),
-        Line2D([], [], marker="o", color=SOFT, mfc="white", ms=5, ls="", label="control"),
-        Line2D([], [], marker="|", color=COLOURS[1], ms=9, ls="", label="learned from noise"),
-    ]
-    place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "fontsize": 7, "borderaxespad": 0.2}
-    panels[0].legend(handles=handles, ncols=1, **place)
-    panels[1].legend(handles=[Patch(color="#e6e6e6", label="as learned networks differ by seed")], **place)
-    caption = (
-        "Networks whose 7x7 kernels have patterns, or are a control of equal norm: the "
-        "same spectra with random phases, or a normal distribution with the covariance of trained kernels. Lines "
-        "are 95 % intervals over seeds and test images. A diamond is a pair that holds: its interval is above 0, and "
-        "its difference above the range of learned networks over seeds. The rules came before the networks."
+    inches = 1.4 if style.is_narrow() else 3.3
+    rows = {
+        pair.Index: style.wrapped(
+            f"{QUESTIONS[pair.question]}: {_bare(pair.condition)} against {_bare(pair.control)}", inches
+        )
+        for pair in table.itertuples()
+    }
+    lines = sum(name.count("\n") + 1.4 for name in rows.values())
+    figure, panels = style.open_panels(
+        ["top-1, %", "difference in points"], 0.6 + 0.13 * lines, columns=(2, 1), sharey=True
     )
-    return Drawing(figure, summary, title, caption, "Dot plots of accuracy and of its differences, a row a pair.")
+    accuracy, difference = panels.values()
+    points = table.melt(["question"], list(PAIR), "kind", ignore_index=False).assign(low=np.nan, high=np.nan)
+    style.draw_points(accuracy, points.assign(row=points.index), rows, PAIR, 0)
+    style.draw_points(
+        difference, table.assign(row=table.index, kind=table["holds"], value=table["difference"]), rows, WORTH, 0
+    )
+    ends = {"color": style.GREY, "alpha": 0.3, "zorder": 0}
+    bar = difference.barh(range(len(table)), 2 * table["seed_range"], 0.9, -table["seed_range"], **ends)
+    difference.axvline(0, color=style.INK, lw=0.6)
+    for axes in (accuracy, difference):
+        axes.set_xlabel("")
+    worth = {holds: look for holds, look in WORTH.items() if (table["holds"] == holds).any()}
+    style.add_legend(figure, style.points_legend(PAIR | worth) | {"as learned networks differ by seed": bar})
+    caption = (
+        "Networks whose 7x7 kernels have patterns, or are a control of equal norm: the same spectra with random "
+        "phases, or a normal distribution with the covariance of trained kernels. Lines are 95 % intervals over "
+        "seeds and test images. A pair holds if its interval is above 0 and its difference above the range of "
+        "learned networks over seeds, by rules that came before the networks."
+    )
+    return Drawing(figure, summary, title, caption, "Dots of accuracy and of its differences, a row a pair.")
 
 
 def _bare(title: str) -> str:
@@ -238,7 +179,7 @@ FIGURES: dict[str, tuple[str, Callable[..., Drawing]]] = {  # title, drawn by (t
     "data": ("Which patterns need natural images", draw_shares),
     "dense": ("Depthwise against dense convolutions", draw_shares),
     "dynamics": ("When patterns form in training", draw_dynamics),
-    "init": ("What kernels may start from", draw_starts),
+    "init": ("What kernels may start from", partial(draw_shares, curves=True)),
     "pull": ("What a pull towards prototypes does", draw_shares),
     "covariance": ("Frozen kernels, first kernels and their controls", draw_shares),
     "decay": ("What the weight decay of kernels does", draw_shares),

@@ -1,15 +1,18 @@
 """Pictures of kernels, and the arrays and rows that they are drawn from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from kernel_atlas.figures.style import SOFT
+from kernel_atlas.figures.style import GREY, SOFT
 
 TAPS = "RdBu_r"  # white at zero; its two ends differ to every kind of colour vision
+DOTS, GAP = 24, 3  # of a mosaic: dots of a kernel's side, at least, and between kernels
 
 
 def draw_kernel(
@@ -33,8 +36,22 @@ def draw_kernel(
     left, right = middle - width / 2, middle + width / 2
     where = {"extent": (left, right, top + height, top), "aspect": "auto", "interpolation": "nearest"}
     canvas.imshow(image, cmap=TAPS, vmin=-1, vmax=1, **where)
-    look = frame if isinstance(frame, Mapping) else {"ec": frame or "#bbbbbb", "lw": 0.9 if frame else 0.3}
+    look = frame if isinstance(frame, Mapping) else {"ec": frame or GREY, "lw": 0.9 if frame else 0.3}
     canvas.add_patch(Rectangle((left, top), width, height, fill=False, **look))
+
+
+def draw_row(axes: Axes, kernels: Sequence[np.ndarray], left: float, top: float) -> None:
+    """Square kernels side by side as one image, each a unit wide and scaled to its own largest tap."""
+    side = round(len(kernels[0]) ** 0.5)
+    scale, colours, tiles = -(-DOTS // side), matplotlib.colormaps[TAPS], []
+    for taps in kernels:
+        image = np.reshape(taps, (side, side)) / max(np.abs(taps).max(), 1e-12)
+        tile = colours(0.5 + 0.5 * np.kron(image, np.ones((scale, scale))))
+        tile[[0, -1]] = tile[:, [0, -1]] = to_rgba(GREY)  # a frame
+        tiles.append(np.pad(tile, ((0, 0), (0, GAP), (0, 0))))
+    image = np.concatenate(tiles, axis=1)
+    extent = (left, left + len(kernels), top + 1 - GAP / (len(image) + GAP), top)
+    axes.imshow(image, extent=extent, aspect="auto", interpolation="nearest")
 
 
 def draw_scale(canvas: Axes, left: float, top: float) -> None:
@@ -46,19 +63,10 @@ def draw_scale(canvas: Axes, left: float, top: float) -> None:
     canvas.text(left + 1.57, top + 0.045, "+max of each kernel", ha="left", **words)
 
 
-def stack(taps: pd.Series, width: int = 0) -> np.ndarray:
-    """A column of arrays as one array, [0, width] where it is empty."""
-    return np.stack(taps.to_list()).astype(np.float32) if len(taps) else np.zeros((0, width), np.float32)
+def stack(taps: pd.Series) -> np.ndarray:
+    """A column of arrays as one array."""
+    return np.stack(taps.to_list()).astype(np.float32)
 
 
 def taps_columns(kernels: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(kernels, columns=[f"tap_{number}" for number in range(kernels.shape[1])])
-
-
-def sample_at(quantile: float, inside: np.ndarray, counts: np.ndarray, decoded: np.ndarray) -> np.ndarray:
-    """What the decoder draws at a quantile of the kernels of a stretch, given by the samples inside it."""
-    if not len(inside):  # a stretch drawn by hand, narrower than a step
-        return np.zeros(decoded.shape[1])
-    passed = counts[inside].cumsum()
-    place = np.searchsorted(passed, passed[-1] * quantile) if passed[-1] else (len(inside) - 1) // 2
-    return decoded[inside[place]]

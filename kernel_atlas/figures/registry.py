@@ -1,59 +1,49 @@
-"""The figures, in the order of the report, and the tables that each is drawn from; plain data, which rules read too.
+"""Which figures there are, the tables of each, and which the report shows; plain data, which rules read too.
 
-A figure is a module of this folder with a function `draw(size, threshold, **tables)`; its tables come by these names.
+A figure is a module of this folder. `draw(size, threshold, **tables)` draws one size, for
+`results/figures/NAME_KxK.*`; `draw(**tables)` draws all sizes at once, for `results/figures/NAME.*`. Endings:
+
+- `.svg` is 8 inches wide, for a page and for print; `.phone.svg` is the same figure 3.4 inches wide, for phones.
+  Text has 11 pixels or more where a page shows the one at least 800 pixels wide and the other at least 340.
+- `.pdf`, `.csv` (the data) and `.json` (title, caption, text for those who cannot see it).
+
+`write.for_page` makes an SVG a part of a page: inks and ground become the colours of the page, light or dark.
 """
 
-SPECTRUM = "results/autoencoder/{size}/spectrum.parquet"
-CLUSTERS = "results/autoencoder/{size}/clusters.tsv"
-POSED = "results/autoencoder/{{size}}/posed/{}"
 SAMPLE = "results/samples/{size}.parquet"
-NOISE = "results/controls/noise.parquet"
-FILTERS = "resources/master_key_filters.csv"
 
 
 def _statistics(*tables: str) -> dict[str, str]:
     return {table: f"results/statistics/{table}.csv" for table in tables}
 
 
-def _part(*tables: str) -> dict[str, str]:
-    """Tables of evidence of one size."""
-    return {table: f"results/evidence/{{size}}/{table}.csv" for table in tables}
-
-
-def _whole(*tables: str) -> dict[str, str]:
-    """Tables of evidence of all sizes."""
+def _evidence(*tables: str) -> dict[str, str]:
     return {table: f"results/evidence/{table}.csv" for table in tables}
 
 
-FIGURES = {
-    "gallery": {"sample": SAMPLE},
-    "shares_models": _statistics("models", "labels", "chance"),
+def _codes(folder: str) -> dict[str, str]:
+    return {"spectrum": f"{folder}/spectrum.parquet", "clusters": f"{folder}/clusters.tsv", "sample": SAMPLE}
+
+
+FIGURES = {  # of one size each
+    "gallery": {"sample": SAMPLE, **_statistics("totals")},
+    "spectrum_posed": _codes("results/autoencoder/{size}/posed"),
+    "spectrum": _codes("results/autoencoder/{size}"),
     "shares_layers": _statistics("models", "layers"),
-    "spectrum_posed": {
-        "spectrum": POSED.format("spectrum.parquet"),
-        "clusters": POSED.format("clusters.tsv"),
-        "sample": SAMPLE,
-    },
-    "spectrum": {"spectrum": SPECTRUM, "clusters": CLUSTERS, "sample": SAMPLE},
-    "codes": {"clusters": CLUSTERS, "sample": SAMPLE, "noise": NOISE},
-    "projection": {"sample": SAMPLE},
-    "tap_sums": {"sample": SAMPLE},
-    "thresholds": _statistics("models", "thresholds"),
     "kmeans": {"centres": "results/kmeans/{size}.parquet"},
 }
-EVIDENCE = {
-    "controls": {**_part("controls"), "examples": "results/evidence/{size}/examples.parquet"},
-    "baselines": _part("baselines", "agreement"),
-    "stability": {**_part("stability", "restarts"), "clusters": CLUSTERS, "spectrum": SPECTRUM},
-    "formulas": _part("fit_cosines", "fit_explained"),
-    "formulas_scales": _part("fit_scales", "fit_orientations", "fit_cardinal"),
-    "formulas_labels": _part("fit_labels", "fit_crosses"),
-    "formulas_synthetic": _part("synthetic"),
-    "keys": {**_part("key_sets", "greedy_sets", "master_key_shares"), "filters": FILTERS},
-    "padding": _part("offsets", "padding"),
-    "layers": _whole("layer_depths", "banding"),
-    "networks_depth": _whole("depth", "trends"),
-    "networks_accuracy": {**_statistics("models", "correlation"), "datasets": "resources/datasets.tsv"},
-    "networks_contrasts": _whole("contrasts", "contrast_kinds"),
-    "networks_similarity": _statistics("models", "architectures"),
+OVERVIEWS = {  # of all sizes in one
+    "controls": _evidence("controls"),
+    "shares_models": _statistics("models", "labels"),
+    "networks_depth": _evidence("depth"),
+    "held_out": _evidence("held_out"),
+    "stability": _evidence("stability"),
 }
+# What the report shows, in its order; the others are files only.
+REPORT = ("gallery", "controls", "shares_models", "networks_depth", "held_out", "stability")
+REPORT += ("spectrum_posed", "spectrum")
+
+
+def is_evidence(name: str) -> bool:
+    """Whether a figure needs tables of the evidence, which a run may do without."""
+    return any(path.startswith("results/evidence/") for path in (FIGURES | OVERVIEWS)[name].values())

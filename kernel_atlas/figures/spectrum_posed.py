@@ -8,14 +8,13 @@ from kernel_atlas.figures.write import Drawing
 
 def draw(size: str, threshold: float, spectrum: pd.DataFrame, clusters: pd.DataFrame, sample: pd.DataFrame) -> Drawing:
     """As the spectrum of the autoencoder, of the one in one pose."""
-    count = f"{spectrum['kernels'].sum():,}"
-    title = f"The spectrum of {count} trained {size} kernels in one pose"
     is_near = sample["pose_dissimilarity"] < threshold
-    figure, data = draw_stretches(title, spectrum, clusters, sample["pose_code"], is_near)
+    figure, data = draw_stretches(spectrum, clusters, sample["pose_code"], is_near)
     caption = (
-        f"As the spectrum, of {count} {size} training kernels turned to one of 16 poses first (8 symmetries of the "
-        "square, both signs), so that each pattern appears once and names have no sign or direction. "
-        "Grey kernels are not near what the decoder draws of their code."
+        f"Codes of {spectrum['kernels'].sum():,} {size} training kernels, each turned to one of 16 poses first (8 "
+        "symmetries of the square, both signs), so that names have no sign or direction. Coloured kernels are near "
+        f"what is drawn of their code (dissimilarity below {threshold:g}), grey ones are not. Below, what is drawn "
+        "at the median code of each cluster."
     )
-    alt = f"Spectrum of the {size} kernels in one pose, with the named stretches along the code."
-    return Drawing(figure, data, "Spectrum in one pose", caption, alt)
+    alt = f"Density of the codes of {size} kernels in one pose, decoded kernels along the code, and the named clusters."
+    return Drawing(figure, data, f"The code of {size} kernels in one pose", caption, alt)

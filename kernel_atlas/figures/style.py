@@ -1,9 +1,9 @@
-"""How all figures look: inks and colours, axes and rows, legends, intervals, words."""
+"""How all figures look: widths, inks and colours, panels, points with intervals, legends, words."""
 
 import contextlib
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,110 +11,186 @@ import matplotlib
 import matplotlib.style
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter
+from matplotlib.path import Path as MarkerPath
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from kernel_atlas.core.patterns import family_of
-from kernel_atlas.core.vocabulary import FAMILIES, FITTED
+from kernel_atlas.core.patterns import COMPASS, family_of
+from kernel_atlas.core.vocabulary import AXES, FAMILIES
 from kernel_atlas.stats.independence import one_per_group
 
-WIDTH = 9.0  # inches: 864 pixels of a page, where text keeps its size
+PAGE, PHONE = 8.0, 3.4  # inches: how wide figures are drawn
 STYLE = Path(__file__).with_name("atlas.mplstyle")
 _LOOK = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
-INK, SOFT = _LOOK["text.color"], _LOOK["axes.edgecolor"]
-HALO = withStroke(linewidth=2.5, foreground="white", alpha=0.85)  # lets ink be read on any colour
-BLUE, ORANGE = "#0072b2", "#d55e00"
-BOX = {"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 0.6}  # behind words; a halo would turn them into paths
-LINES = {
-    "real": ("#0072b2", "-"),
-    "gaussian": (INK, (0, (4, 2))),
-    "shuffled": ("#cc79a7", (0, (1, 1))),
-    "phase": ("#009e73", (0, (6, 1.5, 1, 1.5))),
-    "untrained": ("#d55e00", "-."),
-    "dense": ("#e69f00", (0, (8, 2))),
-}
-TURNS = {"first_derivative": 360, "second_derivative": 180, "cross": 90}  # degrees after which an angle comes again
+INK, SOFT, GROUND = _LOOK["text.color"], _LOOK["axes.edgecolor"], _LOOK["figure.facecolor"]
+# Of what has no colour of its own, in this order: 3 to 1 or more on a white and on a dark page, as in the vocabulary.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8a00", "#8a5fc0", "#949494")
+MARKS = ("o", "D", "s", "^", "P", "X", "v")
+TICK = MarkerPath([(-0.1, -0.6), (0.1, -0.6), (0.1, 0.6), (-0.1, 0.6), (-0.1, -0.6)])  # of what chance gives
+BLUE, ORANGE, GREY = COLOURS[0], COLOURS[1], COLOURS[-1]
+Look = tuple[str, str, Any]  # what the legend says, colour, marker
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # of ticks
 
 
-def atlas_style(**settings: Any) -> contextlib.AbstractContextManager[None]:
+def atlas_style(width: float = PAGE, **settings: Any) -> contextlib.AbstractContextManager[None]:
     """The settings of matplotlib in which figures are drawn and written, whatever matplotlibrc the user has."""
-    return matplotlib.style.context([STYLE, settings], after_reset=True)
+    return matplotlib.style.context([STYLE, {"figure.figsize": (width, 3), **settings}], after_reset=True)
 
 
-def short(label: str) -> str:
-    """A label as figures write it: `On-Second-Derivative-EW` -> `On 2nd deriv. EW`."""
-    label = re.sub(r"-([NS][EW])-([NS][EW])$", "-\\1\N{EN DASH}\\2", label)  # an axis, not to be broken at its dash
-    label = re.sub(r"-?Second-Derivative-?", " 2nd deriv. ", label)
-    return re.sub(r"-?First-Derivative-?", " 1st deriv. ", label).strip()
+def page_width() -> float:
+    """Inches that a figure is to be wide."""
+    return matplotlib.rcParams["figure.figsize"][0]
+
+
+def is_narrow() -> bool:
+    """Whether a figure is drawn for a phone."""
+    return page_width() < 5
+
+
+def open_panels(
+    names: Sequence[str], height: float | Sequence[float], columns: tuple[int, int] = (3, 1), **more: Any
+) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with a panel for each name, in columns.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Titles of the panels.
+    height : float or sequence of float
+        Inches of a panel, or of each; a row is as high as its highest.
+    columns : tuple of int
+        Panels side by side on a page and on a phone.
+    more
+        Of `Figure.subplots`: `sharex`, `sharey`.
+    """
+    across = min(columns[is_narrow()], len(names))
+    rows = -(-len(names) // across)
+    each = [height] * len(names) if isinstance(height, float) else list(height)
+    heights = [max(each[row * across : (row + 1) * across]) for row in range(rows)]
+    figure = Figure(figsize=(page_width(), sum(heights)), layout="constrained")
+    panels = figure.subplots(rows, across, squeeze=False, height_ratios=heights, **more).ravel()
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    for place, (axes, name) in enumerate(zip(panels, names, strict=False)):
+        axes.set_title(name)
+        axes.tick_params(labelbottom=not more.get("sharex") or place + across >= len(names))  # the last of a column
+    return figure, dict(zip(names, panels, strict=False))
 
 
 def open_canvas(height: float) -> tuple[Figure, Axes]:
     """A figure, and axes that cover it with inches as unit, y downwards from the top left."""
-    figure = Figure(figsize=(WIDTH, height))
+    width = page_width()
+    figure = Figure(figsize=(width, height))
     canvas = figure.add_axes([0, 0, 1, 1])
-    canvas.set(xlim=(0, WIDTH), ylim=(height, 0))
+    canvas.set(xlim=(0, width), ylim=(height, 0))
     canvas.set_axis_off()
     canvas.set_zorder(1)  # above axes added later
     return figure, canvas
 
 
-def open_rows(rows: int, left: float, legend: float = 0.42) -> tuple[Figure, Axes]:
-    """A figure with a horizontal bar or box a row, of the same thickness whatever their number."""
-    low = 0.5 + legend
-    height = low + 0.45 + 0.205 * rows
-    figure = Figure(figsize=(WIDTH, height))
-    axes = figure.add_axes([left / WIDTH, low / height, (WIDTH - left - 0.95) / WIDTH, (height - low - 0.3) / height])
-    axes.set_ylim(-0.6, rows - 0.4)
-    axes.tick_params(axis="y", length=0)
-    return figure, axes
-
-
-def place_axes(figure: Figure, left: float, top: float, right: float, bottom: float, **more: str) -> Axes:
+def place_axes(figure: Figure, left: float, top: float, right: float, bottom: float) -> Axes:
     """Axes between inches from the left and from the top of a figure."""
     width, height = figure.get_size_inches()
     box = [left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height]
-    return figure.add_axes(box, **more)
+    return figure.add_axes(box)
 
 
-def draw_interval(axes: Axes, y: float, low: float, high: float, colour: str, ends: bool = False) -> None:
-    """An interval, if there is one."""
-    if np.isfinite(low) and np.isfinite(high):
-        axes.hlines(y, low, high, color=colour, lw=1.1, zorder=2, path_effects=[HALO] if ends else None)
-        if ends:
-            axes.plot([low, high], [y, y], "|", color=colour, ms=5)
+def add_legend(figure: Figure, handles: Mapping[str, Artist], **more: Any) -> None:
+    """What colours and marks mean, at the foot, which it makes higher, in as many columns as have room."""
+    width, height = figure.get_size_inches()
+    longest = max((len(words) for words in handles), default=1)
+    columns = max(1, min(len(handles), int(width * 72 / (5 * longest + 30))))
+    if "loc" not in more:
+        figure.set_size_inches(width, height + 0.17 * -(-len(handles) // columns) + 0.05)
+    place = {"loc": "outside lower center", "ncols": columns, "columnspacing": 1.2, "handletextpad": 0.5, **more}
+    figure.legend(handles.values(), handles.keys(), **place)
 
 
-def count_rows(axes: Axes, y: np.ndarray, kernels: pd.Series) -> None:
-    """The number of kernels at the right end of each row."""
-    for place, count in zip([len(y) - 0.35, *y], ["kernels", *(f"{count:,}" for count in kernels)], strict=True):
-        where = {"x": 1.015, "y": place, "transform": axes.get_yaxis_transform()}
-        axes.text(**where, s=count, va="bottom" if count == "kernels" else "center", size=7, color=SOFT)
+def share_axis(axes: Axes, words: str) -> None:
+    """An axis of shares, to the right; its words stand below the last panel of a column."""
+    axes.set(xlim=(-0.02, 1.02), xticks=np.arange(5) / 4)
+    axes.set_xticklabels(["0", "", "50 %", "", "100 %"])
+    axes.set_xlabel(words if axes.get_subplotspec().is_last_row() else "")
+
+
+def draw_points(
+    axes: Axes, table: pd.DataFrame, rows: Mapping[Any, str], looks: Mapping[str, Look], dodge: float = 0.5
+) -> None:
+    """Points with their intervals, kinds of a row below each other.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns row, kind, value, low, high; an interval may be missing.
+    rows : mapping
+        Row -> what its axis says, from the top.
+    looks : mapping
+        Kind -> what the legend says, colour, marker.
+    dodge : float
+        Share of a row's height that its kinds take.
+    """
+    table = table[table["row"].isin(list(rows)) & table["kind"].isin(list(looks))]
+    steps = dict(zip(looks, np.linspace(-dodge / 2, dodge / 2, len(looks)) if len(looks) > 1 else [0], strict=True))
+    table = table.assign(y=table["row"].map({row: y for y, row in enumerate(rows)}) + table["kind"].map(steps))
+    for kind, part in table.groupby("kind"):
+        axes.hlines(part["y"], part["low"], part["high"], color=looks[kind][1], lw=1.2)
+    named = {"hue": "kind", "style": "kind", "hue_order": list(looks), "style_order": list(looks), "legend": False}
+    palette, markers = ({kind: look[place] for kind, look in looks.items()} for place in (1, 2))
+    marks = {"palette": palette, "markers": markers, "s": 28, "lw": 0, "zorder": 3, "clip_on": False}
+    sns.scatterplot(table, x="value", y="y", ax=axes, **named, **marks)
+    for border in range(1, len(rows)):
+        axes.axhline(border - 0.5, color=GREY, lw=0.4)
+    name_rows(axes, rows.values())
+
+
+def name_rows(axes: Axes, names: Iterable[str]) -> None:
+    """An axis of rows, the first at the top; names stand at the first panel of those that share it."""
+    names = list(names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(ylim=(len(names) - 0.5, -0.5), ylabel="")
+    axes.tick_params(axis="y", length=0)
+
+
+def points_legend(looks: Mapping[str, Look]) -> dict[str, Line2D]:
+    """What the marks of `draw_points` mean."""
+    return {words: Line2D([], [], ls="", marker=mark, color=colour, ms=5) for words, colour, mark in looks.values()}
 
 
 def look_of(family: str) -> dict[str, Any]:
     """How an area of a family is filled."""
     colour, hatch = FAMILIES[family]
-    return {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "lw": 0.2}
+    return {"facecolor": colour, "hatch": hatch, "edgecolor": GROUND, "lw": 0.2}
 
 
-def draw_legend(
-    figure: Figure,
-    families: Iterable[str],
-    look: Callable[[str], dict[str, Any]] = look_of,
-    beside: Sequence[Patch] = (),
-    **more: float,
-) -> None:
-    """The families at the foot of a figure, and other patches beside them."""
-    names = {"other": "other (no pattern)"}
-    handles = [Patch(**look(family), label=names.get(family, short(family))) for family in families]
-    handles += beside
-    columns = len(handles) if len(handles) < 7 else -(-len(handles) // 2)
-    place = {"loc": "lower center", "handlelength": 1.6, "columnspacing": 1.4, **more}
-    figure.legend(handles=handles, ncols=columns, **place)
+def shade_of(label: str) -> str:
+    """The colour of a label: that of its family, darker by direction, but never too dark for a dark page."""
+    family = family_of(label)
+    towards = label.removeprefix(family).lstrip("-")
+    step = next((names.index(towards) / len(names) for names in (COMPASS, AXES) if towards in names), 0)
+    return to_hex(np.array(to_rgb(FAMILIES[family][0])) * (1 - 0.2 * step))
+
+
+def families_legend(families: Iterable[str]) -> dict[str, Patch]:
+    """What the colours of families mean."""
+    return {"no pattern" if name == "other" else short(name): Patch(**look_of(name)) for name in families}
+
+
+def stack_areas(axes: Axes, edges: np.ndarray, shares: pd.DataFrame) -> None:
+    """Shares of families [steps, families] as stacked steps between edges [steps + 1]."""
+    base = np.zeros(len(shares))
+    for family in shares:
+        top = base + shares[family].to_numpy()
+        axes.stairs(top, edges, baseline=base, fill=True, **look_of(family))
+        base = top
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1))
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
 def step_axis(axes: Axes, steps: np.ndarray) -> np.ndarray:
@@ -127,7 +203,14 @@ def step_axis(axes: Axes, steps: np.ndarray) -> np.ndarray:
     return np.where(steps == 0, 0.5, steps)
 
 
-def wrapped(words: str, inches: float, points: float) -> str:
+def short(label: str) -> str:
+    """A label as figures write it: `On-Second-Derivative-EW` -> `On 2nd deriv. EW`."""
+    label = re.sub(r"-([NS][EW])-([NS][EW])$", "-\\1\N{EN DASH}\\2", label)  # an axis, not to be broken at its dash
+    label = re.sub(r"-?Second-Derivative-?", " 2nd deriv. ", label)
+    return re.sub(r"-?First-Derivative-?", " 1st deriv. ", label).strip()
+
+
+def wrapped(words: str, inches: float, points: float = 8) -> str:
     """Words in lines no wider than a column; DejaVu Sans is 0.6 em wide on average."""
     return "\n".join(textwrap.wrap(words, max(6, int(inches * 72 / (0.6 * points)))))
 
@@ -136,10 +219,9 @@ def cut(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def networks(shown: int, there: int) -> str:
-    if shown < there:
-        return f"The {shown} of {there} independent networks with most kernels"
-    return f"All {there} independent networks" if there > 1 else "The one independent network"
+def sizes_of(table: pd.DataFrame) -> list[str]:
+    """The sizes in a table, the largest first."""
+    return sorted(table["size"].unique(), key=lambda size: -int(size.split("x")[0]))
 
 
 def family_shares(table: pd.DataFrame, unit: str | list[str]) -> pd.DataFrame:
@@ -154,14 +236,3 @@ def largest_first(models: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Independent networks and controls of one size; most kernels first."""
     controls = models[models["use"] == "control"]
     return one_per_group(models), controls.sort_values("kernels", ascending=False, kind="stable")
-
-
-def look(family: str) -> dict[str, object]:
-    """How an area of a fitted family is filled."""
-    _, like, hatch, _ = FITTED[family]
-    return look_of(like) | {"hatch": hatch}
-
-
-def shade(share: float) -> tuple[float, float, float]:
-    """White to blue, dark enough at 1 for white words."""
-    return tuple(1 - share * (1 - one) for one in (0.0, 0.31, 0.55))

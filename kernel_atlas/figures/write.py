@@ -1,9 +1,10 @@
-"""How figures are written: a drawing with its data and words, as SVG for pages and PDF for print."""
+"""How figures are written: a drawing with its data and words, as SVG for wide and narrow pages, as PDF for print."""
 
 import base64
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +13,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kernel_atlas.figures.style import SOFT, WIDTH, atlas_style, open_canvas
+from kernel_atlas.figures.style import GROUND, INK, PAGE, PHONE, SOFT, atlas_style, page_width
 from kernel_atlas.io.tables import whole, write_csv
 
 DOTS = {"svg": 200, "pdf": 300}  # per inch, of what is drawn as an image: pages show 96, paper more
+UNDATED = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+# Colours of a figure that are those of the page around it, by the names that pages/head.html gives them.
+THEME = {INK: "--ink", SOFT: "--soft", GROUND: "--page"}
 
 
 class Drawing(NamedTuple):
@@ -28,31 +32,59 @@ class Drawing(NamedTuple):
     alt: str
 
 
-def draw_nothing(size: str, title: str, why: str) -> Drawing:
+def draw_nothing(title: str, why: str) -> Drawing:
     """A figure that says that there is nothing to show."""
-    words = f"Nothing to show of the {size} kernels: {why}."
-    figure, canvas = open_canvas(0.6)
-    canvas.text(WIDTH / 2, 0.3, words, ha="center", va="center", color=SOFT)
-    return Drawing(figure, pd.DataFrame({"size": [size], "nothing": [why]}), title, words, words)
+    words = f"Nothing to show: {why}."
+    figure = Figure(figsize=(page_width(), 0.6))
+    figure.text(0.5, 0.5, words, ha="center", va="center", color=SOFT, wrap=True)
+    return Drawing(figure, pd.DataFrame({"nothing": [why]}), title, words, words)
 
 
-def write_drawing(drawing: Drawing, svg: str | Path, pdf: str | Path, data: str | Path, words: str | Path) -> None:
-    """Write the figure as SVG and PDF, the data as CSV and the words as JSON; of equal bytes each time, but for PDF."""
-    # ids start from the name of the file: they repeat from run to run, and differ between figures on one page
-    with atlas_style(**{"svg.hashsalt": Path(svg).stem}):
-        picture = io.StringIO()
-        drawing.figure.savefig(picture, format="svg", dpi=DOTS["svg"], metadata={"Date": None, "Creator": None})
-        with whole(svg) as partial:
-            partial.write_text(lighten(picture.getvalue()), encoding="utf-8")
-        undated = {"CreationDate": None, "Creator": None, "Producer": None}
-        paper = io.BytesIO()  # as what is wrong with the disk is then what the error says
-        drawing.figure.savefig(paper, format="pdf", dpi=DOTS["pdf"], metadata=undated)
-        with whole(pdf) as partial:
-            partial.write_bytes(paper.getvalue())
+def write_figure(
+    draw: Callable[[], Drawing],
+    figure: str | Path,
+    phone: str | Path,
+    pdf: str | Path,
+    data: str | Path,
+    words: str | Path,
+) -> None:
+    """Draw a figure twice, for wide and for narrow pages, and write it with its data and words.
+
+    Parameters
+    ----------
+    draw : function
+        Takes nothing; asks `style.is_narrow()` where a narrow page needs another layout.
+    figure, phone, pdf, data, words : path
+        SVG, narrow SVG, PDF, CSV and JSON. Bytes are equal each time.
+    """
+    for width, written in ((PHONE, {"svg": phone}), (PAGE, {"svg": figure, "pdf": pdf})):
+        # ids start from the name of the file: they repeat from run to run, and differ between figures on one page
+        with atlas_style(width, **{"svg.hashsalt": Path(written["svg"]).name}):
+            drawing = draw()
+            for kind, path in written.items():
+                picture = io.BytesIO()  # as what is wrong with the disk is then what the error says
+                drawing.figure.savefig(picture, format=kind, dpi=DOTS[kind], metadata=UNDATED[kind])
+                content = picture.getvalue()
+                with whole(path) as partial:
+                    partial.write_bytes(lighten(content.decode()).encode() if kind == "svg" else content)
     write_csv(drawing.data, data, float_format="%.6g")
     text = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
     with whole(words) as partial:
         partial.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def for_page(svg: str) -> str:
+    """An SVG as a part of a page, whose CSS sets its size, its fonts, and by THEME its inks and its ground."""
+    svg = svg[svg.index("<svg") :]
+    head, _, svg = svg.partition(">")
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r" font-family: [^;]*sans-serif;", "", svg)
+    # groups have equal ids in every figure, but a page may have an id only once; nothing refers to them
+    svg = re.sub(r'<g id="[\w.]+_\d+"', "<g", svg)
+    for colour, name in THEME.items():
+        svg = svg.replace(f": {colour}", f": var({name}, {colour})")
+    return f"{head}>{svg}"
 
 
 def lighten(svg: str) -> str:

@@ -1,112 +1,70 @@
-"""Findings of the experiments."""
+"""Findings of the experiments, and the table that holds the numbers of each."""
 
 import pandas as pd
 
-from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
-from kernel_atlas.core.words import joined, percent, points
+from kernel_atlas.core.vocabulary import MEASURES
+from kernel_atlas.core.words import joined
 from kernel_atlas.findings.ablation import find_ablation
 from kernel_atlas.findings.maps import find_maps
+from kernel_atlas.findings.parts import Grid
 
 FROZEN = 0.9999  # cosine to its first taps of a kernel that only got a constant
+STRICTEST = "beyond"  # of `MEASURES`: its control has the same spectra
 
 
 def find_shares(summary: pd.DataFrame) -> list[str]:
-    """Kernels of each condition, against those before training and those of other conditions."""
-    whole = summary[summary["layer"] == "all"]
+    """Kernels beyond their spectrum under each condition, against those of other conditions and before training."""
+    part = summary[(summary["layer"] == "all") & (summary["measure"] == STRICTEST)]
     said = []
-    for measure, words in MEASURES.items():
-        part = whole[whole["measure"] == measure]
-        listed = "; ".join(
-            f"{row.title} {percent(row.share, row.low, row.high)} (untrained {percent(row.untrained)})"
-            for row in part.itertuples()
-        )
-        sentences = [f"Kernels {words}: {listed}."]
-        alike = part[~(part["gain_low"] > 0) & part["gain_low"].notna() & (part["cosine_to_first"] < FROZEN)]
-        if len(alike):
-            sentences.append(f"Not shown to be more than before training: {joined(list(alike['title']))}.")
-        for against, rows in _compared(part).groupby("against", sort=False):
-            apart = _is_apart(rows)
-            if apart.any():
-                sentences.append(f"In all networks unlike {against}: {_differences(rows[apart], 'title')}.")
-            if not apart.all():
-                sentences.append(f"Not told from {against}: {joined(list(rows.loc[~apart, 'title']))}.")
-        said.append(" ".join(sentences))
+    compared = part[part["difference_low"].notna() & (part["cosine_to_first"] < FROZEN)]
+    for against, rows in compared.groupby("against", sort=False):
+        less, more = rows["agree"] & (rows["difference_high"] < 0), rows["agree"] & (rows["difference_low"] > 0)
+        told = {"fewer:": less, "more:": more, "not told apart:": ~less & ~more}
+        listed = [f"{words} {joined(list(rows.loc[which, 'title']))}" for words, which in told.items() if which.any()]
+        said.append(f"Kernels {MEASURES[STRICTEST]}, against {against}, are {'; '.join(listed)}.")
+    alike = part[~(part["gain_low"] > 0) & part["gain_low"].notna() & (part["cosine_to_first"] < FROZEN)]
+    if len(alike):
+        said.append(f"No more than before training: {joined(list(alike['title']))}.")
     return said
 
 
-def find_labels(summary: pd.DataFrame) -> list[str]:
-    """Patterns that are rarer or commoner than under the other condition."""
-    patterns = [*FORMULAS, *(family for family in FAMILIES if family != "other")]
-    part = _compared(summary[(summary["layer"] == "all") & summary["measure"].isin(patterns)])
-    part = part.assign(pattern=part["measure"].map(_pattern))
-    return [
-        f"{title[0].upper()}{title[1:]}, patterns in all networks unlike {against}: {_differences(rows, 'pattern')}."
-        for (title, against), rows in part[_is_apart(part)].groupby(["title", "against"], sort=False)
-    ]
-
-
 def find_accuracy(summary: pd.DataFrame) -> list[str]:
-    """Accuracy of each condition, and against another one."""
-    part = summary.drop_duplicates("condition")
-    listed = "; ".join(f"{row.title} {row.top1:.1f} ({row.train_top1:.1f})" for row in part.itertuples())
-    said = [f"Top-1 on test images (on training images), in percent, means over networks: {listed}."]
-    for against, rows in part[part["top1_difference"].notna()].groupby("against", sort=False):
-        listed = "; ".join(
-            f"{row.title} {row.top1_difference:z.1f} ({row.top1_lowest:z.1f} to {row.top1_highest:z.1f})"
-            for row in rows.itertuples()
-        )
-        said.append(f"Top-1 beyond {against} with the same seed, in points (of the networks): {listed}.")
+    """Conditions whose networks are all more or all less accurate than those of another one."""
+    said = []
+    rows = summary.drop_duplicates("condition").dropna(subset="top1_difference")
+    for against, part in rows.groupby("against", sort=False):
+        less, more = part["top1_highest"] < 0, part["top1_lowest"] > 0
+        told = {"higher:": more, "lower:": less, "not told apart:": ~less & ~more}
+        listed = [
+            f"{words} {joined([f'{row.title} ({row.top1_difference:z.1f})' for row in part[which].itertuples()])}"
+            for words, which in told.items()
+            if which.any()
+        ]
+        said.append(f"Top-1, in points against {against} with the same seed, is {'; '.join(listed)}.")
     return said
 
 
 def find_parameters(summary: pd.DataFrame) -> list[str]:
-    part = summary.drop_duplicates("condition")
-    listed = "; ".join(f"{row.title} {row.params:,.0f}" for row in part.itertuples())
     return [
-        "Dense stages are as wide as keeps the parameters and operations of each, so that they have fewer channels. "
-        f"Parameters of the networks: {listed}."
+        "Dense stages are as wide as keeps the parameters and operations of each, so that they have fewer channels."
     ]
 
 
 def find_pull(summary: pd.DataFrame) -> list[str]:
     return [
-        "After each step, weight decay is applied once more to the residual after projection on the nearest "
-        "prototype. The control projects on prototypes with scrambled phases. Kernels are more like prototypes by "
-        "construction; the question is the effect on accuracy."
+        "Weight decay is applied once more to the residual after projection on the nearest prototype; the control "
+        "projects on prototypes with scrambled phases."
     ]
 
 
 def find_appearance(summary: pd.DataFrame) -> list[str]:
-    """When the patterns of the first condition come, layer by layer."""
-    first = summary[summary["condition"] == summary["condition"].iloc[0]]
-    patterns = {name: _pattern(name) for name in [*FORMULAS, *FAMILIES] if name != "other"}
-    said = []
-    for measure, words in {**MEASURES, **patterns}.items():
-        rows = first[(first["measure"] == measure) & (first["layer"] != "all") & first["half_until"].notna()]
-        listed = joined(
-            [
-                f"{row.half_after:.0f} and {row.half_until:.0f} (layer {row.layer}; {percent(row.share)} at the end)"
-                for row in rows.itertuples()
-            ]
-        )
-        if len(rows):
-            said.append(f"The share {words} passes half of its last value between steps {listed}.")
-    return said
-
-
-def find_caveat(summary: pd.DataFrame) -> list[str]:
-    """Limits of these findings."""
-    whole = summary[summary["layer"] == "all"]
-    listed = "; ".join(
-        f"{row.title} {row.cosine_to_first:z.2f}" for row in whole.drop_duplicates("condition").itertuples()
-    )
-    return [
-        f"Median cosine of the kernels to what they started from: {listed}. The recipe lets kernels decay fast: noise "
-        "goes early, and so does what kernels that are not frozen start from.",
-        "Clusters are those of one autoencoder; what formulas fit does not depend on it.",
-        f"Intervals are over {whole['units'].max()} layers of {whole['networks'].max()} small networks with short "
-        "training, and cover less than they say; of so many differences, some come by chance.",
-    ]
+    """When kernels of the first condition come beyond their spectrum, layer by layer."""
+    first = summary[(summary["condition"] == summary["condition"].iloc[0]) & (summary["layer"] != "all")]
+    rows = first[(first["measure"] == STRICTEST) & first["half_until"].notna()]
+    listed = [f"{row.half_after:.0f} and {row.half_until:.0f} (layer {row.layer})" for row in rows.itertuples()]
+    if not listed:
+        return []
+    return [f"The share {MEASURES[STRICTEST]} passes half of its last value between steps {joined(listed)}."]
 
 
 def find_verdict(table: pd.DataFrame) -> list[str]:
@@ -117,14 +75,8 @@ def find_verdict(table: pd.DataFrame) -> list[str]:
         if question in set(table["question"])
     ]
     said += [
-        f"Top-1 of {words} in percent, and points beyond the control: {_pairs(table[table['question'] == question])}."
-        for question, words in QUESTIONS.items()
-        if question in set(table["question"])
-    ]
-    said += [
-        f"Learned kernels ({row.condition}) are worth, in points, {row.difference:z.1f} [{row.low:z.1f}, "
-        f"{row.high:z.1f}] more than frozen white noise (top-1 {row.top1:.1f} and {row.control_top1:.1f}, "
-        f"n = {row.seeds}): about as much is there that patterns could be worth."
+        f"Learned kernels are worth, in points, {row.difference:z.1f} [{row.low:z.1f}, "
+        f"{row.high:z.1f}] more than frozen white noise: about as much is there that patterns could be worth."
         for row in table[table["question"] == "room"].itertuples()
     ]
     said.append(
@@ -144,60 +96,81 @@ def _verdict(part: pd.DataFrame, where: str) -> str:
         verdict = "whether patterns matter beyond their covariance is open: frozen, they beat some controls"
     return (
         f"{where}, {verdict} by more than seeds differ (in points: {first['seed_range']:.1f}; {first['seeds']} "
-        f"networks a condition, {first['images']:,} test images; learned kernels reach {first['usual_top1']:.1f})."
+        "networks a condition)."
     )
 
 
-QUESTIONS = {
-    "frozen": "frozen kernels with a skip connection",
-    "no_skip": "frozen kernels without one",
-    "start": "kernels that are trained from there",
-}
-
-
-def _pairs(part: pd.DataFrame) -> str:
-    return "; ".join(
-        f"{row.condition.partition(': ')[2]} {row.top1:.1f} against {row.control.partition(': ')[2]} "
-        f"{row.control_top1:.1f}: {row.difference:z.1f} [{row.low:z.1f}, {row.high:z.1f}]"
-        + ("" if row.holds else ", does not hold")
-        for row in part.itertuples()
-    )
-
-
-def _compared(part: pd.DataFrame) -> pd.DataFrame:
-    """Rows that are held against others; kernels that stayed as they were are what they were made."""
-    return part[part["difference_low"].notna() & (part["cosine_to_first"] < FROZEN)]
-
-
-def _is_apart(rows: pd.DataFrame) -> pd.Series:
-    return rows["agree"] & ((rows["difference_low"] > 0) | (rows["difference_high"] < 0))
-
-
-def _differences(rows: pd.DataFrame, name: str) -> str:
-    return "; ".join(
-        f"{row[name]} {points(row['difference'], row['difference_low'], row['difference_high'])}"
-        for _, row in rows.iterrows()
-    )
-
-
-def _pattern(measure: str) -> str:
-    return f"fitted by a {FORMULAS[measure][0]}" if measure in FORMULAS else f"labelled {measure}"
-
-
-FINDINGS = {
-    "data": (find_shares, find_labels, find_accuracy, find_caveat),
-    "dense": (find_shares, find_labels, find_accuracy, find_parameters, find_caveat),
-    "dynamics": (find_appearance, find_shares, find_labels, find_accuracy, find_caveat),
-    "init": (find_accuracy, find_shares, find_labels, find_caveat),
-    "pull": (find_accuracy, find_pull, find_shares, find_labels, find_caveat),
-    "covariance": (find_accuracy, find_shares, find_caveat),
-    "decay": (find_accuracy, find_shares, find_labels, find_caveat),
-    "verdict": (find_verdict,),
-    "ablation": (find_ablation,),
-    "maps": (find_maps,),
+RUNS = Grid(
+    "summary",
+    "Kernels of each condition at the end and untrained, and top-1 on test images.",
+    {
+        "condition": "title",
+        "kernels": "measure",
+        "share": "share low high %",
+        "untrained": "untrained %",
+        "against": "against",
+        "difference of shares": "difference difference_low difference_high points",
+        "top-1": "top1",
+        "difference of top-1": "top1_difference top1_lowest top1_highest",
+        "cosine to start": "cosine_to_first",
+    },
+    f"layer == 'all' and measure in {list(MEASURES)}",
+)
+VERDICT = Grid(
+    "verdict",
+    "Pairs of conditions, judged by the rule written before the first run: top-1 and its difference.",
+    {
+        "question": "question",
+        "condition": "condition",
+        "control": "control",
+        "top-1": "top1",
+        "of the control": "control_top1",
+        "difference": "difference low high",
+        "holds": "holds",
+    },
+)
+ABLATION = Grid(
+    "ablation",
+    "Change of top-1 in points with all kernels of a size replaced, and beyond controls at the same cosine.",
+    {
+        "size": "size",
+        "replaced by": "replacement",
+        "networks": "networks",
+        "cosine": "cosine",
+        "change": "difference difference_low difference_high",
+        "beyond random directions": "beyond_random beyond_random_low beyond_random_high",
+        "beyond scrambled phases": "beyond_scrambled beyond_scrambled_low beyond_scrambled_high",
+    },
+    "label == 'all'",
+)
+MAPS = Grid(
+    "maps",
+    "Output maps by label, and their difference from kernels of the same spectrum with random phases.",
+    {
+        "size": "size",
+        "label": "label",
+        "measure": "measure",
+        "networks": "units",
+        "value": "value value_low value_high",
+        "beyond random phases": "phase_difference phase_difference_low phase_difference_high",
+    },
+    "measure in ['absolute_relative_mean', 'skewness', 'unit_variance_ratio']",
+)
+EXPERIMENTS = {  # the functions that state each, and its table
+    "data": ((find_shares, find_accuracy), RUNS),
+    "dense": ((find_shares, find_accuracy, find_parameters), RUNS),
+    "dynamics": ((find_appearance, find_shares, find_accuracy), RUNS),
+    "init": ((find_accuracy, find_shares), RUNS),
+    "pull": ((find_accuracy, find_pull, find_shares), RUNS),
+    "covariance": ((find_accuracy, find_shares), RUNS),
+    "decay": ((find_accuracy, find_shares), RUNS),
+    "verdict": ((find_verdict,), VERDICT),
+    "ablation": ((find_ablation,), ABLATION),
+    "maps": ((find_maps,), MAPS),
 }
 
 
 def state(experiment: str, summary: pd.DataFrame) -> list[str]:
     """The sentences of an experiment; their numbers are cells of its summary."""
-    return [sentence for find in FINDINGS[experiment] for sentence in find(summary)]
+    finds, _ = EXPERIMENTS[experiment]
+    return [sentence for find in finds for sentence in find(summary)]

@@ -2,45 +2,41 @@
 
 import pandas as pd
 
-from kernel_atlas.core.words import number, percent
+from kernel_atlas.core.words import joined, percent
 from kernel_atlas.stats.resampling import FEWEST_NETWORKS
 
-NAMES = {
-    "autoencoder": "the autoencoder",
-    "posed": "the autoencoder of kernels in one pose",
-    "codebook": "a codebook of five prototypes and their 16 images",
-    "patterns": "the reference patterns",
-}
+HELD_OUT = ["held_out_share", "low", "high"]
+EQUAL = ["equal_null_share", "equal_null_low", "equal_null_high"]
 
 
 def find_held_out(held_out: pd.DataFrame) -> list[str]:
-    """Shares by methods that were fitted on other networks, and what they let through.
-
-    Parameters
-    ----------
-    held_out : DataFrame
-        The rows of one size.
-    """
-    rows = held_out.set_index("method")
-    said = []
-    for method in ("autoencoder", "posed"):
-        if method in rows.index:
-            row = rows.loc[method]
-            over = f"mean over {number(row['count'])} {row['units']}"
-            said.append(
-                f"Fitted on other {row['units']}, {NAMES[method]} clusters "
-                f"{percent(row['held_out_share'], row['low'], row['high'])} of the kernels ({over}; of this run, "
-                f"in-sample, {percent(row['in_sample_share'])}); of copies with random phases "
-                f"{percent(row['phase_share'])}, of Gaussian noise {percent(row['noise_share'])}."
-            )
-    if said:
-        null = rows.sort_values("equal_null_share", ascending=False, kind="stable")
-        listed = ", ".join(
-            f"{NAMES[method]} {percent(row['equal_null_share'], row['equal_null_low'], row['equal_null_high'])}"
-            for method, row in null.iterrows()
+    """What one number says of networks that its autoencoder did not see, beside named patterns and random phases."""
+    said, equal, few = [], {"more": [], "no more": []}, []
+    for size, rows in held_out.groupby("size", sort=False):
+        known = rows.set_index("method")
+        if not {"autoencoder", "patterns"} <= set(known.index):
+            continue
+        row, patterns = known.loc["autoencoder"], known.loc["patterns"]
+        more = row["equal_null_low"] > patterns["equal_null_high"]
+        equal["more" if more else "no more"].append(
+            f"{size} ({percent(*row[EQUAL])} against {percent(*patterns[EQUAL])})"
         )
-        said.append(f"Above the similarity that one in twenty copies with random phases passes: {listed}.")
-        first = rows.iloc[0]
-        if first["count"] < FEWEST_NETWORKS:
-            said.append(f"No interval: {number(first['count'])} {first['units']} are too few.")
-    return said
+        said.append(
+            f"{percent(*row[HELD_OUT])} at {size} against {percent(row['phase_share'])} (in-sample "
+            f"{percent(row['in_sample_share'])})"
+        )
+        if row["count"] < FEWEST_NETWORKS:
+            few.append(size)
+    if not said:
+        return []
+    listed = [
+        f"{words} unseen kernels than the named patterns at {joined(sizes)}" for words, sizes in equal.items() if sizes
+    ]
+    words = [
+        f"At equal null, a code of one number holds {'; '.join(listed)}.",
+        f"At the usual threshold the code holds of unseen kernels, against their copies with random phases: "
+        f"{'; '.join(said)}.",
+    ]
+    if few:
+        words.append(f"No intervals at {joined(few)}: the networks or layers are too few.")
+    return words

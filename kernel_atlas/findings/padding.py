@@ -2,44 +2,38 @@
 
 import pandas as pd
 
-from kernel_atlas.core.words import percent
+from kernel_atlas.core.words import joined, percent
 
 VALUE = ["value", "low", "high"]
-PUSHED = {"square": "of Square", "either": "of Square or Centre", "all": "of all kernels"}  # in tests of padding
 
 
 def find_offsets(padding: pd.DataFrame) -> list[str]:
-    """The hypothesis of padding, as far as the rows of one size can say."""
-    tests = padding.dropna(subset=["low"]).set_index("test")
-    words = []
-    if "square - centre" in tests.index:
-        row = tests.loc["square - centre"]
-        words.append(
-            f"The centre of energy of Square kernels lies {_taps(row)} taps farther from the middle than that of "
-            f"Centre kernels, on average over {row['models']} networks with both."
+    """Whether Squares lie off the middle, and where padding would push them."""
+    known = padding.dropna(subset=["low"])
+    said = []
+    rows = known[known["test"] == "square - centre"]
+    listed = [f"{_taps(row)} at {row['size']}" for _, row in rows.iterrows()]
+    if listed:
+        said.append(
+            f"Energy of Square kernels lies farther from the middle than that of Centre kernels, by taps: "
+            f"{', '.join(listed)}."
         )
-    pushes = tests[tests.index.str.startswith("push ")]
-    parts = pushes.index.str.extract("push (?P<kind>[a-z]+), stride (?P<stride>.+), (?P<style>.+)").set_index(
-        pushes.index
-    )
-    for (stride, style), part in parts.groupby(["stride", "style"]):
-        said = [
-            f"{_taps(pushes.loc[test])} {PUSHED[kind]} in {pushes.loc[test, 'models']} networks"
-            for kind, test in zip(part["kind"], part.index, strict=True)
-            if kind in PUSHED
-        ]
-        words.append(
-            f"With {'SAME' if style == 'same' else 'symmetric'} padding and "
-            f"{'unknown strides' if stride == 'unknown' else f'stride-{stride}'}, kernels are off their middle by so "
-            f"many taps towards where stride-2 would push them: {', '.join(said)}."
-        )
-    share = tests[tests.index.str.startswith("square share")]
-    if len(share) > 1 and share["value"].any():
-        parts = (
-            f"{percent(*row[VALUE])} with {test.split(', ')[1].replace(' ', '-')}" for test, row in share.iterrows()
-        )
-        words.append(f"Of Square and Centre kernels, Square are {', '.join(parts)}.")
-    return words
+    pushes = known[known["test"].str.startswith("push all, stride 2")]
+    listed = [
+        f"{_taps(row)} at {row['size']} with {'SAME' if row['test'].endswith('same') else 'symmetric'} padding"
+        for _, row in pushes.iterrows()
+    ]
+    if listed:
+        said.append(f"Towards where it would push them, kernels of stride two are off by taps: {', '.join(listed)}.")
+    shares = known[known["test"].str.startswith("square share") & (known["value"] > 0)]
+    for size, part in shares.groupby("size", sort=False):
+        if len(part) > 1:
+            listed = [
+                f"{percent(*row[VALUE])} with {row['test'].split(', ')[1].replace(' ', '-')}"
+                for _, row in part.iterrows()
+            ]
+            said.append(f"Of Square and Centre kernels at {size}, Square are {joined(listed)}.")
+    return said
 
 
 def _taps(row: pd.Series) -> str:

@@ -2,18 +2,14 @@
 
 import pandas as pd
 
+WORDS = {"published": "the eight published master keys", "prototypes": "the prototypes"}
+
 
 def find_scale_space(scale_space_summary: pd.DataFrame) -> list[str]:
     """How near discrete scale-space models come, beside noise."""
-    rows = scale_space_summary.set_index("source")
-    words = {"published": "eight published master key filters", "prototypes": "prototypes"}
-    if rows.empty:
-        return []
-    noise = rows.loc["noise"]
-    return [
-        f"The best discrete scale-space models of the {words[source]} have a median absolute cosine of "
-        f"{row.best_cosine_median:.3f} with them (from {row.best_cosine_low:.3f} to {row.best_cosine_high:.3f}), of "
-        f"Gaussian noise {noise.best_cosine_median:.3f} (from {noise.best_cosine_low:.3f} to "
-        f"{noise.best_cosine_high:.3f})."
-        for source, row in rows.drop(index="noise").iterrows()
-    ]
+    said = []
+    for size, part in scale_space_summary.groupby("size", sort=False):
+        best = part.set_index("source")["best_cosine_median"]
+        listed = [f"{best[source]:.3f} with {words}" for source, words in WORDS.items() if source in best.index]
+        said.append(f"{' and '.join(listed)} at {size}, {best['noise']:.3f} with Gaussian noise")
+    return [f"Discrete scale-space models have a median cosine of {'; '.join(said)}."] if said else []

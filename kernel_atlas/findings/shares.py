@@ -1,100 +1,137 @@
-"""How many kernels have a pattern, how many are clustered, how sure that is, and how well the autoencoder fits."""
+"""How many kernels have a pattern, which, and against what that stands."""
 
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.core.words import number, percent
-from kernel_atlas.findings.parts import SHARE
+from kernel_atlas.core.patterns import family_of
+from kernel_atlas.core.words import joined, number, percent
+from kernel_atlas.findings.parts import OWN, SHARE
 from kernel_atlas.stats.resampling import FEWEST_NETWORKS
-from kernel_atlas.stats.shares import ABOVE_NULL, BEYOND, CLUSTERED, PATTERNED, SUMMARIES
+from kernel_atlas.stats.shares import ABOVE_NULL, BEYOND, PATTERNED, SUMMARIES
 
-FEW = 4  # of a list that are named
+COMMON = 3  # labels that are named
+SEVERAL = 2  # networks, below which a mean is that of one
+
+
+def compare_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> pd.DataFrame:
+    """The share with a pattern of each size beside its strongest control.
+
+    Returns
+    -------
+    DataFrame
+        size, share, share_low, share_high, models, control (a name), control_share, above (the lower end of the
+        interval, or without one the share, exceeds the control), telling (exceeds it twice). Telling sizes of
+        several networks come first, then large ones.
+    """
+    rows = []
+    for size, part in totals[totals["label"] == PATTERNED].groupby("size"):
+        row, controls = part.iloc[0], chance[chance["size"] == size].dropna(subset="pattern_share")
+        if controls.empty:
+            continue
+        strongest = controls.loc[controls["pattern_share"].idxmax()]
+        surest = row["share_low"] if np.isfinite(row["share_low"]) else row["share"]
+        control = strongest["pattern_share"]
+        found = {"size": size, **row[[*SHARE, "models"]], "control": strongest["control"], "control_share": control}
+        rows.append(found | {"above": surest > control, "telling": surest > 2 * control})
+    columns = ["size", *SHARE, "models", "control", "control_share", "above", "telling"]
+    table = pd.DataFrame(rows, columns=columns)
+    places = [(not row.telling, row.models < SEVERAL, -side_of(row.size)) for row in table.itertuples()]
+    return table.loc[sorted(table.index, key=places.__getitem__)].reset_index(drop=True)
+
+
+def side_of(size: str) -> int:
+    """`7x7` -> 7."""
+    return int(size.split("x")[0])
+
+
+def find_summary(totals: pd.DataFrame, chance: pd.DataFrame, models: pd.DataFrame) -> list[str]:
+    """What the kernels of the largest informative size are, how sure that is, and how the other sizes compare."""
+    table = compare_shares(totals, chance)
+    if table.empty:
+        return ["No kernel has a pattern."]
+    first, others = table.iloc[0], list(table.iloc[1:].itertuples())
+    live = totals[totals["size"] == first["size"]].set_index("label")
+    said = [
+        f"{percent(*first[SHARE])} of the {first['size']} kernels have a pattern, against "
+        f"{percent(first['control_share'])} of {_control(first['control'])}, the strongest control.",
+        f"At equal null, which one in twenty kernels with random phases passes, "
+        f"{percent(*live.loc[ABOVE_NULL, SHARE])} have one (means over "
+        f"{_networks(first['models'], models[models['size'] == first['size']])}).",
+    ]
+    if first["telling"]:
+        patterns = _patterns(live)["share"]
+        families = patterns.groupby(patterns.index.map(family_of)).sum().nlargest(COMMON).index
+        said.append(f"The commonest families are {joined(list(families))}; single patterns {_commonest(live)}.")
+    listed = "; ".join(
+        f"{percent(row.share, row.share_low, row.share_high)} of {row.size} kernels against "
+        f"{percent(row.control_share)}{'' if row.telling else ', which tells little'}"
+        for row in others
+    )
+    if listed:
+        said.append(f"Of the other sizes, with their strongest controls: {listed}.")
+    elif not first["telling"]:
+        said.append("That tells little.")
+    return said
 
 
 def find_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
-    """How many kernels of one size have a pattern, how sure that is, and what the controls say; the share first."""
-    live = totals.set_index("label").drop(index="dead", errors="ignore")
-    if live.empty:
-        return ["No independent network has live kernels of this size."]
-    threshold = chance["threshold"].iloc[0]
-    if PATTERNED not in live.index:
-        return [f"No kernel has a pattern (dissimilarity below {threshold:g})."]
-    patterned = live.loc[PATTERNED]
-    networks = patterned["models"]
-    null, beyond = live["share"][[ABOVE_NULL, BEYOND]]
-    shares = chance.set_index("control")["pattern_share"].dropna()
-    listed = ", ".join(f"{name} {percent(value)}" for name, value in list(shares.items())[:FEW])
-    if len(shares) > FEW:
-        listed += " and lower ones"
-    share, low, _ = patterned[SHARE]
-    end, surest = ("lower end of the interval", low) if np.isfinite(low) else ("share", share)
-    highest = shares.max()
-    verdict = "more than twice" if surest > 2 * highest > 0 else "above" if surest > highest else "not above"
-    mean = f"mean over {number(networks)} independent network{'s' if networks > 1 else ''}"
-    at_null = f"at the threshold that one in twenty passes with random phases, {percent(null)}"
-    first = (
-        f"{percent(*patterned[SHARE])} of the kernels have a pattern (dissimilarity below {threshold:g}; {mean}); "
-        f"{at_null} of the kernels have one."
-    )
-    telling = surest > 2 * highest
-    if not telling:  # names that chance gives nearly as often are not worth a headline
-        first = (
-            f"{at_null[0].upper()}{at_null[1:]} of the kernels have a pattern ({mean}). At the usual threshold "
-            f"{threshold:g} it is {percent(*patterned[SHARE])}, which tells little at this size."
-        )
-    found = [
-        first,
-        f"Controls: {listed}. The {end} is {verdict} the highest of them. {percent(beyond)} of the kernels are beyond "
-        "their spectrum, one in twenty would be by chance.",
-    ]
-    if networks < FEWEST_NETWORKS:
-        found.append(
-            f"No interval: {number(networks)} network{'s are' if networks > 1 else ' is'} too few to say how others "
-            "differ."
-        )
+    """At which sizes names tell something, and the commonest of each."""
+    table = compare_shares(totals, chance)
+    telling, rest = (table.loc[table["telling"] == which, "size"].tolist() for which in (True, False))
+    said = []
     if telling:
-        common = live.drop(index=["other", *SUMMARIES], errors="ignore").nlargest(3, "share")
-        named = (f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows())
-        found.append(f"Most common: {', '.join(named)}.")
-    if "dead" in totals["label"].values:
-        kernels, share = totals.set_index("label").loc["dead", ["kernels", "share"]]
-        found.append(f"Left out as dead: {number(kernels)} kernels, {percent(share)} of all.")
-    return found
+        said.append(
+            f"A few patterns name many kernels at {joined(telling)}: over twice as many as in the strongest control."
+        )
+    if rest:
+        said.append(f"At {joined(rest)} a name tells little: the strongest control has one more than half as often.")
+    for size in telling[1:]:
+        said.append(f"Commonest at {size}: {_commonest(totals[totals['size'] == size].set_index('label'))}.")
+    return said
 
 
-def find_clusters(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
-    """How much the autoencoder of the run clusters, which is in-sample."""
-    live = totals.set_index("label")
-    if CLUSTERED not in live.index:
-        return []
-    noise = chance.set_index("control").at["Gaussian noise", "clustered_share"]
-    return [
-        f"The autoencoder clusters {percent(*live.loc[CLUSTERED, SHARE])} of the kernels, Gaussian noise "
-        f"{percent(noise)}. It was trained on these networks: the share is in-sample."
-    ]
+def find_controls_of_names(totals: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
+    """Whether names are more than the spectrum of a kernel gives: equal null and spectrum, for each size."""
+    table = compare_shares(totals, chance)
+    words = {True: [], False: []}
+    for row in table.itertuples():
+        words[bool(row.above)].append(row.size)
+    said = []
+    if words[True]:
+        said.append(f"Trained kernels have patterns more often than every control at {joined(words[True])}.")
+    if words[False]:
+        said.append(f"They are not told from the strongest control at {joined(words[False])}.")
+    live = totals.set_index(["size", "label"])["share"]
+    listed = "; ".join(f"{percent(live[row.size, BEYOND])} at {row.size}" for row in table.itertuples())
+    if listed:
+        said.append(
+            f"More like a pattern than nearly all copies of their own spectrum with random phases: {listed}; by chance "
+            "one in twenty."
+        )
+    return said
 
 
-def find_fit(history: pd.DataFrame) -> list[str]:
-    """How far the shares of networks that trained the autoencoder are in-sample."""
-    kept = history[history["chosen"]]
-    best = kept.loc[kept["held_out_loss"].idxmin()]
-    return [
-        f"The autoencoder leaves a mean dissimilarity of {best['loss']:.3f} on the kernels that trained it and "
-        f"{best['held_out_loss']:.3f} on those held out: shares of networks that trained it are in-sample to that "
-        "degree. Intervals are over networks, for this one autoencoder; another seed moves shares and names too."
-    ]
+def _commonest(live: pd.DataFrame) -> str:
+    common = _patterns(live).nlargest(COMMON, "share")
+    return joined([f"{label} {percent(*row[SHARE])}" for label, row in common.iterrows()])
 
 
-def find_drift(drift: pd.DataFrame) -> list[str]:
-    """Which assigned networks the autoencoder does not cover, if there are any."""
-    rows = drift[drift["advice"] == "retrain"].sort_values("beyond", ascending=False)
-    if rows.empty:
-        return []
-    listed = ", ".join(
-        f"{row.model} {percent(row.beyond, row.beyond_low, row.beyond_high)}" for row in rows.head(FEW).itertuples()
+def _patterns(live: pd.DataFrame) -> pd.DataFrame:
+    return live.drop(index=["other", "dead", *SUMMARIES], errors="ignore")
+
+
+def _control(name: str) -> str:
+    words = {"random phases": "kernels with random phases", "Gaussian noise": "Gaussian-noise kernels"}
+    return words.get(name, f"the kernels of {name}")
+
+
+def _networks(count: int, models: pd.DataFrame) -> str:
+    trained = models[models["use"] != "control"]
+    own = trained["architecture"].fillna("").str.startswith(OWN).mean()
+    whose = (
+        f", {'all' if own == 1 else 'most' if own > 0.5 else 'some'} small ones of kernel-atlas itself"
+        if own > 0
+        else ""
     )
-    return [
-        "Not covered by the autoencoder, as more than twice the usual tenth of their kernels lie beyond the "
-        f"dissimilarity that a tenth of the training kernels exceed: {listed}{' and more' if len(rows) > FEW else ''}. "
-        "They have other patterns or none; if their patterns matter, set use = train."
-    ]
+    few = ", too few for an interval" if count < FEWEST_NETWORKS else ""
+    return f"{number(count)} independent network{'s' if count > 1 else ''}{whose}{few}"

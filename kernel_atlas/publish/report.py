@@ -1,7 +1,9 @@
 """The facts of the report, with every number read from the tables."""
 
 import base64
+import gzip
 import importlib.metadata
+import io
 import json
 import platform
 import re
@@ -10,22 +12,123 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.image import imsave
+from PIL import Image
 
 from kernel_atlas import __version__
-from kernel_atlas.core.words import NOTHING, number, percent
+from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.core.patterns import templates
+from kernel_atlas.core.vocabulary import FITTED, KINDS, MEASURES, METHODS
+from kernel_atlas.core.words import NOTHING, interval, joined, number, percent, points
+from kernel_atlas.figures.kernels import TAPS, stack
+from kernel_atlas.figures.write import for_page
+from kernel_atlas.findings.experiments import EXPERIMENTS, state
+from kernel_atlas.findings.parts import OWN, Grid
+from kernel_atlas.findings.questions import QUESTIONS, Question
+from kernel_atlas.findings.registry import by_size, rank
+from kernel_atlas.findings.shares import side_of
+from kernel_atlas.training import map_summaries
+from kernel_atlas.training.summaries import NAMES
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
+FAMILIES = 4  # of other people's networks that are named
+STEPS = 7  # of the code, in its picture
+DRAWN = ("data", "init", "dynamics", "ablation", "verdict")  # experiments with a figure in the page; others have tables
+
+WORDS = {  # column -> what its values are called
+    "control": KINDS,
+    "subject": KINDS,
+    "encoder": {"main": "of the run", "posed": "of the run, in one pose", "own": "trained on these"},
+    "method": {name: words for name, (words, *_) in METHODS.items()} | {"autoencoder": "code of one number"},
+    "family": {name: words for name, (words, *_) in FITTED.items()},
+    "measure": MEASURES | map_summaries.MEASURES,
+    "replacement": NAMES,
+}
+SIZES = Grid(
+    "sizes",
+    "Kernels of the models that train the autoencoders.",
+    {name: name for name in ("size", "kernels", "dead", "layers", "models", "result")},
+)
+SOURCES = Grid(
+    "sources",
+    "What was read of each model.",
+    {name: name for name in ("model", "source", "date", "revision", "licence", "layers")},
+)
+PARAMETERS = Grid(
+    "parameters", "Every parameter of this run.", {name: name for name in ("parameter", "value", "meaning")}
+)
 
 
-def describe_sizes(sizes: pd.DataFrame, minimum: int) -> list[dict[str, Any]]:
+def describe_grid(grid: Grid, table: pd.DataFrame, about: str = "") -> dict[str, Any]:
+    """A table of results as the page shows it.
+
+    Parameters
+    ----------
+    grid : Grid
+    table : DataFrame
+    about : str
+        Added to the id, where a page has several of the same table.
+
+    Returns
+    -------
+    dict
+        id, caption, heads (words, name of the column, is a number, is only downloaded) and rows of cells (words, value
+        to sort and to download by).
+    """
+    rows = table.query(grid.rows) if grid.rows else table
+    heads, columns = [], []
+    for head, column in grid.columns.items():
+        names, unit = column.removesuffix(" %").removesuffix(" points").split(), column.rpartition(" ")[2]
+        write = {"%": percent, "points": points}.get(unit, _write)
+        values = [[None if pd.isna(value) else value for value in rows[name]] for name in names]
+        is_number = pd.api.types.is_numeric_dtype(rows[names[0]]) and rows[names[0]].dtype != bool
+        known = [[np.nan if value is None else value for value in row] for row in zip(*values, strict=True)]
+        words = WORDS.get(names[0], {})
+        columns.append([(words.get(row[0]) or _text(row, write), _order(names[0], row[0])) for row in known])
+        heads.append((head, names[0], is_number, False))
+        for name, ends in zip(names[1:], values[1:], strict=True):
+            columns.append([("", "" if value is None else f"{value:.6g}") for value in ends])
+            heads.append(("", name, True, True))
+    return {
+        "id": f"{grid.table}{about}",
+        "caption": grid.caption,
+        "heads": heads,
+        "rows": list(zip(*columns, strict=True)),
+    }
+
+
+def _text(row: Sequence[Any], write: Any) -> str:
+    first = row[0]
+    if isinstance(first, bool | np.bool_):
+        return "yes" if first else "no"
+    return first if isinstance(first, str) else write(*row)
+
+
+def _write(value: float, low: float = np.nan, high: float = np.nan) -> str:
+    """A number that is no share: whole ones as such, others to two decimals with an interval, else to four digits."""
+    if not np.isfinite(value):
+        return NOTHING
+    if np.isfinite(low):
+        return interval(value, low, high)
+    return number(value) if float(value).is_integer() and value else f"{value:z.4g}"
+
+
+def _order(name: str, value: Any) -> Any:
+    if name == "size" and value[:1].isdigit():
+        return side_of(value)
+    if not isinstance(value, float | np.floating):
+        return value
+    return "" if np.isnan(value) else f"{value:.6g}"
+
+
+def describe_sizes(sizes: pd.DataFrame, minimum: int) -> pd.DataFrame:
     """The rows of sizes.csv, each with the reason where a size has no autoencoder."""
-    rows = sizes.to_dict("records")
-    for row in rows:
-        live = row["kernels"] - row["dead"]
-        row["result"] = "analysed" if row["trained"] else f"left out: {live:,} live kernels, {minimum:,} needed"
-    return rows
+    live = sizes["kernels"] - sizes["dead"]
+    left_out = [f"left out: {number(count)} live kernels, {number(minimum)} needed" for count in live]
+    return sizes.assign(result=np.where(sizes["trained"], "analysed", left_out))
 
 
 def describe_parameters(parameters: Mapping[str, Any], rules: Mapping[str, Any], before: str = "") -> list[tuple]:
@@ -41,79 +144,135 @@ def describe_parameters(parameters: Mapping[str, Any], rules: Mapping[str, Any],
                 value = ", ".join(f"{key}: {Path(x).name if isinstance(x, str) else x}" for key, x in value.items())
             elif isinstance(value, list):
                 value = ", ".join(str(each) for each in value)
-            rows.append((before + name, value if value != "" else "none", rule.get("description", "")))
+            rows.append((before + name, str(value) if value != "" else "none", rule.get("description", "")))
     return rows
 
 
-def describe_models(sheet: pd.DataFrame, models: pd.DataFrame, sizes: Sequence[str]) -> list[dict[str, Any]]:
-    """A row per model of the sheet, with the share with a pattern of each size."""
-    cells = {
-        (row.model, row.size): {
-            "share": percent(row.pattern_share, row.pattern_low, row.pattern_high),
-            "kernels": number(row.kernels - row.dead),
-            "raw": [row.pattern_share, row.pattern_low, row.pattern_high, row.kernels - row.dead],
-        }
-        for row in models.itertuples()
-    }
-    none = {"share": NOTHING, "kernels": "", "raw": [""] * 4}
-    rows = sheet.sort_values("model").astype(object).where(sheet.notna(), "").to_dict("records")
-    return [row | {"cells": [cells.get((row["model"], size), none) for size in sizes]} for row in rows]
-
-
-def describe_sources(sources: pd.DataFrame) -> list[dict[str, Any]]:
+def describe_sources(sources: pd.DataFrame) -> pd.DataFrame:
     """The source of each model; of a file its name alone, which means something on other machines."""
     names = sources["source"].str.replace(r"^file:.*[/\\]", "file:", regex=True)
-    rows = sources.assign(source=names).sort_values("model").astype(object)
-    return rows.where(sources.notna(), "").to_dict("records")
+    known = sources.assign(source=names, licence=sources["licence"].fillna("not stated"))
+    return known.assign(revision=known["revision"].str[:12]).sort_values("model")
 
 
-def read_figure(svg: str | Path, words: str | Path) -> dict[str, Any]:
-    """A drawn figure for a page: name, title, caption, and the SVG with its alternative text as label."""
+def describe_networks(sheet: pd.DataFrame) -> str:
+    """Which networks were analysed, and who trained them: `6 networks of other people (EfficientNet-Lite) and ...`."""
+    trained = sheet[(sheet["use"] != "control") & (sheet["convolution"] != "dense")]
+    own = trained["architecture"].fillna("").str.startswith(OWN)
+    families = trained.loc[~own, "family"].dropna().drop_duplicates()
+    named = f" ({joined(list(families[:FAMILIES]))}{' and more' if len(families) > FAMILIES else ''})"
+    counts = [((~own).sum(), "", f" of other people{named if len(families) else ''}")]
+    counts += [(own.sum(), "small ", " that kernel-atlas trained itself")]
+    return joined(
+        [f"{number(count)} {kind}network{'s' if count > 1 else ''}{whose}" for count, kind, whose in counts if count]
+    )
+
+
+def draw_terms(sample: pd.DataFrame, spectrum: pd.DataFrame, seed: int) -> dict[str, list[str]]:
+    """Small pictures for the glossary, of one kernel of the run: term -> images, as data for `src`."""
+    named = sample[sample["label"] != "other"]
+    row = (named if len(named) else sample).nlargest(1, "similarity").iloc[0]
+    kernel = centre_and_normalise(stack(pd.Series([row["weight"]])))[0]
+    side = round(kernel.size**0.5)
+    known = templates(side)
+    noise = np.random.default_rng(seed).standard_normal((side, side))
+    phases = np.fft.fft2(noise) / np.abs(np.fft.fft2(noise))
+    steps = np.linspace(0, len(spectrum) - 1, STEPS).astype(int)
+    pictures = {
+        "kernel": [kernel],
+        "pattern": [known.taps[known.labels.index(row["label"])]] if row["label"] in known.labels else [],
+        "code": list(stack(spectrum["decoded"].iloc[steps])),
+        "control": [noise],
+        "null": [np.fft.ifft2(np.abs(np.fft.fft2(kernel.reshape(side, side))) * phases).real],
+    }
+    pictures["similarity"] = pictures["kernel"] + pictures["pattern"]
+    return {term: [_picture(taps) for taps in kernels] for term, kernels in pictures.items()}
+
+
+def _picture(taps: np.ndarray) -> str:
+    side, ends = round(taps.size**0.5), np.abs(taps).max()
+    file = io.BytesIO()
+    imsave(file, taps.reshape(side, side), vmin=-ends, vmax=ends, cmap=TAPS, format="png", metadata={"Software": None})
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def read_figure(svg: str | Path, phone: str | Path, words: str | Path) -> dict[str, Any]:
+    """A drawn figure for a page: name, size (empty of all), title, caption, the SVG, and that for phones, packed."""
     text = json.loads(Path(words).read_text(encoding="utf-8"))
-    drawing = Path(svg).read_text(encoding="utf-8")
-    drawing = drawing[drawing.index("<svg") :]
-    # the page sets size, fonts and line joins
-    head, _, drawing = drawing.partition(">")
-    head = re.sub(r' (width|height)="[^"]*"', "", head)
-    drawing = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", drawing, flags=re.DOTALL)
-    drawing = re.sub(r" font-family: [^;]*sans-serif;", "", drawing)
-    # groups have equal ids in every figure, but a page may have an id only once; nothing refers to them
-    drawing = re.sub(r'<g id="[\w.]+_\d+"', "<g", drawing)
     label = jinja2.filters.escape(text["alt"])
-    drawing = head.replace("<svg", f'<svg role="img" aria-label="{label}"') + ">" + drawing
-    return text | {"name": Path(svg).stem.rpartition("_")[0], "svg": Markup(drawing)}
+    drawn = [for_page(Path(path).read_text(encoding="utf-8")) for path in (svg, phone)]
+    wide, narrow = (each.replace("<svg", f'<svg role="img" aria-label="{label}"', 1) for each in drawn)
+    packed = base64.b64encode(gzip.compress(narrow.encode(), mtime=0)).decode()
+    name, _, size = Path(svg).stem.rpartition("_")
+    if not re.fullmatch(r"\d+x\d+", size):
+        name, size = Path(svg).stem, ""
+    return text | {"name": name, "size": size, "wide": Markup(wide), "narrow": packed}
 
 
 def describe_experiments(
     made: pd.DataFrame,
     figures: Sequence[Mapping[str, Any]],
-    said: Sequence[Sequence[str]],
+    summaries: Sequence[pd.DataFrame],
     animations: Mapping[str, str | Path],
 ) -> list[dict[str, Any]]:
-    """An entry for each row of resources/experiments/experiments.tsv: its run, its figure, its sentences.
+    """An entry for each row of resources/experiments/experiments.tsv: its run, figure, sentences and table.
 
     Parameters
     ----------
     made : DataFrame
         Index experiment; command, date, device, seconds.
-    figures, said : sequence
-        The figure of each row, from `read_figure`, and its sentences.
+    figures, summaries : sequence
+        The figure of each row, from `read_figure`, and its summary.
     animations : mapping
         Experiment -> GIF, where there is one.
     """
     rows = made.reset_index().to_dict("records")
-    for row, figure, sentences in zip(rows, figures, said, strict=True):
-        row |= {"figure": figure, "sentences": sentences, "animation": ""}
-        if row["experiment"] in animations:
-            picture = Path(animations[row["experiment"]]).read_bytes()
-            row["animation"] = f"data:image/gif;base64,{base64.b64encode(picture).decode()}"
+    for row, figure, summary in zip(rows, figures, summaries, strict=True):
+        name = row["experiment"]
+        grid = describe_grid(EXPERIMENTS[name][1], summary, f"-{name}")
+        row |= {"figure": figure, "is_drawn": name in DRAWN, "sentences": state(name, summary), "grid": grid}
+        row["animation"] = _animation(animations[name]) if name in animations else ""
     return rows
+
+
+def _animation(path: str | Path) -> str:
+    """A GIF as data for `src`: as lossless WebP, a third of its bytes."""
+    file = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.save(file, "WEBP", save_all=True, lossless=True, method=4, minimize_size=True)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def versions() -> dict[str, str]:
     """Versions of this project, of Python and of the packages that computed the results."""
     found = {"kernel-atlas": __version__, "Python": platform.python_version()}
     return found | {package: importlib.metadata.version(package) for package in PACKAGES}
+
+
+def answer_questions(
+    findings: pd.DataFrame, tables: Mapping[str, pd.DataFrame], figures: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The folds of the page: each question with its sentences, figures and tables, where it has any.
+
+    A finding of no known question is a question of its own.
+    """
+    said = dict(iter(findings.groupby("question", sort=False)["sentence"]))
+    said.pop("summary", None)
+    folds = []
+    for name in [*QUESTIONS, *(name for name in said if name not in QUESTIONS)]:
+        question = QUESTIONS.get(name, Question(name))
+        fold = {
+            "name": name,
+            "asked": question.asked,
+            "sentences": list(said.get(name, [])),
+            "figures": [figure for each in question.figures for figure in figures if figure["name"] == each],
+            "grids": [
+                describe_grid(grid, tables[grid.table]) for grid in question.grids if len(tables.get(grid.table, []))
+            ],
+        }
+        if fold["sentences"] or fold["figures"] or fold["grids"]:
+            folds.append(fold)
+    return folds
 
 
 def collect_facts(
@@ -123,14 +282,12 @@ def collect_facts(
     rules: Mapping[str, Any],
     sources: pd.DataFrame,
     sizes: pd.DataFrame,
-    clusters: Mapping[str, pd.DataFrame],
-    figures: Mapping[str, Sequence[Mapping[str, Any]]],
-    evidence: Sequence[str],
-    models: pd.DataFrame,
-    correlation: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Sequence[Mapping[str, Any]],
     findings: pd.DataFrame,
     experiments: Sequence[Mapping[str, Any]],
     analysed: pd.DataFrame,
+    examples: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
     scripts: Sequence[Markup],
 ) -> dict[str, Any]:
     """All facts of the page, for `write_page`.
@@ -142,53 +299,48 @@ def collect_facts(
         From `read_sheet`.
     parameters, rules : mapping
         The configuration, and its schema.
-    sources, sizes, models, correlation, findings, analysed : DataFrame
+    sources, sizes, findings, analysed : DataFrame
         The tables of the same names.
-    clusters : mapping
-        Size -> clusters.tsv.
-    figures : mapping
-        Size -> figures from `read_figure`, in the order of the page.
-    evidence : sequence of str
-        Names of the figures that test the clusters.
+    tables : mapping
+        Name -> table, of those that the questions show; clusters with a column size.
+    figures : sequence
+        From `read_figure`; of a question they come in this order, but by size.
     experiments : sequence of mapping
         From `describe_experiments`.
+    examples : mapping
+        Size -> sample and spectrum, for `draw_terms`; may be empty.
     scripts : sequence of Markup
         From `read_script`, in the order in which they need each other.
     """
-    read = sources[sources["failure"].isna()]
-    failed = sources[sources["failure"].notna()]
+    read, failed = sources[sources["failure"].isna()], sources[sources["failure"].notna()]
+    order = rank(tables["totals"], tables["chance"])
+    tables = {name: by_size(table, order) for name, table in tables.items()}
+    figures = sorted(figures, key=lambda figure: order.index(figure["size"]) if figure["size"] in order else len(order))
+    folds = answer_questions(findings, tables, figures)
+    shown = [figure for fold in folds for figure in fold["figures"]]
+    first = shown[0] if shown else None
     sheet = sheet[sheet["model"].isin(read["model"])]
-    stated = read["licence"].fillna("not stated")
-    said = {
-        size: [(title, rows["sentence"].tolist()) for title, rows in part.groupby("finding", sort=False)]
-        for size, part in findings.fillna("").groupby("size")
-    }
-    sections = [
-        {
-            "size": size,
-            "findings": said[size],
-            "clusters": table.assign(share=table["kernels"] / table["kernels"].sum()).to_dict("records"),
-            "figures": [figure for figure in figures[size] if figure["name"] not in evidence],
-            "evidence": [figure for figure in figures[size] if figure["name"] in evidence],
-        }
-        for size, table in clusters.items()
-    ]
-    others = [{"size": size, "findings": sentences} for size, sentences in said.items() if size not in clusters]
+    dates = read["date"].dropna()
+    example = next((examples[size] for size in order if size in examples), None)
+    parameter_table = pd.DataFrame(describe_parameters(parameters, rules), columns=list(PARAMETERS.columns))
     return {
         "title": title,
         "versions": versions(),
         "seed": parameters["seed"],
         "analysed": dict(zip(analysed["quantity"], analysed["count"], strict=True)),
-        "sizes": describe_sizes(sizes, parameters["minimum_kernels"]),
-        "sections": sections,
-        "others": sorted(others, key=lambda other: int(other["size"].split("x")[0])),
+        "networks": describe_networks(sheet),
+        "summary": findings.loc[findings["question"] == "summary", "sentence"].tolist(),
+        "picture": first,
+        "folds": [fold | {"figures": [each for each in fold["figures"] if each is not first]} for fold in folds],
+        "terms": draw_terms(*example, parameters["seed"]) if example else {},
         "experiments": experiments,
-        "correlation": correlation.to_dict("records"),
-        "models": describe_models(sheet, models, list(clusters)),
-        "parameters": describe_parameters(parameters, rules),
-        "licences": [(licence, sorted(part["model"])) for licence, part in read.groupby(stated)],
-        "sources": describe_sources(read),
-        "dates": [*read["date"].dropna().agg(["min", "max"])] if read["date"].notna().any() else [],
+        "sizes": describe_grid(SIZES, describe_sizes(sizes, parameters["minimum_kernels"])),
+        "sources": describe_grid(SOURCES, describe_sources(read)),
+        "parameters": describe_grid(PARAMETERS, parameter_table),
+        "licences": [
+            (licence, len(part)) for licence, part in read.groupby(read["licence"].fillna("not stated"))["model"]
+        ],
+        "dates": [dates.min(), dates.max()] if len(dates) else [],
         "scripts": scripts,
         "failures": failed["failure"].tolist(),
         "not_read": read.loc[read["not_read"].notna(), ["model", "not_read"]].to_numpy().tolist(),

@@ -66,7 +66,7 @@ def test_few_networks_have_no_folds_and_some_no_interval():
     assert held_out.answer("5x5", kernels, Units("layers", UNITS % 4), labeller, 800, 5, 0)["held_out"].empty
     seven = held_out.answer("5x5", kernels, Units("layers", UNITS % 7), labeller, 800, 5, 0)["held_out"]
     assert seven["low"].isna().all()
-    assert find_held_out(seven)[-1] == "No interval: 7 layers are too few."
+    assert find_held_out(seven)[-1] == "No intervals at 5x5: the networks or layers are too few."
 
 
 def test_the_null_is_what_one_copy_in_twenty_passes(monkeypatch):
@@ -89,8 +89,12 @@ def test_the_null_is_what_one_copy_in_twenty_passes(monkeypatch):
 
 def test_sentences(table):
     sentences = find_held_out(table)
-    assert sentences[0].startswith("Fitted on other networks, the autoencoder clusters ")
-    assert sentences[1].startswith("Fitted on other networks, the autoencoder of kernels in one pose clusters")
-    assert "in-sample" in sentences[0] and "random phases" in sentences[1]
-    assert sentences[2].startswith("Above the similarity that one in twenty copies with random phases passes: ")
+    assert sentences[0].startswith("At equal null, a code of one number holds ")
+    assert "in-sample" in sentences[1] and "random phases" in sentences[1]
+    clear = table.assign(equal_null_low=[0.1, 0.1, 0.5, 0.1], equal_null_high=[0.3, 0.3, 0.7, 0.3])
+    clear["equal_null_low"] = clear["equal_null_low"].where(clear["method"] != "autoencoder", 0.5)
+    assert find_held_out(clear)[0].startswith("At equal null, a code of one number holds more unseen kernels than ")
+    assert find_held_out(clear.assign(equal_null_low=0.1))[0].startswith(
+        "At equal null, a code of one number holds no more"
+    )
     assert find_held_out(table[table["method"] == "none"]) == []

@@ -11,7 +11,7 @@ from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence import keys as master_keys
 from kernel_atlas.evidence.kernels import read_filters
-from kernel_atlas.findings.keys import find_key_shares, find_master_keys
+from kernel_atlas.findings.keys import find_master_keys
 from kernel_atlas.model.assign import Labeller
 from kernel_atlas.model.clusters import find_prototypes
 from kernel_atlas.model.coder import sample_codes
@@ -189,11 +189,10 @@ def test_other_sizes_have_the_sets_only_and_equal_seeds_give_equal_tables(given,
 
 
 def test_findings_are_cells(tables):
-    sets, greedy, shares = tables["key_sets"], tables["greedy_sets"], tables["master_key_shares"]
-    found = [*find_master_keys(sets, greedy), *find_key_shares(shares)]
-    assert len(found) == 4 and found[2].startswith("4 greedily chosen keys")
-    numbers = pd.concat([sets, greedy, shares]).select_dtypes(float).to_numpy().ravel()
+    sets = tables["key_sets"]
+    found = find_master_keys(sets)
+    assert len(found) == 2 and found[1].startswith("Residual on held-out networks")
+    numbers = sets.select_dtypes(float).to_numpy().ravel()
     cells = {f"{cell:.2f}" for cell in numbers} | {f"{100 * cell:.1f}" for cell in numbers}
     assert all(number in cells for sentence in found for number in re.findall(r"\d+\.\d+", sentence))
-    assert find_master_keys(sets.assign(mean_low=np.nan), greedy.assign(residual_low=np.nan)) == []
-    assert find_key_shares(shares.assign(share_low=np.nan)) == []
+    assert find_master_keys(sets.assign(mean_low=np.nan)) == []

@@ -7,7 +7,7 @@ from conftest import ROOT
 from numpy.testing import assert_allclose
 
 from kernel_atlas.evidence import networks as comparisons
-from kernel_atlas.findings.networks import find_depth, find_distances, find_knee
+from kernel_atlas.findings.networks import find_depth, find_distances, find_models
 from kernel_atlas.io.sheet import images_of
 
 DATASETS = pd.read_csv(ROOT / "resources/datasets.tsv", sep="\t")
@@ -114,7 +114,7 @@ def test_distances_within_a_family_and_between():
     assert_allclose(found.loc["family", ["low", "high"]].astype(float), 0.1)
     assert found.loc["all", "low"] < 0.4 < found.loc["all", "high"]
     (words,) = find_distances(found.reset_index())
-    assert "0.10 [0.10, 0.10] between networks of one family" in words
+    assert "in common: 0.10 [0.10, 0.10] against " in words
     assert find_distances(found.reset_index().head(1)) == []
 
 
@@ -134,10 +134,9 @@ def test_crosses_that_grow_with_depth():
     (halves,) = (comparisons.compare_halves(tables, 0),)
     (row,) = halves.itertuples()
     assert row.models == 8 and row.jensen_shannon > 1.5 * row.chance_high and row.low < row.jensen_shannon < row.high
-    (sentence,) = find_depth(halves, trends.reset_index().assign(models=10))
-    assert sentence.startswith("Labels change with depth: ") and sentence.endswith(
-        "With depth grow: On-Cross. With depth fall: other."
-    )
+    sentence, moves = find_depth(halves, trends.reset_index().assign(models=10))
+    assert sentence.startswith("Labels change with depth at 7x7 (")
+    assert moves == "With depth at 7x7: grow On-Cross; fall other."
 
 
 def test_layers_alike_do_not_change_with_depth():
@@ -147,8 +146,8 @@ def test_layers_alike_do_not_change_with_depth():
     }
     halves = comparisons.compare_halves(comparisons._families(make_layers(networks), make_models(9)), 0)
     assert halves.loc[0, "jensen_shannon"] < halves.loc[0, "chance_high"]
-    (sentence,) = find_depth(halves, pd.DataFrame(columns=["low", "high", "family", "models", "spearman"]))
-    assert sentence.startswith("Labels do not clearly change with depth")
+    (sentence,) = find_depth(halves, pd.DataFrame(columns=["size", "low", "high", "family", "models", "spearman"]))
+    assert sentence.startswith("Labels do not clearly change with depth at 7x7")
 
 
 def test_contrasts_are_judged_by_what_seeds_differ_by():
@@ -189,4 +188,10 @@ def test_knees():
     assert_allclose(row[["threshold", "share", "noise"]].astype(float), [0.3, 0.69, 0], atol=1e-9)
     assert 0.38 <= row["knee_low"] <= row["knee"] <= row["knee_high"] <= 0.5
     assert row["noise_floor"] == 0.6 and row["floor_share"] == 1 and knees["knee_low"].notna().sum() == 1
-    assert len(find_knee(knees.reset_index())) == 2
+
+
+def test_the_networks_with_the_least_and_the_most_are_named():
+    models = make_models(4, pattern_share=[0.2, 0.5, 0.9, 0.95]).assign(use=["train", "assign", "train", "control"])
+    (sentence,) = find_models(models)
+    assert sentence.endswith("most at 7x7: 20.0 % in m000 to 90.0 % in m002.")
+    assert find_models(models.head(1)) == []

@@ -5,40 +5,51 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import SIZE, cluster_tables, drawn, evidence_tables
+from drawing import cluster_tables, drawn, evidence_tables
 from PIL import Image
 
-from kernel_atlas.figures import registry
-from kernel_atlas.figures.write import lighten, write_drawing
+from kernel_atlas.figures.registry import FIGURES, OVERVIEWS, is_evidence
+from kernel_atlas.figures.style import GROUND, INK, SOFT, page_width
+from kernel_atlas.figures.write import for_page, lighten, write_figure
 
-OF_KERNELS = ["controls", "baselines", "stability", "formulas", "formulas_scales", "formulas_labels"]
-OF_KERNELS += ["formulas_synthetic"]
+ENDINGS = {"figure": "svg", "phone": "phone.svg", "pdf": "pdf", "data": "csv", "words": "json"}
 
 
-@pytest.mark.parametrize("name", registry.FIGURES)
+def draw(name):
+    tables = evidence_tables() if is_evidence(name) else cluster_tables()
+    return drawn(name, tables, width=page_width())
+
+
+@pytest.mark.parametrize("name", [*FIGURES, *OVERVIEWS])
 def test_files_are_small_valid_and_repeat(name, tmp_path):
-    tables = cluster_tables()
     for run in "ab":
-        folder = tmp_path / run
-        folder.mkdir()
-        write_drawing(drawn(name, tables), *(folder / f"{name}_{SIZE}.{end}" for end in ("svg", "pdf", "csv", "json")))
+        (tmp_path / run).mkdir()
+        write_figure(partial(draw, name), **{key: tmp_path / run / f"{name}.{end}" for key, end in ENDINGS.items()})
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
-    svg = (tmp_path / f"a/{name}_{SIZE}.svg").read_text()
-    root = ET.fromstring(svg)
-    assert root.tag.endswith("svg") and len(svg) < 1_000_000
-    assert len(list(root.iter("{http://www.w3.org/2000/svg}text"))) > 5  # text stays text
-    pdf = (tmp_path / f"a/{name}_{SIZE}.pdf").read_bytes()
+    for ending, points in (("svg", 576), ("phone.svg", 244.8)):
+        svg = (tmp_path / f"a/{name}.{ending}").read_text()
+        root = ET.fromstring(svg)
+        assert root.tag.endswith("svg") and len(svg) < 500_000 and root.get("width") == f"{points:g}pt"
+        assert len(list(root.iter("{http://www.w3.org/2000/svg}text"))) > 5  # text stays text
+    pdf = (tmp_path / f"a/{name}.pdf").read_bytes()
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"Date" not in pdf  # TrueType, embedded
-    data, words = (
-        pd.read_csv(tmp_path / f"a/{name}_{SIZE}.csv"),
-        json.loads((tmp_path / f"a/{name}_{SIZE}.json").read_text()),
-    )
-    assert len(data) and words.keys() == {"title", "caption", "alt"}
+    words = json.loads((tmp_path / f"a/{name}.json").read_text())
+    assert len(pd.read_csv(tmp_path / f"a/{name}.csv")) and words.keys() == {"title", "caption", "alt"}
+
+
+def test_on_a_page_inks_and_ground_are_those_of_the_page():
+    path = f'<path style="fill: {INK}; stroke: {SOFT}"/>'
+    svg = f'<?xml?><svg width="1pt" viewBox="0 0 1 1"><g id="axes_1">{path}</g></svg>'
+    shown = for_page(svg)
+    assert shown.startswith('<svg viewBox="0 0 1 1"><g>')
+    assert f"fill: var(--ink, {INK}); stroke: var(--soft, {SOFT})" in shown
+    assert GROUND != INK != SOFT
 
 
 def test_a_lighter_drawing_shows_the_same():
@@ -58,14 +69,3 @@ def test_a_lighter_drawing_shows_the_same():
     for old, new in zip((few, many), re.findall('base64,([^"]+)"', lighter), strict=True):
         image = Image.open(io.BytesIO(base64.b64decode(new)))
         assert (np.asarray(image.convert("RGBA")) == old).all() and (image.mode == "P") == (old is few)
-
-
-@pytest.mark.parametrize("name", OF_KERNELS)
-def test_figures_of_the_evidence_repeat(name, tmp_path):
-    tables = evidence_tables()
-    for run in "ab":
-        (tmp_path / run).mkdir()
-        write_drawing(drawn(name, tables), *(tmp_path / run / f"{name}.{end}" for end in ("svg", "pdf", "csv", "json")))
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-    assert (tmp_path / f"a/{name}.svg").stat().st_size < 1_000_000

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, snakemake
+from conftest import ROOT, snakemake, table
 
 from kernel_atlas.publish.page import read_script, write_page
 from kernel_atlas.publish.report import collect_facts, describe_parameters, read_figure
@@ -37,27 +37,31 @@ PARAMETERS = {
 CORRELATION = ["size", "dataset", "variable", "n", "pearson", "pearson_low", "pearson_high"]
 CORRELATION += ["spearman", "spearman_low", "spearman_high"]
 FINDINGS = [
-    ("5x5", "Clustered", "62.7 % [58.1, 66.9] of the kernels are clustered."),
-    ("5x5", "Accuracy", f"r = 0.61 {NASTY}"),
+    ("summary", "62.7 % [58.1, 66.9] of the kernels have a pattern."),
+    ("patterns", "A few patterns name many kernels."),
+    ("networks", f"r = 0.61 {NASTY}"),
+    ("Toys", "A finding of no known question."),
 ]
+WORDS = 3500  # at most in the page of a run, outside tables and figures
+FIGURES = 16  # at most, outside the experiments
 
 
 @pytest.fixture
 def models():
     rows = [
-        ("good", "5x5", 1025, 25, 0.627, 0.6, 0.65, "train", "depthwise"),
-        ("chance", "5x5", 200, 0, 0.031, np.nan, np.nan, "control", "depthwise"),
-        ("dense", "5x5", 200, 0, 0.7, np.nan, np.nan, "control", "dense"),
+        ("good", "5x5", 1025, 25, 0.627, 0.6, 0.65, "train", NASTY, 81.3, 270000.0),
+        ("chance", "5x5", 200, 0, 0.031, np.nan, np.nan, "control", None, np.nan, np.nan),
     ]
-    names = ["model", "size", "kernels", "dead", "pattern_share", "pattern_low", "pattern_high", "use", "convolution"]
-    return pd.DataFrame(rows, columns=names)
+    names = ["model", "size", "kernels", "dead", "pattern_share", "pattern_low", "pattern_high", "use", "dataset"]
+    return table("models.csv", **pd.DataFrame(rows, columns=[*names, "top1", "params"]).to_dict("list"))
 
 
 @pytest.fixture
 def page(tmp_path, models):
-    (tmp_path / "spectrum_5x5.svg").write_text(SVG)
-    (tmp_path / "spectrum_5x5.json").write_text(
-        '{"title": "Spectrum", "caption": "See 17 < 18.", "alt": "A \\"b\\" <c>"}'
+    (tmp_path / "gallery_5x5.svg").write_text(SVG)
+    (tmp_path / "gallery_5x5.phone.svg").write_text(SVG.replace("kept", "narrow"))
+    (tmp_path / "gallery_5x5.json").write_text(
+        '{"title": "Gallery", "caption": "See 17 < 18.", "alt": "A \\"b\\" <c>"}'
     )
     failure = f"model lost: file:lost.pth: no such file {NASTY}"
     sources = [
@@ -73,6 +77,8 @@ def page(tmp_path, models):
             "model": ["good", "chance", "lost"],
             "use": ["train", "control", "train"],
             "convolution": "depthwise",
+            "architecture": ["zoonet_5x5", None, None],
+            "family": [None, "f", "f"],
             "dataset": [NASTY, None, None],
             "top1": [81.3, np.nan, np.nan],
             "params": [270000, np.nan, np.nan],
@@ -86,6 +92,15 @@ def page(tmp_path, models):
     columns = ["cluster", "code_low", "code_high", "label", "purity", "runner_up", "kernels"]
     found = (0, 0.0, 0.25, "On-Centre", 0.987, "Off-Centre", 600)
     clusters = pd.DataFrame([found, (1, 0.25, 1.0, NASTY, np.nan, np.nan, 400)], columns=columns)
+    correlation = [("5x5", NASTY, "top1", 12, 0.61, 0.2, 0.85, 0.55, 0.1, 0.8)]
+    totals = {"size": "5x5", "label": ["with a pattern", "On-Centre"], "models": 1, "share": [0.627, 0.5]}
+    chance = {"size": "5x5", "control": ["random phases"], "pattern_share": 0.05}
+    tables = {"models": models, "correlation": pd.DataFrame(correlation, columns=CORRELATION)}
+    tables |= {"clusters": clusters.assign(size="5x5"), "totals": table("totals.csv", **totals)}
+    spectrum = pd.DataFrame({"decoded": list(np.eye(25))})
+    sample = pd.DataFrame(
+        {"label": ["other", "On-Centre"], "similarity": [0.99, 0.9], "weight": list(np.eye(25)[11:13])}
+    )
     sizes = [("5x5", 1025, 25, 3, 1, True), ("7x7", 41, 1, 2, 1, False)]
     facts = collect_facts(
         title=f"Labeller {NASTY}",
@@ -94,14 +109,12 @@ def page(tmp_path, models):
         rules=RULES,
         sources=pd.DataFrame(sources, columns=told),
         sizes=pd.DataFrame(sizes, columns=["size", "kernels", "dead", "layers", "models", "trained"]),
-        clusters={"5x5": clusters},
-        figures={"5x5": [read_figure(tmp_path / "spectrum_5x5.svg", tmp_path / "spectrum_5x5.json")]},
-        evidence=[],
-        models=models,
-        correlation=pd.DataFrame([("5x5", NASTY, "top1", 12, 0.61, 0.2, 0.85, 0.55, 0.1, 0.8)], columns=CORRELATION),
-        findings=pd.DataFrame(FINDINGS, columns=["size", "finding", "sentence"]),
+        tables=tables | {"chance": table("chance.csv", **chance)},
+        figures=[read_figure(*(tmp_path / f"gallery_5x5.{ending}" for ending in ("svg", "phone.svg", "json")))],
+        findings=pd.DataFrame(FINDINGS, columns=["question", "sentence"]),
         experiments=[],  # tests/training/test_conditions.py looks at theirs
         analysed=count_analysed(sheet.iloc[:2], inventory, [5, 7]),
+        examples={"5x5": (sample, spectrum)},
         scripts=[read_script(script, vendor / "dataTables.LICENSE.txt") for script in scripts],
     )
     write_page(tmp_path / "report.html", ROOT / "kernel_atlas/publish/pages/report.html", **facts)
@@ -126,26 +139,25 @@ def text_of(page: str) -> str:
 def test_numbers_are_those_of_the_tables(page):
     text = text_of(page)
     for number_ in (
-        "62.7 % [58.1, 66.9] of the kernels are clustered",
+        "62.7 % [58.1, 66.9] of the kernels have a pattern",
+        "1,132 depthwise kernels of 1 small network that kernel-atlas trained itself; 1 control network beside them.",
         "left out: 40 live kernels, 500 needed",
         "not asked for: 66 (layers: 1)",
-        "1,132 kernels",
-        "62.7 % [60.0, 65.0] of 1,000",
-        "3.1 % of 200",
+        "62.7 % [60.0, 65.0]",
+        "3.1 %",
         "r = 0.61",
         "0.61 [0.20, 0.85]",
         "0.55 [0.10, 0.80]",
-        "0.000\N{EN DASH}0.250",
         "81.3",
         "270,000",
         "Seed 4321",
         "training.steps 77",
         "See 17 < 18.",
-        "sources of 2021-02-03 to 2024-06-01",
-        "were not read: 1 model",
-        "good: 2 layers",
+        "Sources of 2021-02-03 to 2024-06-01",
+        "Layers that look depthwise and were not read: good: 2 layers",
         "In good, a BatchNorm is multiplied into kernels.",
         "hf:a/b:c 2021-02-03 0123456789ab not stated 1",
+        "Toys A finding of no known question.",
     ):
         assert number_ in text, number_
 
@@ -158,7 +170,7 @@ def test_texts_of_users_are_escaped(page):
 
 def test_nothing_comes_from_outside_the_page(page, tmp_path):
     beside = set(re.findall(r'(?:src|href)="(?!#|data:)([^"]*)', page))
-    assert beside == {"atlas.html", *(f"figures/spectrum_5x5.{ending}" for ending in ("csv", "pdf", "svg"))}
+    assert beside == {"atlas.html"}
     assert not re.findall(r"url\((?!#|data:)|@import", re.sub("<script>.*?</script>", "", page, flags=re.S))
     assert "default-src 'none'" in page  # and no browser would fetch any
     assert str(tmp_path) not in page and "/home/" not in page and "by_hand.tsv" in page
@@ -169,7 +181,7 @@ def test_nothing_comes_from_outside_the_page(page, tmp_path):
 
 def test_figures_speak_to_those_who_cannot_see(page):
     labels = re.findall(r'<svg role="img" aria-label="([^"]*)"', page)
-    assert labels == ["A &#34;b&#34; &lt;c&gt;"] and page.count("<svg") == 1
+    assert labels == ["A &#34;b&#34; &lt;c&gt;"] and page.count("<svg") == 1  # that for phones is packed
     svg = ET.fromstring(re.search(r"<svg.*?</svg>", page, re.S)[0])
     assert "width" not in svg.attrib and svg.attrib["viewBox"] == "0 0 648 200"
     assert svg.find(".//{*}rect").attrib == {"width": "10", "height": "20"}
@@ -186,12 +198,13 @@ def test_snakemakes_own_report_shows_the_results_without_a_network(project):
     assert held >= figures | {"report.html", "findings.csv", "models.csv", "clusters.tsv"}
     assert '"labels": {"figure": "spectrum", "model": "all", "size": "5x5"}' in shown
     assert '"labels": {"table": "models", "model": "all", "size": "all"}' in shown
-    assert "The 5x5 kernels: tap sums." in shown
+    assert "5x5 kernels: shares layers." in shown
 
 
 def test_numbers_are_sorted_and_downloaded_as_the_tables_have_them(page):
-    for value in ("0.627", "0.6", "0.65", "1000", "0.61", "0.85", "0.987", "81.3", "270000.0"):
+    for value in ("0.627", "0.6", "0.65", "1025", "0.61", "0.85", "0.987", "270000"):
         assert f'data-order="{value}"' in page, value
+    assert ">81.3</td>" in page
     assert "nan" not in re.findall('data-order="([^"]*)"', page)
 
 
@@ -209,6 +222,25 @@ def test_contrast_is_enough_in_light_and_dark(page):
             for ground in ("page", "band"):
                 low, high = sorted(luminance(scheme[name]) for name in (ink, ground))
                 assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground, scheme)
+
+
+def test_the_picture_of_the_largest_telling_size_is_on_the_first_screen(page):
+    assert page.index('<figure id="gallery-5x5"') < page.index('id="terms"') < page.index("<details class=")
+    assert page.count('<img class="tap" src="data:image/png;base64,') == 5 + 2 + 6  # kernels of six words
+
+
+def test_the_page_of_a_run_is_short(tested):
+    page = (tested / "results/report.html").read_text()
+    assert len(page) < 2e6
+    assert page[: page.index('id="experiments"')].count("<figure") <= FIGURES
+    for part in ("script", "style", "table", "figure"):
+        page = re.sub(rf"<{part}\b.*?</{part}>", "", page, flags=re.DOTALL)
+    assert len(text_of(page).split()) <= WORDS
+
+
+def test_no_finding_opens_with_nothing(tested):
+    for sentence in pd.read_csv(tested / "results/findings.csv")["sentence"]:
+        assert not sentence.startswith("0.0 %"), sentence
 
 
 def test_every_parameter_has_its_meaning():

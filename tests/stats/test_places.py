@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.findings.places import find_places
+from kernel_atlas.findings.networks import find_places
 from kernel_atlas.stats.places import place_shares
 
 REFERENCE = pd.DataFrame({"size": ["5x5"] * 9 + ["7x7"] * 7, "pattern_share": [*np.arange(1, 10) / 10, *[0.5] * 7]})
@@ -22,8 +22,7 @@ def test_quartiles_and_the_share_of_networks_below():
 
 def test_the_sentence_names_those_outside_the_middle_half():
     (sentence,) = find_places(place_shares(SHARES, REFERENCE))
-    assert "9 reference networks" in sentence and "30.0 % to 70.0 %" in sentence
-    assert sentence.endswith("below that range: low (10.0 %); highest above it: high (95.0 %).")
+    assert sentence.endswith("of other people: 5x5: below low, above high.")
     (sentence,) = find_places(place_shares(SHARES[1:2], REFERENCE))
-    assert sentence.endswith("below that range: none; highest above it: none.")
+    assert sentence.endswith("5x5: none.")
     assert find_places(place_shares(SHARES.assign(size="9x9"), REFERENCE)) == []
