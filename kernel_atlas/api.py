@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.files import data_file
 from kernel_atlas.core.kernels import is_dead, size_name
 from kernel_atlas.core.patterns import REFERENCE, read_patterns, templates
 from kernel_atlas.io.checkpoint import tell_not_read
@@ -22,9 +23,8 @@ from kernel_atlas.stats.resampling import DRIFT
 
 __all__ = ["AtlasError", "assign", "extract", "templates"]
 
-RESOURCES = Path(__file__).parents[1] / "resources"
-ENCODER = RESOURCES / "encoder.safetensors"  # encoder.md beside it names its run
-NETWORKS = RESOURCES / "reference/networks.csv"
+ENCODER = data_file("resources/encoder.safetensors")  # encoder.md beside it names its run
+NETWORKS = data_file("resources/reference/networks.csv")
 
 
 def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
