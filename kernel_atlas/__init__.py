@@ -3,7 +3,7 @@
 __version__ = "0.1.0"
 SCHEMA_VERSION = 4  # of the tables in schemas/tables.yaml; raise it when a column changes its meaning
 
-_FUNCTIONS = ("AtlasError", "assign", "extract", "templates")
+_FUNCTIONS = ("AtlasError", "assign", "describe", "diff", "extract", "label", "templates")
 
 
 def __getattr__(name: str) -> object:

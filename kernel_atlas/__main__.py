@@ -1,84 +1,171 @@
-"""`python -m kernel_atlas label CHECKPOINT`: label the kernels of a checkpoint; print a table and draw a picture."""
+"""`kernel-atlas`: read, label and describe the depthwise kernels of networks, and compare two, without a run."""
 
 import argparse
+import json
 import os
+import signal
 import sys
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 # Set before matplotlib is imported. Notebooks name a backend of their own, which is not installed here.
 os.environ["MPLBACKEND"] = "Agg"
 
-from kernel_atlas.api import assign, describe_layers, extract, measure_unlikeness, place_networks
+from kernel_atlas import __version__, api
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import REFERENCE
-from kernel_atlas.figures.contact_sheet import write_sheet
-from kernel_atlas.figures.style import short
+from kernel_atlas.io.tables import write_csv
+from kernel_atlas.model.description import sizes_of
+from kernel_atlas.views import Description, Kernels, describe_words, difference_words
+
+NETWORK = (
+    "a checkpoint (safetensors, PyTorch, ONNX, TFLite; no code in it is run), timm:NAME.TAG, hf:OWNER/REPO:FILE, "
+    "package:DISTRIBUTION:PATH, init:TIMM_NAME, or the address of a file on the hub"
+)
+TEXTS = ("layer", "size", "label", "commonest patterns")  # columns that are not numbers
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command. Unreadable files end it with one line and exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m kernel_atlas", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="label")
-    label = commands.add_parser("label", help="label the depthwise kernels of a checkpoint", description=__doc__)
-    label.add_argument("checkpoint", type=Path, help="safetensors, PyTorch, ONNX or TFLite; no code in it is run")
-    label.add_argument(
-        "--encoder", type=Path, help="encoder.safetensors of a run, or its folder (default: the project's)"
-    )
-    label.add_argument("--patterns", type=Path, default=REFERENCE, help="a table of patterns (default: the project's)")
-    label.add_argument("--sheet", type=Path, help="the picture, a PNG (default: CHECKPOINT's stem + _kernels.png)")
-    given = parser.parse_args(arguments)
-    sheet = given.sheet or Path(f"{given.checkpoint.stem}_kernels.png")
+    """Run a command. What cannot be done ends it with one line and exit status 1."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends the command without a word
+    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+    given = _parser().parse_args(arguments)
     try:
-        kernels = assign(extract(given.checkpoint), given.encoder, given.patterns)
-        print(_lines(describe_layers(kernels)))
-        print("".join(_beside(row) for row in place_networks(kernels).itertuples()))
-        unlike = measure_unlikeness(kernels, given.encoder).query("unlike")
-        print("".join(_beyond(row) for row in unlike.itertuples()), end="")
-        write_sheet(kernels, given.checkpoint.name, sheet)
+        given.run(given)
     except AtlasError as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {sheet}: {error.strerror or error}; name another file with --sheet")
-    print(f"The kernels are drawn in {sheet}")
 
 
-def _beside(row: tuple) -> str:
-    """A line that places a size of the network among the reference networks."""
-    return (
-        f"\n{row.size}: {row.pattern_share:.0%} of the kernels have a pattern, more than in {row.above:.0%} of "
-        f"{row.networks} reference networks, of which the middle half have {row.low:.0%} to {row.high:.0%}"
-    )
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kernel-atlas", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"kernel-atlas {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for run in (extract, label, describe, diff):
+        command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+        command.set_defaults(run=run)
+        for name in ("network", "against") if run is diff else ("network",):
+            command.add_argument(name, help=NETWORK)
+        command.add_argument("--only", metavar="7x7", help="kernels of this size alone")
+        command.add_argument("--csv", type=Path, metavar="FILE", help="write the whole table")
+        command.add_argument("--json", action="store_true", help="print the whole table as JSON, and nothing else")
+        if run in (label, describe):
+            command.add_argument("--encoder", type=Path, help="encoder.safetensors of a run, or its folder")
+        if run is label:
+            command.add_argument("--patterns", type=Path, default=REFERENCE, help="a table of patterns of one's own")
+            command.add_argument("--sheet", type=Path, help="the picture, a PNG (default: NETWORK_kernels.png)")
+    return parser
 
 
-def _beyond(row: tuple) -> str:
-    """A line about a size whose codes tell little, as the encoder was trained on other kernels."""
-    return (
-        f"{row.size}: {row.beyond:.0%} of {row.kernels} kernels are less like their reconstruction than nine in ten of "
-        "those that trained the encoder; labels hold, codes and clusters tell little\n"
-    )
+def extract(given: argparse.Namespace) -> None:
+    """Read the kernels of a network."""
+    kernels = _kernels(given.network, given.only)
+    if _gave(given, kernels):
+        return
+    counts = kernels.assign(size=sizes_of(kernels)).groupby(["layer_index", "layer", "size"], as_index=False)
+    table = counts.agg(kernels=("dead", "size"), dead=("dead", "sum")).drop(columns="layer_index")
+    print(_aligned(table.astype(str)))
 
 
-def _lines(layers: pd.DataFrame) -> str:
-    """The table of layers as text."""
-    rows = [("layer", "size", "kernels", "dead", "with a pattern", "clustered", "commonest patterns")]
-    for row in layers.itertuples():
-        dead = row.kernels == row.dead
-        share, clustered = (
-            missing if np.isnan(value) else f"{value:.0%}"
-            for value, missing in (
-                (row.pattern_share, "all dead" if dead else "not square"),
-                (row.clustered_share, "" if dead else "no encoder"),
+def label(given: argparse.Namespace) -> None:
+    """Name each kernel by the most similar pattern, and draw them."""
+    kernels = api.label(_kernels(given.network, given.only), given.encoder, given.patterns)
+    if not _gave(given, kernels):
+        _say(api.describe(kernels, given.encoder))
+        sheet = given.sheet or Path(f"{Path(given.network.replace(':', '_')).stem}_kernels.png")
+        _draw(kernels, Path(given.network).name, sheet)
+        print(f"\nThe kernels are drawn in {sheet}")
+    _check_any(given.network, kernels)
+
+
+def describe(given: argparse.Namespace) -> None:
+    """Say which patterns a network has, in which layers, beside reference networks."""
+    kernels = _kernels(given.network, given.only)
+    described = api.describe(kernels, given.encoder)
+    table = pd.concat([described.sizes, described], ignore_index=True)
+    if not _gave(given, table, {"sizes": described.sizes, "layers": described}):
+        _say(described)
+    _check_any(given.network, described.sizes.rename(columns={"pattern_share": "label"}))
+
+
+def diff(given: argparse.Namespace) -> None:
+    """Say how the shares of patterns change from one network to another."""
+    change = api.diff(*(_kernels(network, given.only) for network in (given.network, given.against)))
+    if not _gave(given, change):
+        print(_aligned(difference_words(change)))
+
+
+def _kernels(network: str, only: str | None) -> Kernels:
+    """The kernels of a network, those of one size where that is asked for."""
+    kernels = api.extract(network)
+    if only is None:
+        return kernels
+    sizes = sizes_of(kernels)
+    if not (sizes == only).any():
+        raise AtlasError(f"{network}: no kernels of {only}; it has {', '.join(sorted(set(sizes)))}")
+    return kernels[sizes == only]
+
+
+def _check_any(network: str, table: pd.DataFrame) -> None:
+    """End with an error where no kernel has an answer."""
+    if table["label"].isna().all():
+        raise AtlasError(f"{network}: no kernel is square and alive, so that none can have a reference pattern")
+
+
+def _gave(given: argparse.Namespace, table: pd.DataFrame, parts: dict[str, pd.DataFrame] | None = None) -> bool:
+    """Write the table as CSV and print it as JSON, as far as asked for; whether it was printed."""
+    if given.csv:
+        texts = {
+            "weight": lambda taps: " ".join(f"{tap:.9g}" for tap in taps),
+            "labels": lambda labels: "; ".join(f"{name} {share:.4f}" for name, share in labels),
+        }
+        written = table.assign(**{name: table[name].map(text) for name, text in texts.items() if name in table})
+        try:
+            write_csv(written, given.csv)
+        except OSError as error:
+            raise AtlasError(f"{given.csv}: {error.strerror or error}; name another file with --csv") from error
+    if given.json:
+        named = parts or {"": table}
+        rows = {name: json.loads(part.to_json(orient="records", double_precision=7)) for name, part in named.items()}
+        print(json.dumps(rows if parts else rows[""]))
+    return given.json
+
+
+def _say(described: Description) -> None:
+    """Print a description, sizes first."""
+    sizes = describe_words(described.sizes)
+    print(_aligned(sizes.drop(columns="reference networks")))
+    print(f"\n{_aligned(describe_words(described))}\n")
+    for row in sizes.itertuples(index=False, name=None):
+        print(f"{row[0]}: {row[-1]}")
+    for row in described.sizes.itertuples():
+        if row.unlike:
+            print(
+                f"\n{row.size}: {row.beyond:.0%} of the kernels are less like their reconstruction than nine in ten of "
+                "those that trained the encoder; labels hold, codes and clusters tell little"
             )
-        )
-        labels = ", ".join(f"{short(label)} {part:.0%}" for label, part in row.labels)
-        rows.append((row.layer, row.size, f"{row.kernels:,}", f"{row.dead:,}", share, clustered, labels))
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+
+
+def _draw(kernels: pd.DataFrame, title: str, path: Path) -> None:
+    from kernel_atlas.figures.contact_sheet import write_sheet
+
+    try:
+        write_sheet(kernels, title, path)
+    except OSError as error:
+        raise AtlasError(f"{path}: {error.strerror or error}; name another file with --sheet") from error
+
+
+def _aligned(table: pd.DataFrame) -> str:
+    """A table as text: words to the left, numbers to the right."""
+    rows: Sequence[Sequence[str]] = [list(table), *table.fillna("").to_numpy().tolist()]
+    widths = [max(len(row[place]) for row in rows) for place in range(table.shape[1])]
     return "\n".join(
         "  ".join(
-            [row[0].ljust(widths[0]), row[1].ljust(widths[1]), *(row[n].rjust(widths[n]) for n in (2, 3, 4, 5)), row[6]]
+            cell.ljust(width) if name in TEXTS else cell.rjust(width)
+            for name, cell, width in zip(table, row, widths, strict=True)
         ).rstrip()
         for row in rows
     )

@@ -1,6 +1,7 @@
-"""Label the kernels of one's own network, without a run: `kernel_atlas.extract` and `kernel_atlas.assign`."""
+"""One's own network, without a run: `kernel_atlas.extract`, `label`, `describe` and `diff`."""
 
 import contextlib
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,45 +11,59 @@ import pandas as pd
 import pyarrow as pa
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.core.kernels import is_dead, size_name
+from kernel_atlas.core.files import data_file
+from kernel_atlas.core.kernels import is_dead
 from kernel_atlas.core.patterns import REFERENCE, read_patterns, templates
 from kernel_atlas.io.checkpoint import tell_not_read
-from kernel_atlas.io.sources import Wanted, read_layers
+from kernel_atlas.io.memory import KINDS
+from kernel_atlas.io.sources import SOURCES, Wanted, read_layers
 from kernel_atlas.io.tables import read_csv
 from kernel_atlas.model.assign import ASSIGNED, SCHEMA, Assigner
+from kernel_atlas.model.description import compare, describe_layers, describe_sizes
 from kernel_atlas.model.encoder import read_encoder
-from kernel_atlas.stats.places import place_shares
-from kernel_atlas.stats.resampling import DRIFT
+from kernel_atlas.views import Description, Difference, Kernels
 
-__all__ = ["AtlasError", "assign", "extract", "templates"]
+__all__ = ["AtlasError", "assign", "describe", "diff", "extract", "label", "templates"]
 
-RESOURCES = Path(__file__).parents[1] / "resources"
-ENCODER = RESOURCES / "encoder.safetensors"  # encoder.md beside it names its run
-NETWORKS = RESOURCES / "reference/networks.csv"
+ENCODER = data_file("resources/encoder.safetensors")  # encoder.md beside it names its run
+NETWORKS = data_file("resources/reference/networks.csv")
+MAX_PATH = 4096  # characters
+# Package -> the extra of pyproject.toml that has it.
+EXTRAS = {
+    "torch": "torch",
+    "timm": "torch",
+    "onnx": "onnx",
+    "tflite": "onnx",
+    "huggingface_hub": "hub",
+    "httpx2": "hub",
+}
 
 
-def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
-    """Read the kernels of a checkpoint.
+def extract(network: Any, convolution: str = "depthwise") -> Kernels:
+    """Read the kernels of a network.
 
     Parameters
     ----------
-    path : path
-        safetensors, PyTorch (a state dict, bare or in a training checkpoint), ONNX or TFLite. Content decides the
-        format; no code in the file is run.
+    network : path, str, nn.Module, state dict, array, or list of arrays
+        A path of a checkpoint: safetensors, PyTorch (a state dict, bare or in a training checkpoint), ONNX or TFLite.
+        Content decides the format; no code in the file is run. A source of a model sheet: `timm:NAME.TAG`,
+        `hf:OWNER/REPO[@REVISION]:FILE`, `package:DISTRIBUTION:PATH`, `init:TIMM_NAME[:SEED]`, or the address of a file
+        on the hub. A network in memory, on any device. Arrays or tensors [n, 1, kh, kw], a layer each.
     convolution : str
         "depthwise", or "dense": every [kh, kw] slice of regular convolutions.
 
     Returns
     -------
-    DataFrame
-        A row for each kernel, in the order of the network: layer_index, layer, channel, kh, kw, weight (float32 array
-        [kh * kw], row by row) and dead, as kernels/*/*.parquet of schemas/tables.yaml.
+    Kernels
+        A pandas table with a row for each kernel, in the order of the network: layer_index, layer, channel, kh, kw,
+        weight (float32 array [kh * kw], row by row) and dead, as kernels/*/*.parquet of schemas/tables.yaml. `plot()`
+        draws them.
 
     Raises
     ------
     AtlasError
-        The file is missing, damaged, of an unknown format, would run code on loading, or has no such convolution (one
-        line).
+        It is missing, damaged, of an unknown format or type, would run code on loading, needs a package that is not
+        installed, or has no such convolution (one line).
 
     Examples
     --------
@@ -62,9 +77,10 @@ def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
     >>> kernels["weight"][0].shape, kernels["weight"][0].dtype
     ((49,), dtype('float32'))
     """
+    source, name = _source(network)
     parts = []
     try:
-        checkpoint = read_layers(f"file:{path}", Wanted(Path(), convolution))
+        checkpoint = read_layers(source, Wanted(Path(), convolution))
         with contextlib.closing(checkpoint.layers) as layers:
             for index, layer in enumerate(layers):
                 *_, kh, kw = layer.weight.shape
@@ -72,20 +88,37 @@ def extract(path: str | Path, convolution: str = "depthwise") -> pd.DataFrame:
                 place = {"layer_index": index, "layer": layer.name, "channel": np.arange(len(taps)), "kh": kh, "kw": kw}
                 parts.append(pd.DataFrame({**place, "weight": list(taps), "dead": is_dead(taps)}))
     except AtlasError as error:
-        raise AtlasError(f"{path}: {error}") from error
+        raise AtlasError(f"{name}: {error}") from error
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        wanted = f"pip install 'kernel-atlas[{EXTRAS[package]}]'"
+        raise AtlasError(f"{name}: needs {package}, which is not installed: {wanted}") from error
     if checkpoint.not_read:
-        warnings.warn(f"{path}: {tell_not_read(checkpoint.not_read)}", stacklevel=2)
-    return pd.concat(parts, ignore_index=True)
+        warnings.warn(f"{name}: {tell_not_read(checkpoint.not_read)}", stacklevel=2)
+    return Kernels(pd.concat(parts, ignore_index=True))
 
 
-def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path = REFERENCE) -> pd.DataFrame:
+def _source(network: Any) -> tuple[Any, str]:
+    """What `read_layers` takes for a network, and its name in messages."""
+    if isinstance(network, os.PathLike):
+        return f"file:{os.fspath(network)}", os.fspath(network)
+    if isinstance(network, str):
+        if len(network) > MAX_PATH or not network.isprintable():
+            raise AtlasError(f"{network[:40]!r}: a text that is neither a path nor a source; give {KINDS}")
+        return network if network.partition(":")[0] in SOURCES else f"file:{network}", network
+    return network, type(network).__name__
+
+
+def label(kernels: Any, encoder: str | Path | None = None, patterns: str | Path = REFERENCE) -> pd.DataFrame:
     """Label kernels by the reference patterns; and by an autoencoder, a code and a cluster each.
 
     Parameters
     ----------
-    kernels : DataFrame or array
+    kernels : DataFrame or array, or a network as for `extract`
         A table with the columns kh, kw and weight: from `extract`, a shard, a file of a release. Or raw taps, an array
-        or torch tensor [n, kh, kw] or [n, 1, kh, kw], such as a layer's weight.
+        or torch tensor [n, kh, kw] or [n, 1, kh, kw], such as a layer's weight. Of a network, its kernels.
     encoder : path, optional
         `encoder.safetensors` of a run or of a release, or the folder (`results`) that holds it. The default
         is of 171 real networks and knows sides of 3 to 11. It has no effect on labels.
@@ -95,7 +128,7 @@ def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path
     Returns
     -------
     DataFrame
-        The given table (of an array: kh, kw, weight) with
+        The given table (of an array: kh, kw, weight; of a network: as `extract`, and `plot()` draws it) with
 
         - label: the most similar pattern; `other` from the dissimilarity (1 - similarity) of 0.2 on for sides below 7,
           0.3 for others; `dead`;
@@ -113,11 +146,11 @@ def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path
     Raises
     ------
     AtlasError
-        `kernels` is of another kind, or a file is none of these (one line).
+        `kernels` is of another kind, cannot be read, or a file is none of these (one line).
 
     Examples
     --------
-    >>> kernels = assign(extract("resources/zoo/cifar10_7x7_s0.safetensors"))
+    >>> kernels = label("resources/zoo/cifar10_7x7_s0.safetensors")
     >>> kernels.loc[[0, 2, 144], ["kh", "label", "similarity", "code", "cluster"]].round(2)
          kh                    label  similarity  code  cluster
     0     7  On-Second-Derivative-EW        0.82  0.58        9
@@ -125,7 +158,7 @@ def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path
     144   3                    other        0.67  0.36       -1
     >>> first = kernels[kernels["layer_index"] == 0]
     >>> taps = np.stack(first["weight"]).reshape(-1, 1, 7, 7)
-    >>> assign(taps)["label"].equals(first["label"])
+    >>> label(taps)["label"].equals(first["label"])
     True
     """
     table = _table(kernels)
@@ -144,100 +177,98 @@ def assign(kernels: Any, encoder: str | Path | None = None, patterns: str | Path
     )
 
 
-def describe_layers(assigned: pd.DataFrame) -> pd.DataFrame:
-    """Describe the kernels of each layer.
+assign = label
+
+
+def describe(network: Any, encoder: str | Path | None = None) -> Description:
+    """Describe a network: how many of its kernels have a pattern, which, and how that compares.
 
     Parameters
     ----------
-    assigned : DataFrame
-        From `assign(extract(...))`.
-
-    Returns
-    -------
-    DataFrame
-        A row for each layer, then one for `all square`, if any: layer, size (`7x7`, empty for several), kernels, dead,
-        pattern_share and clustered_share (of live kernels; NaN without such, where kernels are not square, or without
-        an encoder of the size), labels (the three commonest but `other`: pairs of a label and its share of live
-        kernels).
-    """
-    square = assigned[assigned["label"].notna()]
-    parts = [(part["layer"].iloc[0], part) for _, part in assigned.groupby("layer_index")]
-    rows = []
-    for layer, part in [*parts, ("all square", square)] if len(square) else parts:
-        sizes = {f"{kh}x{kw}" for kh, kw in zip(part["kh"], part["kw"], strict=True)}
-        live = part.loc[~part["dead"]]
-        labels = live.loc[live["label"].notna() & (live["label"] != "other"), "label"].value_counts()
-        named = len(live) > 0 and bool(live["label"].notna().all())
-        coded = len(live) > 0 and bool(live["cluster"].notna().all())
-        rows.append(
-            {
-                "layer": layer,
-                "size": sizes.pop() if len(sizes) == 1 else "",
-                "kernels": len(part),
-                "dead": len(part) - len(live),
-                "pattern_share": labels.sum() / len(live) if named else np.nan,
-                "clustered_share": (live["cluster"] >= 0).mean() if coded else np.nan,
-                "labels": [(label, count / len(live)) for label, count in labels.head(3).items()],
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def measure_unlikeness(assigned: pd.DataFrame, encoder: str | Path | None = None) -> pd.DataFrame:
-    """How much of a network lies beyond what trained an encoder, for each size that the encoder knows.
-
-    Parameters
-    ----------
-    assigned : DataFrame
-        From `assign(extract(...), encoder)`.
+    network
+        As for `extract`, or a table of `extract` or `label`.
     encoder : path, optional
-        As for `assign`. One that does not know how near its training kernels are tells nothing.
+        As for `label`.
 
     Returns
     -------
-    DataFrame
-        size, kernels (live), beyond (share of them with a dissimilarity that one in ten training kernels exceeds) and
-        unlike (whether that is more than two in ten).
+    Description
+        A pandas table with a row for each layer (`model.description.describe_layers` says the columns); its attribute
+        `sizes` has a row for each size (`describe_sizes`). `plot()` draws it.
+
+    Raises
+    ------
+    AtlasError
+        As `extract` and `label`.
+
+    Examples
+    --------
+    >>> described = describe("resources/zoo/cifar10_7x7_s0.safetensors")
+    >>> described.loc[:1, ["layer", "size", "kernels", "pattern_share"]].round(2)
+                             layer size  kernels  pattern_share
+    0  stages.0.1.depthwise.weight  7x7       48           0.67
+    1  stages.0.2.depthwise.weight  7x7       48           0.52
+    >>> described.sizes[["size", "layers", "kernels", "pattern_share", "phase_share", "networks"]].round(2)
+      size  layers  kernels  pattern_share  phase_share  networks
+    0  3x3       5      768           0.55         0.42       166
+    1  7x7       3      144           0.62         0.06         9
     """
-    rows = []
-    for side, labeller in read_encoder(ENCODER if encoder is None else encoder).items():
-        part = assigned.loc[(assigned["kh"] == side) & assigned["code"].notna(), "dissimilarity"]
-        if len(part) and labeller.usual is not None:
-            beyond = (part > labeller.usual).mean()
-            rows.append({"size": size_name(side), "kernels": len(part), "beyond": beyond, "unlike": beyond > DRIFT})
-    return pd.DataFrame(rows, columns=["size", "kernels", "beyond", "unlike"])
+    labelled = _labelled(network, encoder)
+    labellers = read_encoder(ENCODER if encoder is None else encoder)
+    described = Description(describe_layers(labelled))
+    described.sizes = describe_sizes(labelled, labellers, read_csv(NETWORKS))
+    return described
 
 
-def place_networks(assigned: pd.DataFrame) -> pd.DataFrame:
-    """The share with a pattern beside that of the reference networks (resources/reference), for each size of theirs.
+def diff(one: Any, two: Any) -> Difference:
+    """How the shares of labels change from one network to another: before and after fine-tuning or pruning, say.
 
     Parameters
     ----------
-    assigned : DataFrame
-        From `assign(extract(...))`.
+    one, two
+        As for `describe`.
 
     Returns
     -------
-    DataFrame
-        size, pattern_share (of live kernels), networks (of the reference), low, median, high (quartiles of their
-        shares) and above (share of them with a lower share).
+    Difference
+        A pandas table with a row for each size and label; `model.description.compare` says the columns. `plot()` draws
+        it.
+
+    Raises
+    ------
+    AtlasError
+        As `extract`.
+
+    Examples
+    --------
+    >>> change = diff("resources/zoo/cifar10_7x7_s0_init.safetensors", "resources/zoo/cifar10_7x7_s0.safetensors")
+    >>> change.loc[change["size"] == "3x3", ["label", "share_a", "share_b", "low", "high"]].head(2).round(2)
+                label  share_a  share_b   low  high
+    0  with a pattern     0.12     0.55  0.39  0.48
+    1   random phases     0.10     0.42  0.29  0.34
     """
-    live = assigned[~assigned["dead"] & assigned["label"].notna()]
-    rows = [
-        {"model": None, "size": size_name(side), "pattern_share": (part["label"] != "other").mean()}
-        for side, part in live.groupby("kh")
-    ]
-    shares = pd.DataFrame(rows, columns=["model", "size", "pattern_share"])
-    return place_shares(shares, read_csv(NETWORKS)).drop(columns="model")
+    return Difference(compare(_labelled(one), _labelled(two)))
+
+
+def _labelled(network: Any, encoder: str | Path | None = None) -> pd.DataFrame:
+    """The kernels of a network with their labels, and of a table of kernels those that it has."""
+    table = network if isinstance(network, pd.DataFrame) else extract(network)
+    lacking = [name for name in ("layer_index", "layer", "kh", "kw", "weight") if name not in table]
+    if lacking:
+        raise AtlasError(f"kernels: the table has no column {lacking[0]}; give what kernel_atlas.extract returns")
+    known = {"label", "scrambled", "dead", "dissimilarity", "cluster"} <= set(table.columns)
+    return table if known else label(table, encoder)
 
 
 def _table(kernels: Any) -> pd.DataFrame:
-    """The kernels given to `assign` as a table with the columns kh, kw and weight."""
+    """The kernels given to `label` as a table with the columns kh, kw and weight."""
     if isinstance(kernels, pd.DataFrame):
         lacking = [name for name in ("kh", "kw", "weight") if name not in kernels]
         if lacking:
             raise AtlasError(f"kernels: the table has no column {lacking[0]}; give what kernel_atlas.extract returns")
         return kernels
+    if not hasattr(kernels, "shape"):
+        return extract(kernels)
     if hasattr(kernels, "detach"):  # a torch tensor: perhaps a parameter, on a GPU, or bfloat16
         kernels = kernels.detach().float().cpu().numpy()
     kernels = np.asarray(kernels)

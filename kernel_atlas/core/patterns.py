@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.files import data_file
 from kernel_atlas.core.kernels import centre_and_normalise, size_name
 from kernel_atlas.core.vocabulary import AXES, FAMILIES
 
 COMPASS = ("E", "NE", "N", "NW", "W", "SW", "S", "SE")  # each 45 degrees further, counter-clockwise
-REFERENCE = Path(__file__).parents[2] / "resources/patterns/v1.tsv"
+REFERENCE = data_file("resources/patterns/v1.tsv")
 COLUMNS = ("name", "family", "formula", "sign", "direction", "parameters", "smallest", "largest")
 # A name of a later family must be more similar by `MARGIN`; resources/patterns/README.md says how it was calibrated.
 SIMPLEST = ("Centre", "Square", "Shift", "First-Derivative", "Second-Derivative", "Cross")

@@ -37,6 +37,7 @@ LONGEST = 8_388_608  # bytes of a request for several tensors, which bounds the 
 AT_ONCE = 16  # requests in flight
 RETRIED = (408, 429, 500, 502, 503, 504)  # statuses that may pass
 TRIES = 4  # of a body that breaks off, or of an address that has expired
+HOST = urlsplit(constants.ENDPOINT).netloc
 INDEX = ".safetensors.index.json"
 
 

@@ -15,9 +15,10 @@ import pandas as pd
 import yaml
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.files import data_file
 from kernel_atlas.io.sources import SOURCES
 
-SCHEMA = Path(__file__).parents[2] / "schemas/models.schema.yaml"
+SCHEMA = data_file("schemas/models.schema.yaml")
 COLUMNS: dict[str, dict] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))["columns"]
 USES = tuple(COLUMNS["use"]["enum"])
 # Padding that a source tells: TensorFlow pads more on the right and below with stride 2, others alike on all sides.

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from kernel_atlas.io.checkpoint import (
     tell_not_read,
 )
 from kernel_atlas.io.formats.signatures import file_reader
+from kernel_atlas.io.memory import read_module, read_object
 from kernel_atlas.io.packages import find_packaged
 from kernel_atlas.io.state_dict import choose_by_shape, matches
 
@@ -57,14 +59,14 @@ class Wanted(NamedTuple):
         return is_depthwise if self.convolution == "depthwise" else is_dense
 
 
-def read_layers(source: str, wanted: Wanted) -> Checkpoint:
+def read_layers(source: Any, wanted: Wanted) -> Checkpoint:
     """Open a source and find its convolution layers.
 
     Parameters
     ----------
-    source : str
+    source : str, or a network in memory
         `file:PATH`, `package:DISTRIBUTION:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE` or
-        `init:TIMM_NAME[:SEED]`.
+        `init:TIMM_NAME[:SEED]`; else as `memory.read_object`.
     wanted : Wanted
         The rest of a row of the sheet.
 
@@ -74,6 +76,11 @@ def read_layers(source: str, wanted: Wanted) -> Checkpoint:
         The source is missing, damaged, of an unknown format, would run code on loading, or has no layer of the kind
         asked for. Also raised while iterating.
     """
+    opened = _open(source, wanted) if isinstance(source, str) else read_object(source, _choice(wanted)[0], wanted.rule)
+    return replace(opened, layers=_checked(opened, wanted.convolution))
+
+
+def _open(source: str, wanted: Wanted) -> Checkpoint:
     scheme, _, rest = source.partition(":")
     if scheme not in SOURCES:
         raise AtlasError(f"unknown kind of source; use one of {', '.join(f'{known}:' for known in SOURCES)}")
@@ -81,8 +88,7 @@ def read_layers(source: str, wanted: Wanted) -> Checkpoint:
     match = re.fullmatch(kind.pattern, rest)
     if not match:
         raise AtlasError(f"not of the form {kind.written}")
-    checkpoint = kind.read(wanted, *match.groups())
-    return replace(checkpoint, layers=_checked(checkpoint, wanted.convolution))
+    return kind.read(wanted, *match.groups())
 
 
 def _checked(checkpoint: Checkpoint, convolution: str) -> Iterator[Layer]:
@@ -178,6 +184,15 @@ def _read_hf(wanted: Wanted, repository: str, revision: str | None, file: str) -
     return _described(read_hub(repository, revision, [file], choose, kind), known, wanted)
 
 
+def _read_address(wanted: Wanted, host: str, repository: str, revision: str, file: str) -> Checkpoint:
+    """A checkpoint by its address on the hub."""
+    from kernel_atlas.io.hub import HOST
+
+    if host != HOST:
+        raise AtlasError(f"{host} is not the hub ({HOST}); fetch the file and name its path")
+    return _read_hf(wanted, repository, revision, unquote(file))
+
+
 def _read_timm(wanted: Wanted, tag: str) -> Checkpoint:
     """A pretrained network of timm, on the hub; timm tells which of its tensors are convolutions."""
     from kernel_atlas.io.hub import read_hub
@@ -207,14 +222,9 @@ def _read_init(wanted: Wanted, architecture: str, seed: str | None) -> Checkpoin
         except RuntimeError as error:
             raise AtlasError(f"timm {timm.__version__} cannot build {architecture!r}: {error}") from error
 
-    def layers() -> Iterator[Layer]:
-        for known, module in architectures.find_layers(network, wanted.rule):
-            weight = module.weight.detach()
-            dtype = str(weight.dtype).removeprefix("torch.")
-            yield Layer(known.name, weight.float().numpy(), dtype, judged_by="architecture")
-
-    found = [known for known, _ in architectures.find_layers(network, wanted.rule)]
-    return _described(Checkpoint(layers(), {"revision": f"timm {timm.__version__}"}), found, wanted)
+    checkpoint = read_module(network, wanted.rule) or Checkpoint(iter(()), {})
+    layers = (layer for layer in checkpoint.layers if not matches(layer.name, wanted.leave_out))
+    return replace(checkpoint, layers=layers, metadata={"revision": f"timm {timm.__version__}"})
 
 
 class Source(NamedTuple):
@@ -226,10 +236,13 @@ class Source(NamedTuple):
     read: Callable[..., Checkpoint]
 
 
+_ADDRESS = r"//([^/\s]+)/([\w.-]+/[\w.-]+)/(?:resolve|blob)/([^/\s]+)/([^\s?]+)(?:\?\S*)?"
 SOURCES = {
     "file": Source(r"(\S.*)", "file:PATH", _read_file),
     "package": Source(r"(\w[\w.-]*):(\S.*)", "package:DISTRIBUTION:PATH", _read_package),
     "timm": Source(r"(\w+\.[\w.-]+)", "timm:NAME.TAG", _read_timm),
     "hf": Source(r"([\w.-]+/[\w.-]+)(?:@([^:\s]+))?:(\S+)", "hf:OWNER/REPO[@REVISION]:FILE", _read_hf),
     "init": Source(r"([\w.-]+)(?::(\d+))?", "init:TIMM_NAME[:SEED]", _read_init),
+    "https": Source(_ADDRESS, "https://HUB/OWNER/REPO/resolve/REVISION/FILE", _read_address),
+    "http": Source(_ADDRESS, "http://HUB/OWNER/REPO/resolve/REVISION/FILE", _read_address),  # a hub of one's own
 }

@@ -71,6 +71,11 @@ def choose_by_shape(rule: Rule, leave_out: Sequence[str] = ()) -> Choice:
     return choose
 
 
+def bare_name(name: str) -> str:
+    """The name of a tensor without the wrappers of parallel and compiled networks."""
+    return _SET.sub(r"\1", name)
+
+
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Whether the name of a layer fits one of the patterns of `leave_out`."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
@@ -78,7 +83,7 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
 
 def _cleaned(forms: Mapping[str, Form], leave_out: Sequence[str]) -> dict[str, tuple[str, Form]]:
     """Name without wrappers -> stored name and form, without optimizers, of what is not left out; one per storage."""
-    names = {name: _SET.sub(r"\1", name) for name in forms}
+    names = {name: bare_name(name) for name in forms}
     if len(set(names.values())) < len(names):  # two tensors would get one name
         names = {name: name for name in forms}
     found, storages = {}, set()

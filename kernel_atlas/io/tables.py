@@ -15,11 +15,12 @@ import yaml
 
 from kernel_atlas import SCHEMA_VERSION, __version__
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.files import data_file
 
 if TYPE_CHECKING:
     import pandas as pd  # whose import takes longer than reading a model
 
-DESCRIPTIONS = Path(__file__).parents[2] / "schemas/tables.yaml"
+DESCRIPTIONS = data_file("schemas/tables.yaml")
 
 
 @contextlib.contextmanager

@@ -6,19 +6,19 @@ Importing timm takes 8 s. The layers of every pretrained tag are therefore in re
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.core.files import data_file
 from kernel_atlas.io.checkpoint import Form, Rule, Selection, Weight, is_depthwise
 
 if TYPE_CHECKING:
     import torch
 
-TABLE = Path(__file__).parents[2] / "resources/timm_layers.parquet"
+TABLE = data_file("resources/timm_layers.parquet")
 _FUSES = ("reparameterize", "fuse", "switch_to_deploy")  # methods of blocks that become one convolution for inference
 
 SCHEMA = pa.schema(

@@ -3,6 +3,7 @@
 Bootstrap units are networks or layers, as kernels of a layer are not independent.
 """
 
+import math
 import zlib
 
 import numpy as np
@@ -49,6 +50,13 @@ def bootstrap_share(part: np.ndarray, whole: np.ndarray, seed: list[int]) -> tup
         shares = (draws @ part) / (draws @ whole).reshape(-1, *[1] * (part.ndim - 1))
     low, high = np.nanquantile(shares, TAILS, axis=0)
     return low, high
+
+
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of `count` independent draws (Wilson, J. Am. Stat. Assoc. 22, 1927)."""
+    z = 1.959964  # the normal quantile at TAILS
+    middle, half = share + z**2 / (2 * count), z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return (middle - half) / (1 + z**2 / count), (middle + half) / (1 + z**2 / count)
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:

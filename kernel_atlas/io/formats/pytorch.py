@@ -5,7 +5,7 @@ import hashlib
 import io
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer
+from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer, Selection
 from kernel_atlas.io.formats.rebuild import FLOATS, ReadBytes, Storage, Tensor, dtype_of, storage_dtype
 from kernel_atlas.io.formats.unpickle import Stub, Unpickler
 from kernel_atlas.io.formats.wrappers import find_state
@@ -85,28 +85,34 @@ def read_torch(path: Path, choose: Choice) -> Checkpoint:
         The file is damaged, holds no state dict or would run code; also while iterating.
     """
     state = open_state(path)
-    forms = {name: Form(tensor.shape, storage=tensor.memory) for name, tensor in state.tensors.items()}
-    selection = choose(forms)
-    empty = [name for name, form in forms.items() if len(form.shape) == 4 and form.shape[1] == 1 and 0 in form.shape]
-    if empty:
-        selection.not_read["empty"] = empty
-    readable = []
-    for weight in selection.weights:
-        reason = _why_not_read(state.tensors[weight.tensors[0]])
-        if reason:
-            selection.not_read.setdefault(reason, []).append(weight.name)
-        else:
-            readable.append(weight)
+    selection = choose_readable(state.tensors, choose)
 
     def layers() -> Iterator[Layer]:
         with _reader(path) as read:
-            for weight in readable:
+            for weight in selection.weights:
                 parts = [state.values(name, read) for name in weight.tensors]
                 dtype = state.tensors[weight.tensors[0]].dtype
                 yield Layer(weight.name, make(weight, parts), dtype, judged_by=selection.judged_by)
 
     metadata = {"sha256": state.sha256} | ({"key": state.key} if state.key else {})
     return Checkpoint(layers(), metadata, selection.not_read)
+
+
+def choose_readable(tensors: Mapping[str, Tensor], choose: Choice) -> Selection:
+    """The choice among the tensors of a state dict, without those that have no values."""
+    forms = {name: Form(tensor.shape, storage=tensor.memory) for name, tensor in tensors.items()}
+    selection = choose(forms)
+    empty = [name for name, form in forms.items() if len(form.shape) == 4 and form.shape[1] == 1 and 0 in form.shape]
+    if empty:
+        selection.not_read["empty"] = empty
+    readable = []
+    for weight in selection.weights:
+        reason = _why_not_read(tensors[weight.tensors[0]])
+        if reason:
+            selection.not_read.setdefault(reason, []).append(weight.name)
+        else:
+            readable.append(weight)
+    return selection._replace(weights=readable)
 
 
 def load_torch(path: Path) -> "dict[str, torch.Tensor]":
