@@ -38,6 +38,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say types
+highlight_language = "none"
 html_theme = "pydata_sphinx_theme"
 html_title = "kernel-atlas"
 html_static_path = ["_static"]

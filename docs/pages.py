@@ -1,4 +1,4 @@
-"""Pages of the site that are written at build, from the code, the schemas and the documents beside what they describe."""
+"""Pages of the site that are written at build: from the code, the schemas and documents that lie elsewhere."""
 
 import os
 import re
@@ -112,8 +112,8 @@ def _public() -> Iterator[str]:
 
 def _tables(tables: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        "# Table columns\n\nEvery table below `results/`, from `schemas/tables.yaml`. Shares are of the kernels that are "
-        "not dead; intervals are 95 %. A size is written `7x7`.\n"
+        "# Table columns\n\nEvery table below `results/`, from `schemas/tables.yaml`. Shares are of the kernels that "
+        "are not dead; intervals are 95 %. A size is written `7x7`.\n"
     )
     for name, table in tables.items():
         yield f"\n## `{name}`\n\n{table['description']}\n"
@@ -166,9 +166,9 @@ def _cell(words: str) -> str:
 
 def _patterns() -> Iterator[str]:
     yield (
-        "# Gallery of patterns\n\nThe reference patterns that name kernels, drawn by `kernel_atlas/core/patterns.py` from "
-        "`resources/patterns/v1.tsv` at this build. Red taps are above the kernel's mean, blue ones below; each picture "
-        "is scaled to its own largest tap. Directions are points of the compass and name the bright side.\n"
+        "# Gallery of patterns\n\nThe reference patterns that name kernels, drawn by `kernel_atlas/core/patterns.py` "
+        "from `resources/patterns/v1.tsv` at this build. Red taps are above the kernel's mean, blue ones below; each "
+        "picture is scaled to its own largest tap. Directions are points of the compass and name the bright side.\n"
         "[How they were chosen](choice.md) says why these, and what they cover.\n"
     )
     table = read_patterns()

@@ -133,7 +133,7 @@ def test_the_command_line_takes_the_commands():
     parser = line._parser()
     for program in ("kernel-atlas", "python -m kernel_atlas"):
         for document, words in commands(program):
-            if words and words[0] != "--version":
+            if len(words) > 1:  # not the name alone
                 assert parser.parse_args(words), document
 
 
