@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Where this is set, every job would compile torch and pandas anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test coverage lint clean
+.PHONY: run test coverage docs lint clean
 
 run: .venv/ready
 	.venv/bin/snakemake --cores all --quiet host reason
@@ -15,6 +15,15 @@ test: .venv/ready
 
 coverage: .venv/ready
 	.venv/bin/python -m pytest -q -rs --cov=kernel_atlas --cov-report=term-missing --cov-fail-under=95
+
+# The site, docs/_build/html/index.html. What builds it lies beside the environment, not in it.
+docs: .venv/ready docs/_packages/ready
+	PYTHONPATH="$(CURDIR)/docs/_packages:$(CURDIR)" .venv/bin/python -m sphinx -W --keep-going -q docs docs/_build/html
+
+docs/_packages/ready: docs/requirements.lock .venv/ready
+	rm -rf docs/_packages
+	PATH="$$PATH:$(CURDIR)/.venv/bin" uv pip install --quiet --no-deps --target docs/_packages -r docs/requirements.lock
+	touch $@
 
 lint: .venv/ready
 	.venv/bin/ruff check
@@ -33,5 +42,5 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .snakemake
+	rm -rf .venv .snakemake docs/_build docs/_generated docs/_packages
 	find results -mindepth 1 ! -name README.md -delete

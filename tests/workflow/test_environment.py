@@ -14,8 +14,8 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+def locked(lock: str = "requirements.lock") -> dict[str, str]:
+    lines = (ROOT / lock).read_text().splitlines()
     return {canonical(m[1]): m[2] for line in lines if (m := re.match(r"([\w.-]+)==(\S+)", line))}
 
 
@@ -28,8 +28,18 @@ def test_conda_environment_has_the_pins_of_the_lock():
     assert {canonical(name): version for name, version in pins.items()} == {name: locked()[name] for name in direct}
 
 
-def test_lock_names_no_index():
-    assert not re.search(r"https?:|--\S*(index|links)", (ROOT / "requirements.lock").read_text())
+def test_locks_name_no_index():
+    for lock in ("requirements.lock", "docs/requirements.lock"):
+        assert not re.search(r"https?:|--\S*(index|links)", (ROOT / lock).read_text())
+
+
+def test_the_site_is_built_with_the_packages_of_the_lock():
+    group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["docs"]
+    site, here = locked("docs/requirements.lock"), locked()
+    assert {canonical(re.match(r"[\w-]+", name)[0]) for name in group} <= {canonical(name) for name in site}
+    assert {name: site[name] for name in site.keys() & here.keys()} == {
+        name: here[name] for name in site.keys() & here.keys()
+    }
 
 
 def test_the_lock_has_the_networks_and_not_what_their_code_needs():
