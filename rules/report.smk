@@ -19,7 +19,7 @@ rule state_findings:
             ),
             *EVIDENCE,
         ],
-        histories=atlas_files("history.parquet"),
+        histories=of_sizes("results/autoencoder/{size}/history.parquet"),
         sizes="results/sizes.csv",
         library=library("state_findings.py"),
     output:
@@ -45,7 +45,7 @@ rule write_report:
         experiment_summaries=kept("csv"),
         made=beside("resources/experiments/experiments.tsv"),
         animation=beside("resources/experiments/dynamics.gif"),
-        clusters=atlas_files("clusters.tsv"),
+        clusters=of_sizes("results/autoencoder/{size}/clusters.tsv"),
         sizes="results/sizes.csv",
         sources="results/sources.csv",
         models="results/statistics/models.csv",
