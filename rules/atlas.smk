@@ -9,7 +9,7 @@ rule write_atlas:
     input:
         kernels=files_of("results/kernels/{model}", *USES),
         assignments=files_of("results/assignments/{model}.parquet", *USES),
-        spectra=atlas_files("spectrum.parquet"),
+        spectra=of_sizes("results/autoencoder/{size}/spectrum.parquet"),
         encoder=labeller,
         fits=[*whole("fits").values()] if config["evidence"]["wanted"] else [],
         sheet=SHEET,

@@ -33,9 +33,8 @@ from kernel_atlas.publish.report import versions
 from kernel_atlas.stats.independence import related
 
 STARTED = time.time()
-TABLES = yaml.load(
-    DESCRIPTIONS.read_bytes(), yaml.CSafeLoader
-)  # as schemas/tables.yaml describes them
+# every table of results, as schemas/tables.yaml describes it
+TABLES = yaml.load(DESCRIPTIONS.read_bytes(), yaml.CSafeLoader)
 
 
 wildcard_constraints:
@@ -56,11 +55,8 @@ def beside(path):
 
 def find_file(path):
     """Path of a configured file: in the working directory if it exists there, else beside the Snakefile."""
-    return (
-        path
-        if os.path.exists(path) or not os.path.exists(beside(path))
-        else beside(path)
-    )
+    ours = beside(path)
+    return ours if os.path.exists(ours) and not os.path.exists(path) else path
 
 
 def library(script, *modules):
@@ -71,16 +67,12 @@ def library(script, *modules):
     found = {os.path.join(BASE, "kernel_atlas", module) for module in modules}
     waiting = [os.path.join(BASE, "workflow_scripts", script), *found]
     while waiting:
-        with open(waiting.pop(), encoding="utf-8") as file:
-            imports = [
-                node
-                for node in ast.walk(ast.parse(file.read()))
-                if isinstance(node, ast.ImportFrom)
-            ]
-        for node in imports:
-            package = node.module or ""
-            names = [node.module] + [f"{package}.{alias.name}" for alias in node.names]
-            for name in names if package.split(".")[0] == "kernel_atlas" else []:
+        for node in ast.walk(ast.parse(Path(waiting.pop()).read_text("utf-8"))):
+            # of `from package import name`, the only form in this project
+            package = getattr(node, "module", None) or ""
+            if package.split(".")[0] != "kernel_atlas":
+                continue
+            for name in (package, *(f"{package}.{alias.name}" for alias in node.names)):
                 path = os.path.join(BASE, *name.split(".")) + ".py"
                 if os.path.exists(path) and path not in found:
                     found.add(path)
@@ -93,18 +85,16 @@ def figure_library(wildcards):
     return library("draw_figure.py", f"figures/{wildcards.figure}.py")
 
 
-def models_read(*uses):
-    """Readable models of `models_of`; known after extraction."""
-    sources = read_csv(checkpoints.collect_inventory.get().output.sources)
-    read = set(sources.loc[sources["failure"].isna(), "model"])
-    return [model for model in models_of(*uses) if model in read]
-
-
 def files_of(pattern, *uses):
-    """One file of each readable model with one of these uses."""
-    return lambda wildcards: expand(
-        pattern, model=models_read(*uses), allow_missing=True
-    )
+    """One file of each readable model with one of these uses; known after extraction."""
+
+    def files(wildcards):
+        sources = read_csv(checkpoints.collect_inventory.get().output.sources)
+        read = set(sources.loc[sources["failure"].isna(), "model"])
+        models = [model for model in models_of(*uses) if model in read]
+        return expand(pattern, model=models, allow_missing=True)
+
+    return files
 
 
 def trained_sizes():
@@ -197,25 +187,15 @@ def labeller(wildcards):
     return "results/encoder.safetensors"
 
 
-def atlas_files(name):
-    """One file of the autoencoder of each trained size."""
-    return of_sizes(f"results/autoencoder/{{size}}/{name}")
-
-
 def answers(question):
     """Tables of a question of the evidence, by name; paths of tables per size have `{size}`."""
-    paths = [
-        name for name, table in TABLES.items() if table.get("question") == question
-    ]
-    named = {os.path.splitext(os.path.basename(path))[0]: path for path in paths}
-    made = {
-        name: re.sub(r"\*\*|\*x\*", "{size}", f"results/{path}")
-        for name, path in named.items()
-    }
-    return {
-        name: path if "{size}" in path else shown(path, "Evidence")
-        for name, path in made.items()
-    }
+    found = {}
+    for described, table in TABLES.items():
+        if table.get("question") == question:
+            path = re.sub(r"\*\*|\*x\*", "{size}", f"results/{described}")
+            shows = "{size}" not in path
+            found[Path(path).stem] = shown(path, "Evidence") if shows else path
+    return found
 
 
 def whole(*tables):
@@ -241,25 +221,19 @@ def stated(column):
     return MODELS[column].dropna().sort_index().to_dict()
 
 
-def shown(path, category="Tables"):
-    """A table about all models in Snakemake's own report."""
-    name = os.path.splitext(os.path.basename(path))[0]
+def shown(path, category="Tables", kind="table", name=None):
+    """A table about all models in Snakemake's own report, or the figure of an experiment."""
     return report(
         path,
-        caption="captions/table.rst",
+        caption=f"captions/{'table' if kind == 'table' else 'experiment'}.rst",
         category=category,
-        labels={"table": name, "model": "all", "size": "all"},
+        labels={kind: name or Path(path).stem, "model": "all", "size": "all"},
     )
 
 
 def experiment_figure(path, experiment="{experiment}"):
     """The figure of an experiment in Snakemake's own report."""
-    return report(
-        path,
-        caption="captions/experiment.rst",
-        category="Experiments",
-        labels={"figure": experiment, "model": "all", "size": "all"},
-    )
+    return shown(path, "Experiments", "figure", experiment)
 
 
 def figure_category(wildcards):
@@ -315,9 +289,8 @@ def ablated(pattern):
     """
     training = MODELS[MODELS["use"] == "train"]
     zoo = of_zoo()[training.index]
-    others = training[
-        ~zoo & training["top1"].notna() & training["architecture"].notna()
-    ]
+    known = training[["top1", "architecture"]].notna().all(axis=1)
+    others = training[known & ~zoo]
     smallest = others.sort_index().sort_values("params", kind="stable").index[:1]
     chosen = [*training.index[zoo], *(smallest if config["ablation"]["images"] else [])]
     return expand(pattern, model=config["ablation"]["models"] or sorted(chosen))
@@ -329,13 +302,12 @@ PHOTOGRAPHS = {"test_images": 500, "part_images": 64, "train_images": 0}
 
 def ablation_options(wildcards):
     """The configuration of the ablation without the list of models, so that a new one reruns no other."""
-    options = {
-        name: value for name, value in config["ablation"].items() if name != "models"
-    }
-    few = {} if of_zoo()[wildcards.model] else PHOTOGRAPHS
-    return options | {
-        name: value for name, value in few.items() if name not in STATED_ABLATION
-    }
+    options = dict(config["ablation"])
+    del options["models"]
+    if not of_zoo()[wildcards.model]:
+        unsaid = PHOTOGRAPHS.keys() - STATED_ABLATION
+        options |= {name: PHOTOGRAPHS[name] for name in unsaid}
+    return options
 
 
 def map_options(wildcards):
@@ -351,55 +323,31 @@ def kept(ending):
 
 def runs_of(experiment):
     """Runs of an experiment with their seeds, from the table of conditions."""
-    chosen = [
-        row for row in CONDITIONS.itertuples() if experiment in row.experiments.split()
-    ]
-    return [
-        {
-            "condition": row.Index,
-            "title": row.title,
-            "against": row.against,
-            "kernel": row.kernel,
-            "seed": seed,
-        }
-        for row in chosen
-        for seed in SEEDS
-    ]
+    asked = CONDITIONS["experiments"].str.split().map(lambda names: experiment in names)
+    about = CONDITIONS.loc[asked, ["title", "against", "kernel"]].reset_index()
+    return [row | {"seed": seed} for row in about.to_dict("records") for seed in SEEDS]
 
 
 def run_files(name):
-    """A file of each run of an experiment."""
+    """A file of each run of an experiment; without a wildcard, of the one that is judged."""
     return lambda wildcards: [
         f"{RUNS}/runs/{run['condition']}_s{run['seed']}/{name}"
-        for run in runs_of(wildcards.experiment)
-    ]
-
-
-def answer_files(wildcards):
-    """The last answers of each run of the experiment that is judged."""
-    return [
-        f"{RUNS}/runs/{run['condition']}_s{run['seed']}/answers.parquet"
-        for run in runs_of(JUDGED)
+        for run in runs_of(wildcards.get("experiment", JUDGED))
     ]
 
 
 def unit_file(wildcards):
     """The file of the kernels that initialise a condition or pull its kernels, if any."""
-    condition, seeds = (
-        CONDITIONS.loc[wildcards.condition],
-        config["experiments"]["seeds"],
-    )
-    seed = int(wildcards.seed)
-    other = [
-        *seeds[seeds.index(seed) + 1 :],
-        *seeds,
-        seed + 1,
-    ]  # as often as possible a network trained anyway
+    condition = CONDITIONS.loc[wildcards.condition]
+    seeds, seed = config["experiments"]["seeds"], int(wildcards.seed)
+    # as often as possible a network trained anyway
+    others = [*seeds[seeds.index(seed) + 1 :], *seeds, seed + 1]
+    other = next(each for each in others if each != seed)
     files = {
         "prototypes": ENCODER,
         "master_keys": beside("resources/master_key_filters.csv"),
         "patterns": PATTERNS,
-        "trained": f"{RUNS}/runs/{condition['against']}_s{next(each for each in other if each != seed)}/net.safetensors",
+        "trained": f"{RUNS}/runs/{condition['against']}_s{other}/net.safetensors",
     }
     named = condition[["start", "towards"]]
     return [files[name] for name in named if name in files]
@@ -434,27 +382,20 @@ def end_run():
 
 def say_results():
     """Print the headline and where the pages are, if this run wrote them."""
-    pages = {name: f"results/{name}.html" for name in ("report", "atlas")}
-    written = {
-        name: os.path.abspath(path)
-        for name, path in pages.items()
-        if os.path.exists(path) and os.path.getmtime(path) > STARTED
-    }
+    pages = [Path("results/report.html"), Path("results/atlas.html")]
+    written = [p for p in pages if p.exists() and p.stat().st_mtime > STARTED]
     if written:
         said = read_csv("results/findings.csv")
         for sentence in said.loc[said["question"] == "summary", "sentence"]:
             print(sentence)
-    for name, path in written.items():
-        print(f"{name}: {path}")
+    for page in written:
+        print(f"{page.stem}: {page.absolute()}")
 
 
 def forget_failures(say=False):
     """Name the unreadable models and delete their results, so that the next run tries them again."""
-    failed = [
-        model
-        for model in sorted(MODELS.index)
-        if forget_failure(f"results/kernels/{model}")
-    ]
+    folders = [Path(f"results/kernels/{model}") for model in sorted(MODELS.index)]
+    failed = [folder.name for folder in folders if forget_failure(folder)]
     if say and failed:
         raise SystemExit(
             f"error: {len(failed)} of {len(MODELS)} models could not be read and are left out: {', '.join(failed)}; "
@@ -478,18 +419,6 @@ try:
     PATTERNS = find_file(config["patterns"])
     read_patterns(PATTERNS)
     SIZES = [f"{side}x{side}" for side in config["sizes"]]
-    for size in SIZES:
-        if size not in config["thresholds"]:
-            raise AtlasError(
-                f"configuration: thresholds: none for size {size}; add {size}: 0.3"
-            )
-    for key in ("thresholds", "clusters"):
-        for size in (
-            set(config[key]) - set(SIZES) - {"3x3", "5x5", "7x7", "9x9", "11x11"}
-        ):
-            raise AtlasError(
-                f"configuration: {key}: {size} is none of the sizes; add it to sizes"
-            )
     for path in config["clusters"].values():
         read_clusters(find_file(path))
     for model in config["ablation"]["models"]:

@@ -133,7 +133,7 @@ rule draw_experiment:
 rule judge_experiment:
     input:
         pairs=beside("config/verdict.tsv"),
-        answers=answer_files,
+        answers=run_files("answers.parquet"),
         library=library("judge_experiment.py"),
     output:
         table=f"{RUNS}/verdict/verdict.csv",

@@ -27,7 +27,7 @@ localrules:
 rule state_findings:
     input:
         tables=[*STATISTICS, *EVIDENCE],
-        histories=atlas_files("history.parquet"),
+        histories=of_sizes("results/autoencoder/{size}/history.parquet"),
         sizes="results/sizes.csv",
         library=library("state_findings.py"),
     output:
@@ -56,8 +56,8 @@ rule write_report:
         made=beside("resources/experiments/experiments.tsv"),
         animation=beside("resources/experiments/dynamics.gif"),
         tables=REPORTED,
-        clusters=atlas_files("clusters.tsv"),
-        spectra=atlas_files("spectrum.parquet"),
+        clusters=of_sizes("results/autoencoder/{size}/clusters.tsv"),
+        spectra=of_sizes("results/autoencoder/{size}/spectrum.parquet"),
         samples=of_sizes("results/samples/{size}.parquet"),
         sizes="results/sizes.csv",
         sources="results/sources.csv",

@@ -62,10 +62,10 @@ use rule name_clusters as name_posed with:
 
 rule write_encoder:
     input:
-        encoders=atlas_files("encoder.safetensors"),
-        posed=atlas_files("posed/encoder.safetensors"),
-        clusters=atlas_files("clusters.tsv"),
-        spectra=atlas_files("spectrum.parquet"),
+        encoders=of_sizes("results/autoencoder/{size}/encoder.safetensors"),
+        posed=of_sizes("results/autoencoder/{size}/posed/encoder.safetensors"),
+        clusters=of_sizes("results/autoencoder/{size}/clusters.tsv"),
+        spectra=of_sizes("results/autoencoder/{size}/spectrum.parquet"),
         library=library("write_encoder.py"),
     output:
         encoder="results/encoder.safetensors",

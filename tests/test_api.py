@@ -28,7 +28,7 @@ from kernel_atlas import AtlasError, assign, describe, diff, extract, label
 from kernel_atlas.api import ENCODER
 from kernel_atlas.figures import contact_sheet
 from kernel_atlas.io.extract import extract_model
-from kernel_atlas.io.safetensors import PREFIX_BYTES
+from kernel_atlas.io.formats.safetensors import PREFIX_BYTES
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.sources import Wanted
 from kernel_atlas.model.assign import ASSIGNED

@@ -224,7 +224,7 @@ def fit_kernels(kernels: np.ndarray, device: str = "cpu") -> pd.DataFrame:
         With the columns family to cosine_cross of `evidence/fits.csv` in schemas/tables.yaml. The angle is in [0, 360)
         for a first derivative, [0, 90) for a cross, else [0, 180). Parameters that a family lacks are NaN.
     """
-    fits, signed = _fit_all(torch.from_numpy(np.ascontiguousarray(kernels, np.float32)).to(device))
+    fits, signed = _fit_all(kernels, device)
     best = np.abs(signed).argmax(axis=0)
     tables = [
         describe_fits(name, fits[row][best == row], signed[row][best == row]).set_index(np.flatnonzero(best == row))
@@ -236,21 +236,20 @@ def fit_kernels(kernels: np.ndarray, device: str = "cpu") -> pd.DataFrame:
     return table
 
 
-def draw_fits(kernels: np.ndarray, device: str = "cpu") -> np.ndarray:
+def draw_fits(kernels: np.ndarray) -> np.ndarray:
     """The best fit of `fit_kernels` to each kernel, as taps.
 
     Parameters
     ----------
     kernels : float32 array [n, taps]
         Centred unit kernels.
-    device : str
 
     Returns
     -------
     float32 array [n, taps]
         Centred unit kernels.
     """
-    fits, signed = _fit_all(torch.from_numpy(np.ascontiguousarray(kernels, np.float32)).to(device))
+    fits, signed = _fit_all(kernels, "cpu")
     best, drawn = np.abs(signed).argmax(axis=0), np.zeros(kernels.shape, np.float32)
     axes = coordinates(round(kernels.shape[1] ** 0.5), torch.zeros(0).double())
     for row, family in enumerate(FAMILIES.values()):
@@ -259,13 +258,14 @@ def draw_fits(kernels: np.ndarray, device: str = "cpu") -> np.ndarray:
     return drawn
 
 
-def _fit_all(kernels: Tensor) -> tuple[list[np.ndarray], np.ndarray]:
-    """Parameters [n, parameters] of each family, and signed cosines [families, n].
+def _fit_all(units: np.ndarray, device: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """Parameters [n, parameters] of each family, and signed cosines [families, n], of unit kernels [n, taps].
 
     CPU threads fit separate parts of the kernels. Threads inside an operation would gain little, as operations are
     short, and would wait for each other on shared cores.
     """
     torch.set_float32_matmul_precision("highest")  # TF32 is too coarse for differences of scalar products
+    kernels = torch.from_numpy(np.ascontiguousarray(units, np.float32)).to(device)
     parts = kernels.split(PART[kernels.device.type])
     jobs = list(itertools.product(FAMILIES.values(), parts))
     if kernels.device.type == "cpu":

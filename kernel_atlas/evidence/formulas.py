@@ -17,9 +17,9 @@ from kernel_atlas.evidence.kernels import SUBJECTS, of_size
 from kernel_atlas.io.tables import columns_of
 from kernel_atlas.model.autoencoder import choose_device
 from kernel_atlas.stats.resampling import bootstrap_share
+from kernel_atlas.stats.shares import FIFTHS, fifth_of
 
 NOISE_QUANTILE = 0.99  # of the best cosines of Gaussian noise; explained kernels exceed it
-DEPTH_BINS = 5  # equal parts of the depth 0..1
 BINS = 24  # of 15 degrees
 COSINE_BINS = 50
 QUANTILES = {"q10": 0.1, "median": 0.5, "q90": 0.9}
@@ -116,11 +116,10 @@ def _scales(real: pd.DataFrame) -> pd.DataFrame:
     """Explained kernels by family and depth: quantiles of sigma, and for derivatives the mean cos 4 angle."""
     quantiles = {"q10": 0.1, "q25": 0.25, "median": 0.5, "q75": 0.75, "q90": 0.9}
     kept = real[real["explained"]]
-    step = np.minimum(kept["depth"] * DEPTH_BINS, DEPTH_BINS - 1).astype(int)
     rows = []
-    for (family, one), part in kept.groupby([kept["family"], step]):
+    for (family, one), part in kept.groupby([kept["family"], fifth_of(kept["depth"])]):
         cardinal = np.cos(4 * np.radians(part["angle"])).mean() if family in TURN else np.nan
-        row = {"family": family, "depth_low": one / DEPTH_BINS, "depth_high": (one + 1) / DEPTH_BINS}
+        row = {"family": family, "depth_low": one / len(FIFTHS), "depth_high": (one + 1) / len(FIFTHS)}
         row |= {f"sigma_{name}": part["sigma"].quantile(quantile) for name, quantile in quantiles.items()}
         rows.append(row | {"kernels": len(part), "cardinal": cardinal})
     return pd.DataFrame(rows)

@@ -169,7 +169,7 @@ def answer(
     }
 
     # the published set exists for one size only
-    published = _flat(filters)
+    published = centre_and_normalise(filters.reshape(len(filters), -1))
     known = published.shape[1] == choosing.shape[1]
     if known:
         sets = {"published": [published], **sets}
@@ -181,10 +181,6 @@ def answer(
         "greedy_sets": tabulate_greedy(chosen, kernels[order], choosing, held_out, tolerance, seed),
     }
     return of_size(size, tables)
-
-
-def _flat(filters: np.ndarray) -> np.ndarray:
-    return centre_and_normalise(filters.reshape(len(filters), -1))
 
 
 def choosing_half(models: np.ndarray, seed: int) -> np.ndarray:

@@ -116,9 +116,8 @@ def gaussian_entropy(kernels: int, taps: int, seed: int) -> float:
 
 def chance_of(measure: str, side: int) -> float:
     """Expected score of Gaussian kernels; NaN for measures without a meaningful one."""
-    taps = side * side
-    # mean |cosine| of random directions (Cai, Fan & Jiang 2013): Gamma(t/2) / (sqrt(pi) Gamma((t + 1)/2))
-    cosine = np.exp(gammaln(taps / 2) - gammaln((taps + 1) / 2)) / np.sqrt(np.pi)
+    # mean |cosine| of random directions of t taps (Cai, Fan & Jiang 2013): Gamma(t/2) / (sqrt(pi) Gamma((t + 1)/2))
+    cosine = np.exp(gammaln(side**2 / 2) - gammaln((side**2 + 1) / 2)) / np.sqrt(np.pi)
     band = 1 / (side + 1)  # side - 1 of the side^2 - 1 dimensions of centred kernels are constant along rows
     known = {"noisy": NOISE_QUANTILE, "variance_entropy": 1.0, "orthogonality": 1 - cosine}
     return known.get(measure, {"row_energy": band, "column_energy": band, "banding": 0.0}.get(measure, np.nan))
@@ -204,13 +203,8 @@ def measure_layer(weights: np.ndarray, dead: np.ndarray, reference: Reference, s
     Returns
     -------
     dict
-        - dead: share of all kernels;
-        - noisy: share of live kernels with a best template cosine below the cutoff. Noise scores 0.95 by construction,
-          so that only lower values are informative;
-        - sparsity: share of finite kernels without a |tap| above 1 % of the layer's largest;
-        - variance_entropy: of finite kernels, relative to Gaussian layers; NaN below eight kernels;
-        - orthogonality, row_energy, column_energy: of live kernels;
-        - banding: log2 of row_energy / column_energy.
+        As evidence/layer_measures.csv of schemas/tables.yaml; sparsity and variance_entropy are of finite kernels, the
+        latter NaN below eight. Noise is `noisy` in 0.95 by construction, so that only lower values are informative.
     """
     taps = weights[np.isfinite(weights).all(axis=1)].astype(np.float64)
     size = np.abs(taps).max(axis=1, initial=0)
@@ -262,22 +256,18 @@ def measure_layers(
             with shards[place.layer_index].open() as file:
                 table = file.read(["weight", "dead"])
             weights, dead = taps_array(table["weight"]), table["dead"].to_numpy()
-            size = size_name(place.kh)
-            same = {"model": place.model, "layer_index": place.layer_index, "size": size, "depth": place.depth}
+            same = {name: getattr(place, name) for name in ("model", "layer_index", "depth")}
+            same["size"] = size_name(place.kh)
             measures = measure_layer(weights, dead, references[place.kh], seed)
             rows.append(same | {"stride": place.stride, "kernels": len(weights)} | measures)
             if (~dead).sum() >= COVARIANCE_KERNELS:
                 unit = centre_and_normalise(weights[~dead])
                 random = np.random.default_rng([*seed_of(seed, place.model), place.layer_index])
                 layers.append(same | {"kernels": len(unit)})
-                plain.append(_covariance(unit))
-                shuffled.append(_covariance(random.permuted(unit, axis=1)))
+                for kept, taps in ((plain, unit), (shuffled, random.permuted(unit, axis=1))):
+                    kept.append(np.cov(taps, rowvar=False, bias=True).astype(np.float32).ravel())
     where = pd.DataFrame(layers, columns=["model", "layer_index", "size", "depth", "kernels"])
     return in_order(pd.DataFrame(rows), "layer_measures.csv"), Covariances(where, plain, shuffled)
-
-
-def _covariance(unit: np.ndarray) -> np.ndarray:
-    return np.cov(unit, rowvar=False, bias=True).astype(np.float32).ravel()
 
 
 # Over networks
@@ -289,8 +279,7 @@ def _mean_over_models(table: pd.DataFrame, column: str, name: str, seed: list[in
     units = units[units["count"] > 0].to_numpy(np.float64)
     layers = units[:, 1].sum()
     low, high = bootstrap_share(units[:, 0], units[:, 1], seed)
-    mean = units[:, 0].sum() / layers if layers else np.nan
-    row = {"models": len(units), "layers": int(layers), name: mean}
+    row = {"models": len(units), "layers": int(layers), name: units[:, 0].sum() / layers if layers else np.nan}
     return row | {f"{name}_low": low, f"{name}_high": high}
 
 
@@ -313,8 +302,7 @@ def summarise_depths(measures: pd.DataFrame, seed: int) -> pd.DataFrame:
     rows = []
     for size, subject, part in _subjects(measures):
         fifth = fifth_of(part["depth"])
-        parts = [("all", part)]
-        parts += [(FIFTHS[index], part[fifth == index]) for index in sorted(fifth.unique())]
+        parts = [("all", part), *((FIFTHS[index], part[fifth == index]) for index in sorted(fifth.unique()))]
         for depth, layers in parts:
             for measure in MEASURES:
                 row = {"size": size, "subject": subject, "depth": depth, "measure": measure}
@@ -367,14 +355,12 @@ def compare_covariances(
     table = covariances.layers
     third = np.minimum((table["depth"] * len(THIRDS)).astype(int), len(THIRDS) - 1)
     table = table.assign(third=third.map(dict(enumerate(THIRDS))), similarity=np.nan, shuffled=np.nan, others=0)
-    unit = [units.get(model, model) for model in table["model"]]
-    tables = []
+    unit = np.array([units.get(model, model) for model in table["model"]])
     for (size, _), rows in table.groupby(["size", "third"]).groups.items():
-        part = table.loc[rows].copy()
         # mean covariance of each independent network, and their sum
-        own = np.array([unit[row] for row in rows])
+        own = unit[rows]
         flat, shuffled = (np.stack([values[row] for row in rows]) for values in covariances[1:])
-        counted = part["model"].isin(independent.get(size, ())).to_numpy()
+        counted = table.loc[rows, "model"].isin(independent.get(size, ())).to_numpy()
         means = {name: flat[counted & (own == name)].mean(axis=0) for name in np.unique(own[counted])}
         total = sum(means.values()) if means else None
         # compare each network with the mean of the others
@@ -384,12 +370,11 @@ def compare_covariances(
                 mine = np.flatnonzero(own == name)
                 reference = total - means.get(name, 0)
                 reference = reference / np.linalg.norm(reference)
-                part.iloc[mine, part.columns.get_loc("others")] = others
+                table.loc[rows[mine], "others"] = others
                 for column, values in (("similarity", flat[mine]), ("shuffled", shuffled[mine])):
                     found = values @ reference / np.maximum(np.linalg.norm(values, axis=1), 1e-12)
-                    part.iloc[mine, part.columns.get_loc(column)] = found
-        tables.append(part[part["others"] > 0])
-    found = in_order(pd.concat(tables) if tables else pd.DataFrame(), "covariance.csv")
+                    table.loc[rows[mine], column] = found
+    found = in_order(table[table["others"] > 0], "covariance.csv")
     return found.sort_values(["size", "model", "layer_index"], ignore_index=True)
 
 

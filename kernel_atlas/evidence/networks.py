@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import jensenshannon
 from scipy.stats import rankdata
 
 from kernel_atlas.core.errors import AtlasError
@@ -20,6 +19,7 @@ from kernel_atlas.model.assign import Labeller
 from kernel_atlas.stats.correlation import cosine
 from kernel_atlas.stats.independence import one_per_group
 from kernel_atlas.stats.resampling import CONFIDENCE, FEWEST, TAILS, bootstrap_share, draw_units, mean_interval, seed_of
+from kernel_atlas.stats.shares import jensen_shannon
 
 DEPTHS = np.linspace(0, 1, 21)
 BANDWIDTH = 0.1  # standard deviation of the smoother's weights, in relative depth
@@ -130,7 +130,7 @@ def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> dict[str
     # distance of the label shares, and its null distribution from random splits of the pooled kernels
     first, second = (table.sum().to_numpy().astype(np.int64) for table in (one, two))
     halves = random.multivariate_hypergeometric(first + second, first.sum(), HALVES, method="marginals")
-    chance = _jensen_shannon(halves, first + second - halves)
+    chance = jensen_shannon(halves, first + second - halves)
     return {
         "layers": fewest,
         "paired": paired,
@@ -139,14 +139,10 @@ def _contrast(one: pd.DataFrame, two: pd.DataFrame, seed: list[int]) -> dict[str
         "difference": shares[1] - shares[0],
         "low": low,
         "high": high,
-        "jensen_shannon": _jensen_shannon(first[None], second[None])[0],
+        "jensen_shannon": jensen_shannon(first[None], second[None])[0],
         "chance": chance.mean(),
         "chance_high": np.quantile(chance, CONFIDENCE),
     }
-
-
-def _jensen_shannon(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(jensenshannon(a, b, base=2, axis=1))  # rounding below 0 gives NaN
 
 
 def summarise_contrasts(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -278,7 +274,7 @@ def compare_halves(counts: pd.DataFrame, seed: int) -> pd.DataFrame:
                 table = layers.sort_index(level="depth").to_numpy(np.float64)
                 orders = np.stack([np.arange(len(table)), *(random.permutation(len(table)) for _ in range(ORDERS))])
                 first, second = (table[half].sum(axis=1) for half in np.array_split(orders, 2, axis=1))
-                found = _jensen_shannon(first, second)
+                found = jensen_shannon(first, second)
                 distances.append(found[0])
                 chances.append(found[1:])
         if distances:

@@ -1,5 +1,6 @@
 """Choose the reference patterns from a grid of formulas: the protocol of resources/patterns/README.md."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -10,15 +11,7 @@ import pandas as pd
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, size_name, taps_array
-from kernel_atlas.core.patterns import (
-    COLUMNS,
-    COMPASS,
-    Matcher,
-    complexity,
-    draw_patterns,
-    read_patterns,
-    sample,
-)
+from kernel_atlas.core.patterns import COLUMNS, COMPASS, Matcher, complexity, draw_patterns, read_patterns, sample
 from kernel_atlas.core.vocabulary import AXES
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.io.shards import shards_of
@@ -111,24 +104,18 @@ def read_kernels(
     """Side -> network -> live centred unit kernels, of folders of shards; of related models the one with most."""
     kernels: dict[int, dict[str, np.ndarray]] = {side: {} for side in CHOSEN_ON}
     for model in sorted(map(Path, models)):
-        for side, found in _live_kernels(model).items():
-            unit = units.get(model.name, model.name)
-            if len(found) > len(kernels[side].get(unit, ())):
-                kernels[side][unit] = found
+        parts: dict[int, list[np.ndarray]] = {side: [] for side in CHOSEN_ON}
+        for shard in shards_of(model):
+            with shard.open() as file:
+                table = file.read(["kh", "kw", "dead", "weight"])
+            height, width = table["kh"][0].as_py(), table["kw"][0].as_py()
+            if height == width and height in parts:
+                parts[height].append(taps_array(table["weight"])[~table["dead"].to_numpy()])
+        unit = units.get(model.name, model.name)
+        for side, found in parts.items():
+            if sum(map(len, found)) > len(kernels[side].get(unit, ())):
+                kernels[side][unit] = centre_and_normalise(np.concatenate(found))
     return kernels
-
-
-def _live_kernels(model: str | Path) -> dict[int, np.ndarray]:
-    """Centred unit kernels of a model by side, for the sides `CHOSEN_ON`."""
-    parts: dict[int, list[np.ndarray]] = {side: [] for side in CHOSEN_ON}
-    for shard in shards_of(model):
-        with shard.open() as file:
-            table = file.read(["kh", "kw", "dead", "weight"])
-        height, width = table["kh"][0].as_py(), table["kw"][0].as_py()
-        if height == width and height in parts:
-            taps = taps_array(table["weight"])[~table["dead"].to_numpy()]
-            parts[height].append(centre_and_normalise(taps))
-    return {side: np.concatenate(found) for side, found in parts.items() if found}
 
 
 def draw_samples(kernels: Mapping[int, Mapping[str, np.ndarray]], seed: int) -> dict[int, Sample]:
@@ -165,16 +152,11 @@ def _both_signs(name: str, formula: str, direction: str = "", **parameters: floa
     return [_row(f"{side}-{name}", formula, sign, direction, **parameters) for side, sign in (("On", 1), ("Off", -1))]
 
 
-def _smallest(extent: float) -> int:
-    """The smallest side of kernels that hold a pattern of an extent in taps."""
-    return int(max(3, np.ceil(extent)))
-
-
 def grid() -> list[pd.DataFrame]:
     """The candidates: for each the rows of its turns and both signs, as in the table of patterns."""
     candidates: list[tuple[int, list[dict[str, object]]]] = []
     for sigma in SCALES:
-        fits = _smallest(3.45 * sigma)
+        fits = max(3, math.ceil(3.45 * sigma))  # the smallest side of kernels that hold such a pattern
         spots = [{"sigma": sigma, "ratio": ratio} for ratio in RATIOS]
         if sigma <= RINGED:
             candidates.append((fits, _both_signs("Centre", "centre", sigma=sigma, **RING)))
@@ -195,7 +177,7 @@ def grid() -> list[pd.DataFrame]:
                 candidates.append((max(4, fits + 1), rows))
         for elongation in ARMS:
             crossed = {"sigma": sigma, "elongation": elongation}
-            candidates.append((_smallest(7 * sigma), _both_signs("Cross", "cross", **crossed)))
+            candidates.append((max(3, math.ceil(7 * sigma)), _both_signs("Cross", "cross", **crossed)))
         for elongation in ELONGATIONS:
             shape = {"sigma": sigma, "elongation": elongation}
             for first in (0, 1):  # along the axes, or diagonal
@@ -209,7 +191,7 @@ def grid() -> list[pd.DataFrame]:
         off = 0.5 if width % 2 == 0 else 0  # an even box lies half a tap off the middle of an odd kernel
         corners = sorted({(x, y) for x in (-off, off) for y in (-off, off)})
         rows = [row for x, y in corners for row in _both_signs("Square", "square", width=width, x=x, y=y)]
-        candidates.append((_smallest(max(4, width + 1)), rows))
+        candidates.append((max(4, width + 1), rows))
     return [
         pd.DataFrame(rows).assign(smallest=smallest, largest=LARGEST)[list(COLUMNS)]
         for smallest, rows in candidates

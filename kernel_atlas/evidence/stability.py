@@ -18,6 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import Matcher, templates
+from kernel_atlas.core.vocabulary import STABLE
 from kernel_atlas.evidence.kernels import Units, of_size
 from kernel_atlas.model import autoencoder
 from kernel_atlas.model.assign import OTHER, Labeller
@@ -27,8 +28,7 @@ from kernel_atlas.model.naming import find_clusters, name_clusters
 from kernel_atlas.stats.resampling import FEWEST
 
 ALIKE = 0.9  # minimum cosine of recurring prototypes
-RECURS = 0.8
-JACCARD = 0.6
+RECURS, JACCARD = STABLE["recurs"], STABLE["jaccard"]
 DRAWS = 200  # draws of random kernels in place of prototypes
 
 

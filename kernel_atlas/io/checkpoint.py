@@ -54,7 +54,7 @@ class Form(NamedTuple):
 
 
 class Weight(NamedTuple):
-    """A weight to read: the name of its layer, the tensors that it is made of, and how (`state_dict.MADE`)."""
+    """A weight to read: the name of its layer, the tensors that it is made of, and how (`parametrised.MADE`)."""
 
     name: str
     tensors: tuple[str, ...]

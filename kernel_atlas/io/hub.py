@@ -25,11 +25,11 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_st
 
 from kernel_atlas import __version__
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io import safetensors as safetensors_header
 from kernel_atlas.io.checkpoint import Checkpoint, Choice, Selection, Weight
+from kernel_atlas.io.formats import safetensors as safetensors_header
 from kernel_atlas.io.formats.parts import index_name
+from kernel_atlas.io.formats.safetensors import PREFIX_BYTES, Tensor, choose_tensors
 from kernel_atlas.io.formats.signatures import file_reader
-from kernel_atlas.io.safetensors import PREFIX_BYTES, Tensor, choose_tensors
 
 HEADER_GUESS = 131_072  # bytes of the first request, which hold the header of most networks
 GAP = 131_072  # bytes between tensors that cost less than a request: of 20 ms at 50 MB/s, shared by those in flight

@@ -17,6 +17,7 @@ import yaml
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.files import data_file
+from kernel_atlas.core.kernels import size_name
 from kernel_atlas.io.sources import SOURCES
 
 SCHEMA = data_file("schemas/models.schema.yaml")
@@ -28,6 +29,7 @@ PADS = {
     "same": r"(timm|init):(tf_|\w+_tf_|p?nasnet|mobilenetv5|efficientnet_b[123]_pruned).*|\S+\.(tflite|h5|keras|pb)",
     "symmetric": r"(timm|init):.*",
 }
+USUAL_SIZES = {"3x3", "5x5", "7x7", "9x9", "11x11"}  # their thresholds may stand in a configuration without them
 # As the hub names them: https://huggingface.co/docs/hub/repositories-licenses
 PERMISSIVE = {"apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "isc", "cc-by-4.0", "cc0-1.0", "unlicense"}
 
@@ -64,6 +66,7 @@ def check_config(config: dict, schema: str | Path) -> dict:
             near = difflib.get_close_matches(str(unknown[0]), known, 1) if unknown else []
             advice = f"; did you mean {near[0]}?" if near else f"; the keys are {', '.join(known)}" if known else ""
         raise AtlasError(f"configuration: {where}: {fault.message}{advice or _meaning(fault.schema)}")
+    _check_sizes(filled)
     return filled
 
 
@@ -81,6 +84,17 @@ def _fill(value: Any, rule: dict) -> Any:
     others = others if isinstance(others, dict) else {}
     missing = {key: rule["default"] for key, rule in named.items() if "default" in rule and key not in value}
     return {key: _fill(each, named.get(key, others)) for key, each in (value | copy.deepcopy(missing)).items()}
+
+
+def _check_sizes(config: dict) -> None:
+    """Refuse a size without a threshold, and values for sizes that are neither asked for nor usual."""
+    sizes = [size_name(side) for side in config["sizes"]]
+    for size in sizes:
+        if size not in config["thresholds"]:
+            raise AtlasError(f"configuration: thresholds: none for size {size}; add {size}: 0.3")
+    for key in ("thresholds", "clusters"):
+        for size in set(config[key]) - set(sizes) - USUAL_SIZES:
+            raise AtlasError(f"configuration: {key}: {size} is none of the sizes; add it to sizes")
 
 
 def _meaning(schema: dict) -> str:

@@ -1,4 +1,4 @@
-"""The kernels of a state dict: which of its tensors are convolution weights, and how a weight is rebuilt.
+"""The kernels of a state dict: which of its tensors are convolution weights.
 
 A state dict tells names and shapes alone. Every rule here rests on evidence in the file: its names, the shapes of
 neighbouring tensors, the outputs that feed a layer. A graph or a known architecture needs none of these rules.
@@ -6,13 +6,12 @@ neighbouring tensors, the outputs that feed a layer. A graph or a known architec
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-
-import numpy as np
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.checkpoint import Choice, Form, Rule, Selection, Weight, is_depthwise
+from kernel_atlas.io.parametrised import last_segment, rebuilt
 
 FEWEST = 8  # channels of the smallest of 6,704 real depthwise layers
 IMAGE = 16  # most channels of an image, a spectrogram or a stack of frames
@@ -66,7 +65,7 @@ def choose_by_shape(rule: Rule, leave_out: Sequence[str] = ()) -> Choice:
             names = [name for name, form in forms.items() if rule(form) and not matches(name, leave_out)]
             return Selection([Weight(name, (name,)) for name in names], {})
         stored = _cleaned(forms, leave_out)
-        return _judged(_rebuilt(stored, rule), {name: form.shape for name, (_, form) in stored.items()}, rule)
+        return _judged(rebuilt(stored, rule), {name: form.shape for name, (_, form) in stored.items()}, rule)
 
     return choose
 
@@ -96,126 +95,6 @@ def _cleaned(forms: Mapping[str, Form], leave_out: Sequence[str]) -> dict[str, t
     return found
 
 
-# Parametrisations
-
-
-_PARAMETRISED = re.compile(
-    r"(?P<base>(?:.*\.)?)(?:parametrizations\.weight\.(?P<new>.+)|weight_(?P<old>orig|mask|[guv]))"
-)
-# Tensors that a weight is rebuilt from, in the order of the function in `MADE`.
-_RECIPES = {
-    ("orig", "mask"): "masked",
-    ("g", "v"): "weight_norm",
-    ("orig", "u", "v"): "spectral_norm",
-    ("original0", "original1"): "weight_norm",
-    ("original", "0._u", "0._v"): "spectral_norm",
-    ("original", "0.mask"): "masked",
-}
-
-
-def _masked(weight: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """torch.nn.utils.prune."""
-    return weight * mask
-
-
-def _weight_norm(size: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """torch.nn.utils.weight_norm (Salimans & Kingma 2016): g v / |v|, normed over the axes on which g has one value."""
-    axes = tuple(axis for axis, side in enumerate(size.shape) if side == 1) if size.ndim else None
-    return direction * (size / np.sqrt(np.square(direction).sum(axis=axes, keepdims=True)))
-
-
-def _spectral_norm(weight: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """torch.nn.utils.spectral_norm (Miyato et al. 2018), as in evaluation: W / (u W v)."""
-    return weight / (left @ weight.reshape(len(weight), -1) @ right)
-
-
-MADE: dict[str, Callable[..., np.ndarray]] = {
-    "masked": _masked,
-    "weight_norm": _weight_norm,
-    "spectral_norm": _spectral_norm,
-    "from OHWI": lambda weight: weight.transpose(0, 3, 1, 2),
-    "from HWIO": lambda weight: weight.transpose(3, 2, 0, 1),
-    # Keras keeps the kernels of a depthwise layer as [kh, kw, channels, multiplier].
-    "from HWCM": lambda weight: weight.reshape(*weight.shape[:2], 1, -1).transpose(3, 2, 0, 1),
-}
-
-
-def make(weight: Weight, tensors: Sequence[np.ndarray]) -> np.ndarray:
-    """A weight as float32 [O, I, kh, kw] from its tensors, computed in float64 where there is something to compute.
-
-    Raises
-    ------
-    AtlasError
-        The shapes of the tensors do not fit.
-    """
-    with np.errstate(all="ignore"):  # a float64 beyond float32 becomes Inf, and its kernel is dead
-        if weight.made == "stored":
-            return tensors[0].astype(np.float32, copy=False)
-        try:
-            made = MADE[weight.made](*(tensor.astype(np.float64) for tensor in tensors))
-        except ValueError as error:
-            raise AtlasError(f"damaged: {weight.name!r} cannot be made of {', '.join(weight.tensors)}") from error
-        return np.ascontiguousarray(made, np.float32)
-
-
-def _rebuilt(stored: Mapping[str, tuple[str, Form]], rule: Rule) -> dict[str, tuple[Weight, Form]]:
-    """Name -> weight and its form [O, I, kh, kw], of all tensors but the parts of parametrised weights.
-
-    Raises
-    ------
-    AtlasError
-        A weight that the rule accepts is computed in a way that is not in `_RECIPES`.
-    """
-    groups: dict[str, dict[str, str]] = {}
-    for name in stored:
-        match = _PARAMETRISED.fullmatch(name)
-        if match:
-            groups.setdefault(match["base"], {})[match["new"] or match["old"]] = name
-    parametrised: dict[str, Weight | None] = {}  # main tensor -> the weight, others -> None
-    for base, group in groups.items():
-        recipe = next((recipe for recipe in _RECIPES if set(recipe) == set(group)), None)
-        main = next((group[part] for part in ("orig", "original", "original1", "v") if part in group), None)
-        if recipe:
-            tensors = tuple(stored[group[part]][0] for part in recipe)
-            parametrised |= dict.fromkeys(group.values())
-            parametrised[main] = Weight(f"{base}weight", tensors, _RECIPES[recipe])
-        elif main and set(group) != {"v"} and rule(stored[main][1]):
-            raise AtlasError(
-                f"the weight of {base.rstrip('.') or main!r} is computed from {', '.join(sorted(group.values()))} by a "
-                "parametrisation that is not known here; remove it before saving, with "
-                "torch.nn.utils.parametrize.remove_parametrizations, or name the layer in the sheet's leave_out"
-            )
-    layout = _layout({name: form.shape for name, (_, form) in stored.items() if len(form.shape) == 4})
-    weights = {}
-    for name, (origin, form) in stored.items():
-        weight = parametrised.get(name, Weight(name, (origin,)))
-        if weight and layout and len(form.shape) == 4:
-            weight = weight._replace(made=layout(name))
-            form = form._replace(shape=MADE[weight.made](np.broadcast_to(np.float32(0), form.shape)).shape)
-        if weight:
-            weights[weight.name] = (weight, form)
-    return weights
-
-
-def _layout(shapes: Mapping[str, tuple[int, ...]]) -> Callable[[str], str] | None:
-    """Name -> how a weight of a file with channels last is brought to [O, I, kh, kw]; None for PyTorch's layout.
-
-    Flax and Keras call a weight `kernel` and store [kh, kw, I, O]. MLX stores [O, kh, kw, I]: all its weights have two
-    equal sides in the middle, which those of a network in PyTorch's layout have not.
-    """
-    if any(_last(name) == "kernel" for name in shapes):
-        return lambda name: "from HWCM" if _last(name).startswith("depthwise") else "from HWIO"
-    equal = all(shape[1] == shape[2] for shape in shapes.values())
-    if equal and any(shape[2] != shape[3] and shape[2] > 1 for shape in shapes.values()):
-        return lambda name: "from OHWI"
-    return None
-
-
-def _last(name: str) -> str:
-    """The last segment of a name, in the writing of PyTorch or of Flax."""
-    return re.split(r"[./]", name)[-1]
-
-
 # What speaks against a weight of the right shape
 
 
@@ -225,7 +104,7 @@ def _judged(weights: Mapping[str, tuple[Weight, Form]], stored: Mapping[str, tup
     Parameters
     ----------
     weights : mapping
-        From `_rebuilt`.
+        From `parametrised.rebuilt`.
     stored : mapping
         Name -> shape as it is stored, of all tensors.
     rule : Rule
@@ -240,7 +119,7 @@ def _judged(weights: Mapping[str, tuple[Weight, Form]], stored: Mapping[str, tup
         if names:
             not_read.setdefault(reason, []).extend(names)
 
-    drop("a table or a buffer, by its name", [name for name in shapes if _TABLE.search(_last(name))])
+    drop("a table or a buffer, by its name", [name for name in shapes if _TABLE.search(last_segment(name))])
     renamed = {}
     for reason, names, average in _copies(shapes):
         drop(reason, names)
@@ -270,7 +149,7 @@ def _judged(weights: Mapping[str, tuple[Weight, Form]], stored: Mapping[str, tup
 def _is_one_by_channel(name: str, form: Form) -> bool:
     """Whether a weight of one or three dimensions has one kernel for each channel: [C, 1, k] or [C, 1, kd, kh, kw]."""
     shape = form.shape
-    return _last(name).startswith(("weight", "kernel")) and shape[0] > 1 == shape[1] and max(shape[2:]) > 1
+    return last_segment(name).startswith(("weight", "kernel")) and shape[0] > 1 == shape[1] and max(shape[2:]) > 1
 
 
 def _copies(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, list[str], dict[str, str]]]:

@@ -20,18 +20,6 @@ from kernel_atlas.stats.resampling import DRIFT, bootstrap_share, mean_interval,
 
 FIFTHS = ("0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0")  # of the depth
 THRESHOLDS = np.arange(1, 51) / 50  # 0.02, 0.04, ..., 1
-MODEL_COLUMNS = [
-    "family",
-    "architecture",
-    "dataset",
-    "top1",
-    "params",
-    "group",
-    "recipe",
-    "licence",
-    "use",
-    "convolution",
-]
 # Rows of totals.csv that are no labels: all labels but `other` and `dead`, and three marks of kernels.
 PATTERNED, ABOVE_NULL, BEYOND, CLUSTERED = "with a pattern", "above the equal null", "beyond spectrum", "clustered"
 SUMMARIES = (PATTERNED, ABOVE_NULL, BEYOND, CLUSTERED)
@@ -143,7 +131,8 @@ def summarise_models(counts: Counts, sheet: pd.DataFrame, seed: int) -> pd.DataF
             row["clustered"], row["clustered_share"] = clustered.sum(), clustered.sum() / whole if whole else np.nan
             row["share_low"], row["share_high"] = bootstrap_share(clustered, marks["live"].to_numpy(), own_seed)
         rows.append(row)
-    table = pd.DataFrame(rows).merge(sheet[["model", *MODEL_COLUMNS]], on="model", how="left")
+    about = sheet[sheet.columns.intersection(columns_of("models.csv"))]
+    table = pd.DataFrame(rows).merge(about, on="model", how="left")
     return in_order(table.astype({"clustered": "Int64"}), "models.csv")
 
 
@@ -316,6 +305,11 @@ def measure_drift(paths: Iterable[str | Path], sheet: pd.DataFrame, seed: int) -
     return in_order(pd.DataFrame(rows), "drift.csv")
 
 
+def jensen_shannon(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Jensen-Shannon distance, base 2, of each pair of rows of counts or shares, float arrays [n, labels]."""
+    return np.nan_to_num(jensenshannon(a, b, base=2, axis=1))  # rounding below 0 gives NaN
+
+
 def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
     """architectures.csv: Jensen-Shannon distance (base 2) of label shares incl. `other`, per pair and size."""
     tables = []
@@ -323,8 +317,7 @@ def compare_architectures(labels: pd.DataFrame) -> pd.DataFrame:
         wide = part.pivot_table(index="model", columns="label", values="share", fill_value=0)
         shares = wide.to_numpy(np.float64)
         for row in range(len(wide) - 1):
-            distance = jensenshannon(shares[row][None], shares[row + 1 :], base=2, axis=1)
-            distance = np.nan_to_num(distance)  # rounding below 0 gives NaN
+            distance = jensen_shannon(shares[row][None], shares[row + 1 :])
             pair = {"size": size, "model_a": wide.index[row], "model_b": wide.index[row + 1 :]}
             tables.append(pd.DataFrame(pair | {"jensen_shannon": distance}))
     return in_order(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), "architectures.csv")

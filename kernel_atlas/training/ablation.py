@@ -262,12 +262,8 @@ def _mean_cosine(trial: Trial, replaced: Mapping[str, Replaced], kernels: pd.Dat
     """Of the kernels of a part to what they become; NaN of `zero`."""
     if trial.cosine is not None:
         return trial.cosine
-    chosen = kernels[trial.part.chosen]
-    return float(
-        np.concatenate(
-            [replaced[size].cosines(trial.name)[rows["place"]] for size, rows in chosen.groupby("size")]
-        ).mean()
-    )
+    chosen = kernels[trial.part.chosen].groupby("size")
+    return float(np.concatenate([replaced[size].cosines(trial.name)[rows["place"]] for size, rows in chosen]).mean())
 
 
 def _changes(

@@ -330,11 +330,8 @@ def train_run(
         Of kernels that the network starts from or is pulled towards: prototypes (`encoder.safetensors` of a release),
         master keys, patterns, or another network (`net.safetensors` of a run).
     output
-        The network (safetensors); the kernels of its first stage (Parquet: step, layer_index, channel, kh, kw, weight;
-        of dense ones all slices, channel = output * inputs + input); its accuracy (CSV: step, loss, the mean since the
-        row before, train_top1, top1, test_images, seconds of training since the start). Accuracies are in percent, of
-        images that are not augmented: on the way of the first `LOOKED_AT`, at the end of the whole test split. Its
-        answers at the end (Parquet: image, right).
+        The network (safetensors), and kernels.parquet, curve.csv and answers.parquet of experiments/runs/* in
+        schemas/tables.yaml. The curve is of the first `LOOKED_AT` images, at the end of the whole test split.
     device
         `cpu` or `cuda`; a run is the same again on a CPU with as many threads.
     smoke
@@ -342,12 +339,10 @@ def train_run(
     log
         Called with a line of text at each check.
     """
-    limit = 2 * BATCH if smoke else None
-    data, permutation = load_images(folder, condition, limit)
-    data = ImageSet(*(part.to(device) if isinstance(part, Tensor) else part for part in data))
+    data, permutation = load_images(folder, condition, 2 * BATCH if smoke else None)
+    data = data.to(device)
     permutation = None if permutation is None else permutation.to(device)
-    dataset = IMAGES[condition.images][0]
-    flip, shift = (FLIPPED[dataset], SHIFT) if condition.augmented else (False, 0)
+    flip, shift = (FLIPPED[IMAGES[condition.images][0]], SHIFT) if condition.augmented else (False, 0)
     batches = Batches(data.train, data.train_labels, flip, seed, shift, permutation)
     net = start_net(condition, data.classes, seed, file).to(device, memory_format=torch.channels_last)
     steps = min(2, condition.steps) if smoke else condition.steps

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.core.kernels import centre_and_normalise, is_dead, size_name
+from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, is_dead, size_name
 from kernel_atlas.core.patterns import family_of, read_patterns
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.evidence.controls import make_control
@@ -24,8 +24,7 @@ CHANCE = 0.05  # share of these that are fitted better than the bar for what is 
 
 def noise_level(side: int, seed: int) -> float:
     """The cosine of a fit that 1 % of Gaussian-noise kernels [side, side] exceed."""
-    noise = np.random.default_rng([seed, side]).standard_normal((NOISE, side * side), np.float32)
-    return float(fit_kernels(centre_and_normalise(noise))["cosine"].quantile(NOISE_QUANTILE))
+    return float(fit_kernels(centre_and_normalise(draw_noise(NOISE, side, seed)))["cosine"].quantile(NOISE_QUANTILE))
 
 
 def measure_run(
@@ -46,14 +45,8 @@ def measure_run(
     Returns
     -------
     DataFrame
-        A row for each step and layer: step, layer_index, size, kernels (that are not dead; of these the rest),
-        clustered and a column for each of `patterns.FAMILIES` (how many are); explained (how many are more like a
-        fitted formula than 99 % of white noise), fit_FAMILY (how many of these each family of formulas fits best);
-        beyond (how many are more like a formula than 95 % of kernels with their layer's power spectra and random
-        phases: white noise is easy to beat for whatever is smooth); relabelled (how many have another label than at the
-        last step); cosine_to_first and cosine_to_last (medians of the cosine to the kernel at step 0 and at the last
-        step), code_to_last (median distance of the code to that at the last step, of kernels that are clustered there;
-        NaN without such); and the columns of the curve.
+        A row for each step and layer, with the columns step to seconds of experiments/*/runs.csv in
+        schemas/tables.yaml. `beyond` stands beside `explained`, as white noise is easy to beat for whatever is smooth.
 
     Raises
     ------

@@ -29,6 +29,10 @@ class ImageSet(NamedTuple):
     test_labels: Tensor
     classes: int
 
+    def to(self, device: str) -> "ImageSet":
+        """The same on a device of torch."""
+        return ImageSet(*(part.to(device) for part in self[:4]), self.classes)
+
 
 def image_files(images: Path, dataset: str) -> list[Path]:
     """The Parquet files of a data set: those whose name, or whose folder in `images`, begins with its name.
@@ -62,26 +66,16 @@ def read_images(images: Path, dataset: str, limit: int | None = None) -> ImageSe
     pixels = {"train": [], "test": []}
     labels = {"train": [], "test": []}
     for path in image_files(images, dataset):
-        try:
-            table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            raise AtlasError(f"zoo: {path}: not a readable Parquet file ({error})") from error
-        columns = table.column_names
-        image = next((name for name in ("image", "img") if name in columns), None)
-        if image is None or "label" not in columns:
-            raise AtlasError(f"zoo: {path}: needs the columns image (or img) and label, has {', '.join(columns)}")
-        if "split" in columns:
-            splits = table["split"].to_pylist()
-        else:
+        encoded, told, splits = _read_columns(path, f"zoo: {path}")
+        if splits is None:
             named = [split for split in pixels if split in path.stem]
             if len(named) != 1:
                 raise AtlasError(f"zoo: {path}: no column split, and the file's name says neither train nor test")
-            splits = named * len(table)
-        rows = zip(table[image].to_pylist(), table["label"].to_pylist(), splits, strict=True)
-        for row, (encoded, label, split) in enumerate(rows):
+            splits = named * len(told)
+        for row, (label, split) in enumerate(zip(told, splits, strict=True)):
             if split not in pixels or len(labels[split]) == limit:
                 continue
-            pixels[split].append(np.asarray(decode_image(encoded, f"zoo: {path}, row {row}")))
+            pixels[split].append(np.asarray(decode_image(encoded[row].as_py(), f"zoo: {path}, row {row}")))
             labels[split].append(label)
     for split, decoded in pixels.items():
         if not decoded:
@@ -119,21 +113,27 @@ def list_folder(folder: Path) -> Rows:
 
 def list_parquet(path: Path) -> Rows:
     """The same of a Parquet file, whose labels are numbers or names."""
+    encoded, labels, splits = _read_columns(path, str(path))
+    rows: Rows = {"test": [], "train": []}
+    for row, (label, split) in enumerate(zip(labels, splits or ["test"] * len(labels), strict=True)):
+        if split in SPLITS:
+            rows[SPLITS[split]].append(
+                (lambda row=row: decode_image(encoded[row].as_py(), f"{path}, row {row}"), label)
+            )
+    return rows
+
+
+def _read_columns(path: Path, where: str) -> tuple[pa.ChunkedArray, list[int | str], list[str] | None]:
+    """Encoded images, labels and splits of a Parquet file; None where it has no column of splits."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise AtlasError(f"{path}: not a readable Parquet file or folder ({str(error).splitlines()[0]})") from error
-    column = next((name for name in ("image", "img") if name in table.column_names), None)
-    if column is None or "label" not in table.column_names:
-        raise AtlasError(f"{path}: needs the columns image (or img) and label, has {', '.join(table.column_names)}")
-    splits = table["split"].to_pylist() if "split" in table.column_names else ["test"] * len(table)
-    rows: Rows = {"test": [], "train": []}
-    for row, (label, split) in enumerate(zip(table["label"].to_pylist(), splits, strict=True)):
-        if split in SPLITS:
-            rows[SPLITS[split]].append(
-                (lambda row=row: decode_image(table[column][row].as_py(), f"{path}, row {row}"), label)
-            )
-    return rows
+        raise AtlasError(f"{where}: not a readable Parquet file or folder ({str(error).splitlines()[0]})") from error
+    columns = table.column_names
+    image = next((name for name in ("image", "img") if name in columns), None)
+    if image is None or "label" not in columns:
+        raise AtlasError(f"{where}: needs the columns image (or img) and label, has {', '.join(columns)}")
+    return table[image], table["label"].to_pylist(), table["split"].to_pylist() if "split" in columns else None
 
 
 def number_classes(labels: set[int | str], classes: int, where: Path) -> dict[int | str, int]:

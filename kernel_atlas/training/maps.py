@@ -2,7 +2,7 @@
 
 Maps are what a depthwise convolution gives, before bias and batch norm. The mean of a map is close to the kernel's sum
 of taps times the mean of its input, so that it says little of the pattern. Each kernel is therefore compared with other
-kernels of its norm on the same input: `CONTROLS`.
+kernels of its norm on the same input, `CONTROLS`.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from kernel_atlas.core.kernels import centre_and_normalise, draw_noise, size_nam
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.io.tables import in_order, read_table
 from kernel_atlas.training.ablation import find_kernels
+from kernel_atlas.training.map_summaries import CONTROLS
 
 BATCH = 16  # images at a time: maps of the first layers of a network for photographs are 5 MB an image
-CONTROLS = ("noise", "phase", "free")  # see `draw_control`; `map_summaries` has words for them
 FLAT = 1e-6  # sd over mean below which a map is constant but for the rounding of float32
 
 

@@ -183,12 +183,9 @@ def _zoo_images(network: Network, folder: Path, test: int, train: int, random: n
     batches = Batches(data.train[:5000], data.train_labels[:5000], False, 0)  # for the mean and std of the training
     drawn = torch.from_numpy(random.permutation(len(data.test))[: test or None])
     again = torch.from_numpy(random.permutation(len(data.train))[:train])
-    _check_classes(data.test_labels, network.classes, folder)
-    return Images(batches.normalise(data.test[drawn]), data.test_labels[drawn], batches.normalise(data.train[again]))
-
-
-def _check_classes(truth: Tensor, classes: int, where: Path) -> None:
-    if truth.max() >= classes or truth.min() < 0:
+    highest = int(data.test_labels.max())
+    if highest >= network.classes or data.test_labels.min() < 0:
         raise AtlasError(
-            f"{where}: class {int(truth.max())}, but the network knows {classes} from 0; take its own images"
+            f"{folder}: class {highest}, but the network knows {network.classes} from 0; take its own images"
         )
+    return Images(batches.normalise(data.test[drawn]), data.test_labels[drawn], batches.normalise(data.train[again]))

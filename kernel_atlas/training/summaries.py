@@ -40,26 +40,19 @@ def summarise(experiment: str, table: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def summarise_runs(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """summary.csv: what the kernels of each condition are at the end, before training, and against another condition.
+    """What the kernels of each condition are at the end, before training, and against another condition.
 
     Parameters
     ----------
     table : DataFrame
-        runs.csv: condition, title, against, seed, params and the columns of `dynamics.measure_run`.
+        experiments/*/runs.csv of schemas/tables.yaml.
     seed : int
 
     Returns
     -------
     DataFrame
-        A row for each condition, layer (from 1; `all`) and measure (of `MEASURES`, or a family of formulas or labels):
-        condition, title, against (a title, empty where there is none), networks, units (layers of networks), kernels;
-        share at the last step with its interval over units; untrained, the share at step 0; gain, the mean over units
-        of the share beyond that at step 0, with its interval; difference, the same beyond that of the same unit of
-        `against`, with its interval, and agree, whether it has one sign in all networks; half_after and half_until, the
-        steps between which the share passes half of its last value for good (none where that is below 5 %);
-        cosine_to_first, between the kernels at the end and at step 0; params, top1 and train_top1 (percent), means over
-        networks; top1_difference beyond that of `against` with top1_lowest and top1_highest of the networks. No
-        intervals below five units.
+        As experiments/*/summary.csv of schemas/tables.yaml: a row for each condition, layer (from 1; `all`) and measure
+        (of `MEASURES`, or a family of formulas or labels). Units are layers of networks.
     """
     units = table.set_index(["condition", "seed", "layer_index"]).sort_index()
     first = units[units["step"] == 0]
@@ -196,22 +189,19 @@ def recipes(table: pd.DataFrame) -> pd.Series:
 
 
 def summarise_ablation(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """summary.csv: means of the changes in accuracy over networks, each the mean of the models of a recipe.
+    """Means of the changes in accuracy over networks, each the mean of the models of a recipe.
 
     Parameters
     ----------
     table : DataFrame
-        ablation.csv, of any number of models.
+        ablation/ablation.csv of schemas/tables.yaml, of any number of models.
     seed : int
 
     Returns
     -------
     DataFrame
-        size (`all` where all sizes are replaced), label (`all` likewise; `layer, 1st fifth` and so on where one layer
-        is, in that fifth of the depth), replacement, models, networks (recipes), kernels; apart, how many of these
-        models have a top-1 more than `WIDE` points from the one stated; cosine; those of `MEASURED`, each with its
-        interval over networks, none below five; lowest and highest difference of a network; the same with the ending
-        _reestimated.
+        As ablation/summary.csv of schemas/tables.yaml: a row for each size, label and replacement. The label is
+        `layer, 1st fifth` and so on where one layer is replaced, in that fifth of the depth.
     """
     rows = []
     far = table.groupby("model")["apart"].first() > WIDE

@@ -25,10 +25,7 @@ def judge(
     Returns
     -------
     DataFrame
-        A row for each pair: question, condition and control (titles), seeds (which both have), images; top1 and
-        control_top1, means over seeds in percent; difference in points with its interval over seeds and images; lowest
-        and highest difference of a seed; usual_top1, the mean of `usual`, and seed_range, the range of its top-1 over
-        seeds; holds, whether the interval is above 0 and the difference above that range.
+        As experiments/verdict/verdict.csv of schemas/tables.yaml, a row for each pair. Seeds are those that both have.
     """
     rows = []
     for pair in pairs.itertuples():

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.tables import whole
 from kernel_atlas.training.depthwise import Depthwise
-from kernel_atlas.training.images import FLIPPED, ImageSet, image_files, read_images
+from kernel_atlas.training.images import FLIPPED, image_files, read_images
 
 # Each stage halves the map. Where a map is smaller than about two kernels most of a large kernel meets padding and
 # stays noise, so only the first stage (16 x 16 pixels for CIFAR-10) has the kernel size asked for; below it is 3 x 3.
@@ -39,8 +39,6 @@ LABEL_SMOOTHING = 0.1
 WARM_UP = 0.15  # share of the steps
 SHIFT = 4  # pixels an image is moved at most
 KERNELS = ("depthwise.weight", "dense.weight")  # how the names of the weights with the kernels end
-
-
 SHEET_COLUMNS = ["model", "source", "use", "family", "architecture", "dataset", "top1", "params", "group", "licence"]
 SHEET_COLUMNS += ["recipe", "seed", "epochs", "seconds", "device"]
 
@@ -244,8 +242,7 @@ def train_net(
     start = time.perf_counter()
     if epochs < 1:
         raise AtlasError(f"zoo: at least one epoch, not {epochs}")
-    data = read_images(images, dataset)
-    data = ImageSet(*(part.to(device) if isinstance(part, Tensor) else part for part in data))
+    data = read_images(images, dataset).to(device)
     batches = Batches(data.train, data.train_labels, FLIPPED[dataset], seed)
     net = new_net(kernel, data.classes, seed).to(device, memory_format=torch.channels_last)
     per_epoch, losses = batches.per_epoch, []
@@ -382,7 +379,6 @@ def _row(net: nn.Module, dataset: str, kernel: int, seed: int) -> dict:
 
 def write_net(net: nn.Module, row: dict, output: Path) -> None:
     """Write the state dict, and `row` as the file's metadata; the final name appears only when the file is whole."""
-    output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     with whole(output) as partial:

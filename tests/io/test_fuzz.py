@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from tflite_files import Operator, Tensor, conv, depthwise, tflite_model
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io import safetensors as safetensors_header
+from kernel_atlas.io.formats import safetensors as safetensors_header
 from kernel_atlas.io.sheet import check_config, read_sheet
 from kernel_atlas.io.sources import Wanted, read_layers
 from kernel_atlas.model.clusters import read_clusters

@@ -17,7 +17,7 @@ from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer, Selectio
 from kernel_atlas.io.formats.rebuild import FLOATS, ReadBytes, Storage, Tensor, dtype_of, storage_dtype
 from kernel_atlas.io.formats.unpickle import Stub, Unpickler
 from kernel_atlas.io.formats.wrappers import find_state
-from kernel_atlas.io.state_dict import make
+from kernel_atlas.io.parametrised import make
 
 if TYPE_CHECKING:
     import torch
