@@ -13,7 +13,8 @@ from kernel_atlas.io.checkpoint import Checkpoint, Choice, Layer, Rule
 from kernel_atlas.io.formats.pytorch import choose_readable
 from kernel_atlas.io.formats.rebuild import Tensor
 from kernel_atlas.io.formats.wrappers import MAX_DEPTH, find_state
-from kernel_atlas.io.state_dict import bare_name, make
+from kernel_atlas.io.parametrised import make
+from kernel_atlas.io.state_dict import bare_name
 
 if TYPE_CHECKING:
     import torch
