@@ -56,12 +56,12 @@ def test_the_examples_of_the_documentation(module, monkeypatch):
     assert result.attempted and not result.failed
 
 
-def test_the_five_lines_of_the_readme(monkeypatch):
+def test_the_lines_of_the_start_page(monkeypatch):
     monkeypatch.chdir(ROOT)
-    (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/start.md").read_text(), re.S)
     names = {}
-    exec(lines, names)
-    assert isinstance(names["kernel_atlas"].templates(7).taps, np.ndarray)
+    exec(lines.replace("my_network.pth", "resources/zoo/cifar10_7x7_s0.safetensors"), names)
+    assert names["described"].sizes["size"].tolist() == ["3x3", "7x7"] and len(names["kernels"]) > 900
 
 
 def test_kernels_are_those_of_the_shards(odd, tmp_path):
