@@ -134,12 +134,12 @@ def _templates(raw: np.ndarray, named: np.ndarray, drawn: Templates) -> np.ndarr
 def rounded(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Taps as uint8 [n, taps]; the least tap and the step of each kernel, float32 [n]: tap = least + step * rounded.
 
-    Least and step have no more binary digits than taps need, as zeros compress: the step is rounded up to 12, the least
+    Least and step have no more binary digits than taps need, as zeros compress: the step is rounded up to 9, the least
     by at most a quarter of a step before taps are.
     """
     low, high = (ends.astype(np.float64) for ends in (kernels.min(axis=1), kernels.max(axis=1)))
     fraction, exponent = np.frexp((high - low) / STEPS)
-    step = np.ldexp(np.ceil(fraction * 4096) / 4096, exponent)
+    step = np.ldexp(np.ceil(fraction * 512) / 512, exponent)
     unit = np.ldexp(1.0, exponent - 2)  # at most half a step
     low = np.where(step > 0, np.rint(low / unit) * unit, low)
     taps = np.rint((kernels - low[:, None]) / np.where(step > 0, step, 1)[:, None])

@@ -45,7 +45,7 @@ function filmstrip(shape, kernels, palette, { room, side, pick, count = kernels.
   const most = Math.max(1, Math.round(side / shape.width)); // CSS pixels a tap
   const across = (rows) => Math.ceil(count / rows), fit = (rows) => Math.floor(room / (across(rows) * wide));
   let rows = 1;
-  while (fit(rows) < 0.6 * most && across(rows) > 1) rows++; // a little smaller in one row is better than a second row
+  while (fit(rows) < most / 2 && across(rows) > 1) rows++; // smaller in one row is better than a second row
   const columns = across(rows), scale = Math.max(1, Math.min(most, fit(rows)));
   const image = new ImageData(columns * wide, Math.ceil(kernels.length / columns) * high);
   kernels.forEach((taps, place) => {
