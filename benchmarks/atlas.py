@@ -3,8 +3,9 @@
     python benchmarks/atlas.py [--kernels 100000] [--side 7] [--rounds 3]
 
 A page with so many kernels, patterns with noise in models of 10,000 each, is written. Printed are its size, medians of
-the time to the first paint, to the first wall, and from asking for a wall of all kernels by code to seeing it, and how
-many frames a second there are while that wall is scrolled by a screen every second.
+the time to the first paint, to the wall of the first network, from asking for a wall of all kernels by code to seeing
+it, and from there to the map; and how many frames a second there are while that wall is scrolled by a screen every
+second, and while the map is dragged.
 """
 
 import argparse
@@ -22,31 +23,38 @@ from safetensors.numpy import save_file
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from atlas_page import STATISTICS  # noqa: E402
 from browser import complaints, open_browser, show  # noqa: E402
 
-from kernel_atlas.core.patterns import templates  # noqa: E402
+from kernel_atlas.core.patterns import read_patterns, templates  # noqa: E402
 from kernel_atlas.io.extract import extract_model  # noqa: E402
 from kernel_atlas.io.shards import shards_of  # noqa: E402
 from kernel_atlas.io.sources import Wanted  # noqa: E402
-from kernel_atlas.io.tables import write_table  # noqa: E402
-from kernel_atlas.model.assign import SCHEMA, Labeller  # noqa: E402
-from kernel_atlas.model.clusters import find_prototypes  # noqa: E402
+from kernel_atlas.io.tables import columns_of, write_table  # noqa: E402
+from kernel_atlas.model.assign import SCHEMA, Assigner, Labeller  # noqa: E402
 from kernel_atlas.model.coder import SAMPLES, build_spectrum  # noqa: E402
 from kernel_atlas.publish.atlas import write_atlas  # noqa: E402
 
 MODEL, LAYER = 10_000, 500  # kernels
-SCROLL = """const done = arguments[0], wall = document.querySelector("#left .wall"), begin = performance.now();
+FRAMES = """const done = arguments[0], wall = document.querySelector("#left .wall"), begin = performance.now();
 let frames = 0;
 const step = (now) => {
   if (now - begin > 3000) return done((frames * 1000) / (now - begin));
   frames++;
-  wall.scrollTop = ((now - begin) / 1000) * wall.clientHeight + 12345;
+  MOVE;
   requestAnimationFrame(step);
 };
 requestAnimationFrame(step);"""
+SCROLL = FRAMES.replace("MOVE", "wall.scrollTop = ((now - begin) / 1000) * wall.clientHeight + 12345")
+DRAG = FRAMES.replace("MOVE", "plane.at = { ...plane.at, x: (now - begin) / 1e4 }; plane.draw()")
 MARK = "return performance.getEntriesByName('shown').map((mark) => mark.startTime)"
 PAINT = "return performance.getEntriesByName('first-contentful-paint')[0].startTime"
-ALL = "performance.clearMarks(); const begin = performance.now(); change({left: ''}); return begin"
+ASK = "performance.clearMarks(); const begin = performance.now(); change({}); return begin"
+FIRST, ALL, MAP = (
+    "#view=kernels&left=net_000",
+    ASK.replace("{}", "{left: '', order: 'code'}"),
+    ASK.replace("{}", "{view: 'map'}"),
+)
 
 
 def write_page(folder: Path, count: int, side: int) -> Path:
@@ -82,8 +90,9 @@ def write_page(folder: Path, count: int, side: int) -> Path:
         sheet,
         {name: folder / "kernels" / name for name in names},
         {name: folder / f"{name}.parquet" for name in names},
-        {size: Labeller(None, clusters, 0.3, find_prototypes(spectrum, clusters))},
+        Assigner(read_patterns(), {side: Labeller(None, clusters, 0.3)}),
         {size: spectrum},
+        {name: pd.DataFrame(columns=columns_of(f"{name}.csv")) for name in STATISTICS},
     )
     return page
 
@@ -113,15 +122,21 @@ def main() -> None:
         rounds = []
         for _ in range(options.rounds):
             with open_browser(Path(folder)) as driver:
-                show(driver, page, width=1600)
+                show(driver, page, width=1600, fragment=FIRST)
                 wall = until_shown(driver)
                 paint = driver.execute_script(PAINT)
                 asked = driver.execute_script(ALL)
                 every = until_shown(driver) - asked
-                rounds.append((paint, wall, every, driver.execute_async_script(SCROLL)))
+                scrolled = driver.execute_async_script(SCROLL)
+                asked = driver.execute_script(MAP)
+                mapped = until_shown(driver) - asked
+                rounds.append((paint, wall, every, scrolled, mapped, driver.execute_async_script(DRAG)))
                 assert not complaints(driver)
-        paint, wall, every, frames = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"first paint {paint:.0f} ms, first wall {wall:.0f} ms, wall of all {every:.0f} ms, {frames:.0f} frames/s")
+        paint, wall, every, scrolled, mapped, dragged = (
+            statistics.median(column) for column in zip(*rounds, strict=True)
+        )
+    print(f"first paint {paint:.0f} ms, first wall {wall:.0f} ms")
+    print(f"wall of all {every:.0f} ms, {scrolled:.0f} frames/s; map of all {mapped:.0f} ms, {dragged:.0f} frames/s")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Write the atlas, a page to explore every kernel.
 
-Inputs: shards and assignments of every model, the labeller, spectra, the model sheet; with evidence, the fits.
+Inputs: shards and assignments of every model, the labeller, the patterns, spectra, statistics, the model sheet; with
+evidence, the fits.
 Outputs: results/atlas.html, a self-contained page.
 """
 
@@ -11,6 +12,11 @@ rule write_atlas:
         assignments=files_of("results/assignments/{model}.parquet", *USES),
         spectra=of_sizes("results/autoencoder/{size}/spectrum.parquet"),
         encoder=labeller,
+        patterns=PATTERNS,
+        statistics=expand(
+            "results/statistics/{table}.csv",
+            table=["models", "totals", "labels", "layers", "chance"],
+        ),
         fits=[*whole("fits").values()] if config["evidence"]["wanted"] else [],
         sheet=SHEET,
         template=beside("kernel_atlas/publish/pages/atlas.html"),
@@ -18,9 +24,8 @@ rule write_atlas:
         style=beside("kernel_atlas/publish/pages/atlas.css"),
         scripts=[
             beside(f"kernel_atlas/publish/pages/{name}.js")
-            for name in ("vendor/echarts.min", "kernels", "wall", "atlas")
+            for name in ("kernels", "wall", "map", "views", "atlas")
         ],
-        licence=beside("kernel_atlas/publish/pages/vendor/echarts.LICENSE.txt"),
         library=library("write_atlas.py"),
     output:
         atlas=report(
@@ -39,6 +44,8 @@ rule write_atlas:
         mem_mb=memory(4000),
     params:
         title=config["title"],
+        thresholds=config["thresholds"],
+        seed=config["seed"],
     message:
         "Writing the atlas"
     script:

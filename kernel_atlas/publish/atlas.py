@@ -1,14 +1,8 @@
-"""Write the atlas: one HTML page to explore every kernel, with its taps, label, code, best pattern and fit.
+"""Write the atlas: one HTML page to explore every kernel, with its taps, label, code, pattern and fit."""
 
-Taps are rounded to 255 steps of each kernel's range: enough for pictures, not for computing. The kernels of one model
-and size are a block in the page: columns one after the other, compressed, as text. The page unpacks a block when it
-shows one of its kernels (`pages/kernels.js` has the same columns).
-"""
-
-import base64
-import gzip
+import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +14,27 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array
-from kernel_atlas.core.patterns import family_of, templates
+from kernel_atlas.core.patterns import Templates, draw_patterns, family_of, kind_of, threshold_of
 from kernel_atlas.core.vocabulary import FAMILIES
+from kernel_atlas.core.words import percent
 from kernel_atlas.figures.kernels import TAPS
-from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table
-from kernel_atlas.model.assign import Labeller
-from kernel_atlas.publish.page import read_script, write_page
+from kernel_atlas.model.assign import Assigner
+from kernel_atlas.publish import gallery
+from kernel_atlas.publish.blocks import NOT_ASSIGNED, STEPS, as_text, pack_block, read_model, rounded
+from kernel_atlas.publish.page import write_page
+from kernel_atlas.stats.shares import PATTERNED
 
-STEPS = 255  # of a kernel's range
-FINE = 65534  # steps of a code (0 to 1) and of a dissimilarity (0 to 2); one more means missing
-COARSE = 254  # steps of a cosine (0 to 1); one more means missing
-NOT_ASSIGNED = "not square"  # label of kernels that no pattern can have
-SCRIPTS = ("kernels.js", "wall.js", "atlas.js")
+COMPONENTS = 4  # principal components that the map can have as axes
+SCRIPTS = ("kernels.js", "wall.js", "map.js", "views.js", "atlas.js")
+EQUATIONS = {  # of core/patterns.py, as the page writes them: G is a Gaussian, u lies along the pattern's direction
+    "Centre": "G(sigma) - w G(ratio sigma)",
+    "Shift": "G(sigma) - w G(ratio sigma), off the middle",
+    "Square": "1 inside the width, 0 outside",
+    "First-Derivative": "u G(sigma)",
+    "Second-Derivative": "(1 - u^2 / sigma^2) G(sigma)",
+    "Cross": "two long Gaussians at right angles",
+}
 
 
 def write_atlas(
@@ -42,8 +44,10 @@ def write_atlas(
     sheet: pd.DataFrame,
     kernels: Mapping[str, str | Path],
     assignments: Mapping[str, str | Path],
-    labellers: Mapping[str, Labeller],
+    assigner: Assigner,
     spectra: Mapping[str, pa.Table],
+    statistics: Mapping[str, pd.DataFrame],
+    seed: int = 0,
     fits: pd.DataFrame | None = None,
 ) -> None:
     """Write the page.
@@ -58,183 +62,169 @@ def write_atlas(
         From `read_sheet`.
     kernels, assignments : mapping
         Model -> its folder of shards, and its table of assignments.
-    labellers, spectra : mapping
-        Size (`7x7`) with an autoencoder -> its Labeller, with prototypes, and its spectrum.parquet.
+    assigner : Assigner
+        By which the kernels were assigned.
+    spectra : mapping
+        Size (`7x7`) with an autoencoder -> its spectrum.parquet.
+    statistics : mapping
+        models, totals, labels, layers and chance: the tables of results/statistics.
+    seed : int
+        Of the intervals of shares of kinds.
     fits : DataFrame, optional
         fits.csv.
     """
-    # the models: facts for the page, and a block for each size
-    names = set() if fits is None else set(fits["label"])
-    names.update(*(labeller.clusters["label"] for labeller in labellers.values()))
-    names.update(*(read_table(path, ["label"])["label"].unique().to_pylist() for path in assignments.values()))
-    names -= {"other", "dead"}
-    labels = [*sorted(names), "other", "dead", NOT_ASSIGNED]
+    labels = [*_names(assigner, assignments, fits), "other", "dead", NOT_ASSIGNED]
+    drawn = functools.cache(functools.partial(draw_patterns, assigner.patterns))
     rows = sheet.set_index("model").astype(object)
     fitted = {} if fits is None else dict(list(fits.groupby("model")))
+    shares, missing = (
+        gallery.describe_networks(statistics, seed),
+        dict.fromkeys((PATTERNED, *gallery.KINDS), [np.nan] * 3),
+    )
+    # facts and a block of each model and size, and what describes a size as a whole
     models, blocks = [], []
+    wholes: dict[str, _Whole] = {}
     for model in sorted(kernels):
-        packed = list(_pack_model(kernels[model], assignments[model], labels, fitted.get(model)))
         facts = {name: rows.at[model, name] for name in ("use", "convolution", "family", "dataset", "top1")}
-        models.append(
-            {"model": model}
-            | {name: value for name, value in facts.items() if pd.notna(value)}
-            | {"blocks": [{"size": size, "layers": layers} for size, layers, _ in packed]}
-        )
-        blocks += [data for _, _, data in packed]
-    # the facts that all blocks share, and the page
+        known = {name: value for name, value in facts.items() if pd.notna(value)} | {"model": model, "blocks": []}
+        for size, layers, columns in read_model(kernels[model], assignments[model], labels, drawn, fitted.get(model)):
+            mine = shares.get((model, size), missing)
+            whole = wholes.setdefault(size, _Whole(columns["taps"].shape[1]))
+            whole.add(known, layers, columns, mine)
+            known["blocks"].append({"size": size, "layers": layers, "patterned": percent(*mine[PATTERNED])})
+            blocks.append(pack_block(columns))
+        models.append(known)
+    sizes, galleries = [], {}
+    for size in sorted(wholes, key=lambda name: [int(side) for side in name.split("x")]):
+        galleries[size] = gallery.describe_gallery(size, statistics)
+        drawing = {"components": wholes[size].components(), "rows": wholes[size].rows(galleries[size]["rows"], labels)}
+        sizes.append(_describe_size(size, assigner, drawn, spectra.get(size)) | drawing)
+    # the facts that scripts need, and the page
+    looks = {label: _look(label) for label in labels}
+    networks = {size: wholes[size].networks for size in galleries}
+    found = [each["shares"] for mine in networks.values() for each in mine]
     facts = {
-        "labels": [{"label": label, "colour": _colour(label), "off": label.startswith("Off-")} for label in labels],
+        "labels": [{"label": label, "formula": _formula(label)} | look for label, look in looks.items()],
         "colours": [to_hex(colour) for colour in colormaps[TAPS](np.linspace(0, 1, STEPS))],
-        "sizes": _describe_sizes(labellers, spectra, models),
+        "start": gallery.most_informative(galleries),
+        "sizes": sizes,
         "models": models,
     }
     pages = Path(template).parent
-    charts = read_script(pages / "vendor/echarts.min.js", pages / "vendor/echarts.LICENSE.txt")
     write_page(
         output,
         template,
         title=title,
         facts=Markup(json.dumps(facts, allow_nan=False).replace("<", "\\u003c")),  # in a script, a tag would end it
+        looks=looks,
+        galleries=galleries,
+        networks=networks,
+        columns=[kind for kind in missing if any(mine[kind][0] > 0 for mine in found)],
         blocks=blocks,
         style=Markup((pages / "atlas.css").read_text(encoding="utf-8")),
-        scripts=[charts, *(Markup((pages / name).read_text(encoding="utf-8")) for name in SCRIPTS)],
+        scripts=[Markup((pages / name).read_text(encoding="utf-8")) for name in SCRIPTS],
     )
 
 
-def _colour(label: str) -> str:
-    return {"dead": "#000000", NOT_ASSIGNED: "#ffffff", "other": FAMILIES["other"][0]}.get(
-        label, FAMILIES[family_of(label)][0]
-    )
+class _Whole:
+    """What describes the kernels of one size as a whole, added model by model.
+
+    Attributes
+    ----------
+    networks : list of dict
+        Of each model: model, control, kernels, and shares from `describe_networks`.
+    """
+
+    def __init__(self, taps: int):
+        self.networks: list[dict[str, Any]] = []
+        self._members: list[pd.DataFrame] = []
+        self._moments = np.zeros((taps, taps))
+
+    def add(
+        self,
+        facts: Mapping[str, Any],
+        layers: list[dict[str, Any]],
+        columns: Mapping[str, np.ndarray],
+        shares: Mapping[str, list],
+    ) -> None:
+        """Add the kernels of a model; those of controls are no members and move no axis."""
+        control = facts["use"] == "control" or facts["convolution"] != "depthwise"
+        described = {"model": facts["model"], "control": control, "kernels": len(columns["label"]), "shares": shares}
+        self.networks.append(described)
+        if control:
+            return
+        units = centre_and_normalise(columns["taps"]).astype(np.float64)
+        self._moments += units.T @ units
+        index = np.repeat([layer["layer_index"] for layer in layers], [layer["kernels"] for layer in layers])
+        names = ("label", "similarity", "template", "channel")
+        kernels = pd.DataFrame({"model": facts["model"], "layer": index} | {name: columns[name] for name in names})
+        chosen = gallery.choose_members(kernels).sort_index()  # in the order of layers again
+        self._members.append(chosen.assign(taps=list(columns["taps"][chosen.index])))
+
+    def components(self) -> dict[str, Any]:
+        """The directions in which unit kernels differ most, and their shares of the sum of squares."""
+        values, vectors = np.linalg.eigh(self._moments)
+        axes = vectors.T[::-1][:COMPONENTS]
+        axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]  # the sign was chance
+        shares = values[::-1][:COMPONENTS] / max(values.sum(), 1e-12)
+        return {"axes": axes.round(4).tolist(), "shares": [percent(share) for share in shares]}
+
+    def rows(self, described: list[dict[str, Any]], labels: list[str]) -> list[dict[str, Any]]:
+        """Of each row of a gallery: its members, their taps, and the template that most of them are like."""
+        found = gallery.choose_members(pd.concat(self._members, ignore_index=True)) if described else None
+        drawing = []
+        for row in described:
+            mine = found[found["label"] == labels.index(row["label"])]
+            kernels = [f"{one.model}/{one.layer}/{one.channel}" for one in mine.itertuples()]
+            taps = as_text(np.stack(mine["taps"]).tobytes())
+            drawing.append({"kernels": kernels, "taps": taps, "template": int(mine["template"].mode()[0])})
+        return drawing
 
 
-def _describe_sizes(
-    labellers: Mapping[str, Labeller], spectra: Mapping[str, pa.Table], models: Iterable[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """The facts about each size that a model has, by height and width."""
-    there = {block["size"] for model in models for block in model["blocks"]}
-    described = []
-    for size in sorted(there, key=lambda name: [int(side) for side in name.split("x")]):
-        height, width = (int(side) for side in size.split("x"))
-        known = {"size": size, "height": height, "width": width, "templates": []}
-        if height == width:
-            family = templates(height)
-            known["templates"] = [" ".join(pair) for pair in zip(family.labels, family.parameters, strict=True)]
-        if size in labellers:
-            clusters, prototypes = labellers[size].clusters, labellers[size].prototypes
-            known |= {
-                "threshold": labellers[size].threshold,
-                "counts": spectra[size]["kernels"].to_pylist(),
-                "spectrum": _as_text(_rounded(taps_array(spectra[size]["decoded"]))[0].tobytes()),
-                "clusters": clusters[["cluster", "label", "code_low", "code_high"]].to_dict("records"),
-                "prototypes": {
-                    "clusters": prototypes["cluster"].tolist(),
-                    "labels": prototypes["label"].tolist(),
-                    "taps": _as_text(_rounded(np.stack(prototypes["kernel"]))[0].tobytes()),
-                },
-            }
-        described.append(known)
-    return described
+def _names(assigner: Assigner, assignments: Mapping[str, str | Path], fits: pd.DataFrame | None) -> list[str]:
+    """Labels that any kernel, cluster or fit has."""
+    names = set() if fits is None else set(fits["label"])
+    names.update(*(labeller.clusters["label"] for labeller in assigner.labellers.values()))
+    for path in assignments.values():
+        table = read_table(path, ["label", "second"])
+        names.update(*(column.unique().drop_null().to_pylist() for column in table.columns))
+    return sorted(names - {"other", "dead"})
 
 
-def _pack_model(
-    kernels: str | Path,
-    assignments: str | Path,
-    labels: list[str],
-    fits: pd.DataFrame | None,
-) -> Iterator[tuple[str, list[dict[str, Any]], str]]:
-    """Size, layers and block of each size of a model; `share` is that with a pattern, of square kernels."""
-    assigned = dict(list(read_table(assignments).to_pandas().groupby("layer_index")))
-    fitted = {} if fits is None else dict(list(fits.groupby("layer_index")))
-    # a model may have layers of several sizes
-    shards: dict[str, list[pa.Table]] = {}
-    for shard in shards_of(kernels):
-        with shard.open() as file:
-            table = file.read()
-        shards.setdefault(f"{table['kh'][0]}x{table['kw'][0]}", []).append(table)
-    for size, tables in shards.items():
-        layers, parts = [], []
-        for table in tables:
-            index = table["layer_index"][0].as_py()
-            columns = _columns(table, assigned.get(index), fitted.get(index), labels)
-            live = columns["label"] != labels.index("dead")
-            found = np.bincount(columns["label"][live], minlength=len(labels))
-            patterned = found[: labels.index("other")].sum()
-            square = not found[labels.index(NOT_ASSIGNED)]
-            layers.append(
-                {
-                    "layer_index": index,
-                    "layer": table["layer"][0].as_py(),
-                    "kernels": len(table),
-                    "share": round(patterned / live.sum(), 4) if square and live.any() else None,
-                    "most": labels[found.argmax()] if live.any() else "dead",
-                }
-            )
-            parts.append(columns)
-        yield size, layers, pack_block({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+def _look(label: str) -> dict[str, str]:
+    """Colour of a label, and what it is painted with: stripes for Off-..., so that colour does not tell alone."""
+    own = {"dead": "#000000", NOT_ASSIGNED: "#ffffff", "other": FAMILIES["other"][0]}
+    colour = own.get(label, FAMILIES[family_of(label)][0])
+    striped = f"repeating-linear-gradient(90deg, {colour} 0 2px, #fff 2px 4px)"
+    return {"colour": colour, "paint": striped if label.startswith("Off-") else colour}
 
 
-def pack_block(columns: Mapping[str, np.ndarray]) -> str:
-    """Columns one after the other, little-endian, wide types first (as typed arrays must begin at their multiples)."""
-    ordered = sorted(columns.values(), key=lambda column: -column.itemsize)
-    raw = b"".join(column.astype(column.dtype.newbyteorder("<")).tobytes() for column in ordered)
-    return _as_text(gzip.compress(raw, 9, mtime=0))
+def _describe_size(
+    size: str, assigner: Assigner, drawn: Callable[[int], Templates], spectrum: pa.Table | None
+) -> dict[str, Any]:
+    """Templates, the cosine that a pattern needs, and where there is an autoencoder its spectrum and clusters."""
+    height, width = (int(side) for side in size.split("x"))
+    known = {"size": size, "height": height, "width": width, "templates": []}
+    if height != width:
+        return known
+    family = drawn(height)
+    known["needed"] = round(1 - threshold_of(height, assigner.thresholds), 4)
+    known["templates"] = [
+        {"label": label, "parameters": parameters}
+        for label, parameters in zip(family.labels, family.parameters, strict=True)
+    ]
+    known["template_taps"] = as_text(rounded(family.taps)[0].tobytes()) if family.labels else ""
+    if spectrum is not None:
+        clusters = assigner.labellers[height].clusters
+        known |= {
+            "counts": spectrum["kernels"].to_pylist(),
+            "spectrum": as_text(rounded(taps_array(spectrum["decoded"]))[0].tobytes()),
+            "clusters": clusters[["cluster", "label", "code_low", "code_high"]].to_dict("records"),
+        }
+    return known
 
 
-def _columns(
-    shard: pa.Table, assigned: pd.DataFrame | None, fits: pd.DataFrame | None, labels: list[str]
-) -> dict[str, np.ndarray]:
-    """The columns of a block for the kernels of one layer, in the order of `pages/kernels.js`."""
-    # taps and assignments
-    count, raw = len(shard), taps_array(shard["weight"])
-    taps, low, step = _rounded(np.nan_to_num(raw, nan=0, posinf=0, neginf=0))
-    places = {label: place for place, label in enumerate(labels)}
-    label = np.where(shard["dead"].to_numpy(), places["dead"], places[NOT_ASSIGNED]).astype(np.uint16)
-    code = dissimilarity = np.full(count, FINE + 1, np.uint16)
-    if assigned is not None:
-        label = assigned["label"].map(places).to_numpy(np.uint16)
-        code = _steps(assigned["code"].to_numpy(), FINE, np.uint16)
-        dissimilarity = _steps(assigned["dissimilarity"].to_numpy() / 2, FINE, np.uint16)
-    # best template, of square kernels
-    template, cosine = np.zeros(count, np.uint16), np.full(count, np.nan)
-    if shard["kh"][0] == shard["kw"][0]:
-        cosines = centre_and_normalise(raw.astype(np.float32)) @ templates(round(raw.shape[1] ** 0.5)).taps.T
-        template, cosine = cosines.argmax(axis=1).astype(np.uint16), cosines.max(axis=1)
-    # fits, of the kernels that were fitted
-    channels = shard["channel"].to_numpy()
-    fit, fit_cosine, explained = np.zeros(count, np.uint16), np.full(count, np.nan), np.zeros(count, np.uint8)
-    if fits is not None:
-        rows = np.searchsorted(channels, fits["channel"])
-        fit_cosine[rows] = fits["cosine"]
-        fit[rows] = fits["label"].map(places)
-        explained[rows] = fits["explained"]
-    return {
-        "low": low,
-        "step": step,
-        "channel": channels.astype(np.uint32),
-        "code": code,
-        "dissimilarity": dissimilarity,
-        "template": template,
-        "label": label,
-        "fit": fit,
-        "cosine": _steps(cosine, COARSE, np.uint8),
-        "fit_cosine": _steps(fit_cosine, COARSE, np.uint8),
-        "explained": explained,
-        "taps": taps,
-    }
-
-
-def _rounded(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Taps as uint8 [n, taps]; the least tap and the step of each kernel, float32 [n]: tap = least + step * rounded."""
-    low, high = kernels.min(axis=1), kernels.max(axis=1)
-    step = (high - low) / STEPS
-    taps = np.rint((kernels - low[:, None]) / np.where(step > 0, step, 1)[:, None])
-    return taps.astype(np.uint8), low.astype(np.float32), step.astype(np.float32)
-
-
-def _steps(values: np.ndarray, steps: int, kind: type) -> np.ndarray:
-    """Round values from 0 to 1 to whole steps; NaN becomes one step more."""
-    return np.where(np.isnan(values), steps + 1, np.rint(np.clip(values, 0, 1) * steps)).astype(kind)
-
-
-def _as_text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
+def _formula(label: str) -> str:
+    """The equation of a label, or nothing for those of a user's own table."""
+    equation = EQUATIONS.get(kind_of(label), "")
+    return f"-({equation})" if equation and label.startswith("Off-") else equation

@@ -1,32 +1,21 @@
-"""The atlas: what its blocks hold is what the shards and assignments hold, and a browser shows it."""
+"""The atlas: what its blocks and its words say is what the tables say."""
 
 import base64
-import csv
 import gzip
 import json
 import re
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from browser import complaints, photograph, show
+from atlas_page import STATISTICS, shards, write_small
 from conftest import ROOT
 from numpy.testing import assert_allclose
-from PIL import Image
-from safetensors.numpy import save_file
-from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from kernel_atlas.io.extract import extract_model
-from kernel_atlas.io.sources import Wanted
-from kernel_atlas.io.tables import write_table
-from kernel_atlas.model.assign import SCHEMA
-from kernel_atlas.publish import atlas
-
-NASTY = "</script><img src=x onerror=document.title='run'>"
+from kernel_atlas.core.words import percent
+from kernel_atlas.io.tables import read_csv
+from kernel_atlas.publish import gallery
+from kernel_atlas.publish.blocks import rounded
 
 
 def parts(page):
@@ -50,10 +39,6 @@ def read_block(raw, kernels):
     return columns
 
 
-def shards(project, model):
-    return pd.concat(map(pd.read_parquet, sorted((project / f"results/kernels/{model}").glob("*.parquet"))))
-
-
 def test_blocks_hold_every_kernel_with_its_numbers(tested):
     facts, blocks = parts(tested / "results/atlas.html")
     labels = [one["label"] for one in facts["labels"]]
@@ -74,6 +59,8 @@ def test_blocks_hold_every_kernel_with_its_numbers(tested):
             assert (np.abs(taps - raw) <= 0.51 * np.ptp(raw, axis=1, keepdims=True) / 255).all()
             assert columns["channel"].tolist() == mine["channel"].tolist()
             assert_allclose(columns["code"] / 65534, numbers["code"], atol=1e-5)
+            assert_allclose(columns["similarity"] / 254, numbers["similarity"], atol=2.1e-3)
+            assert [labels[label] for label in columns["second"]] == numbers["second"].tolist()
             assert_allclose(columns["dissimilarity"] / 65534 * 2, numbers["dissimilarity"], atol=2e-5)
             assert [labels[label] for label in columns["label"]] == numbers["label"].tolist()
             for layer, part in zip(block["layers"], numbers.groupby("layer_index"), strict=True):
@@ -101,27 +88,8 @@ def test_fits_are_those_of_the_evidence(tested):
     assert named == len(fits) > 0
 
 
-def test_two_runs_write_the_same_page(tested, tmp_path):
-    assert len(write_small(tmp_path / "a").read_bytes()) and (
-        write_small(tmp_path / "a").read_bytes() == write_small(tmp_path / "b").read_bytes()
-    )
-
-
-def write_small(folder):
-    """A page of one model that nobody trained an autoencoder for, with names that would like to be code."""
-    folder.mkdir(exist_ok=True)
-    kernels = np.random.default_rng(0).normal(size=(6, 1, 3, 5)).astype(np.float32)
-    kernels[1], kernels[2, 0, 0, 0] = 0, np.nan
-    save_file({f"{NASTY}.weight": kernels}, folder / "net.safetensors")
-    model = folder / "results" / "net"
-    extract_model("net", "file:net.safetensors", Wanted(folder), model, dense_per_layer=5, seed=1)
-    write_table(SCHEMA.empty_table(), folder / "net.parquet")
-    sheet = pd.DataFrame({"model": ["net"], "use": "train", "convolution": "depthwise"})
-    sheet = sheet.reindex(columns=[*sheet, "family", "dataset", "top1"])
-    page = folder / "atlas.html"
-    template = ROOT / "kernel_atlas/publish/pages/atlas.html"
-    atlas.write_atlas(page, template, NASTY, sheet, {"net": model}, {"net": folder / "net.parquet"}, {}, {})
-    return page
+def test_two_runs_write_the_same_page(tmp_path):
+    assert write_small(tmp_path / "a").read_bytes() == write_small(tmp_path / "b").read_bytes()
 
 
 def test_kernels_without_autoencoder_are_there_and_damaged_ones_are_dead(tmp_path):
@@ -132,238 +100,74 @@ def test_kernels_without_autoencoder_are_there_and_damaged_ones_are_dead(tmp_pat
     assert (columns["code"] == 65535).all() and facts["sizes"][0]["size"] == "3x5"
 
 
-# ---- in a browser
+def test_the_template_of_a_kernel_has_its_label_and_the_greatest_cosine(tested):
+    facts, blocks = parts(tested / "results/atlas.html")
+    templates = {size["size"]: size["templates"] for size in facts["sizes"]}
+    place = 0
+    for model in facts["models"]:
+        for block in model["blocks"]:
+            columns = read_block(blocks[place], sum(layer["kernels"] for layer in block["layers"]))
+            place += 1
+            for label, second, template in zip(columns["label"], columns["second"], columns["template"], strict=True):
+                name = facts["labels"][label]["label"]
+                named = facts["labels"][second]["label"] if name == "other" else name
+                assert templates[block["size"]][template]["label"] == named
 
 
-@pytest.fixture
-def page(tested, browser):
-    """The atlas of the run, opened; nothing is asked of the network and nothing is wrong on the console."""
-    visit(browser, tested / "results/atlas.html")
-    yield tested
-    assert complaints(browser) == []
-
-
-def visit(browser, path, fragment="", **how):
-    show(browser, path, fragment=fragment, **how)
-    settle(browser)
-
-
-def settle(browser):
-    """Wait until what was asked for is shown."""
-    marks = "return performance.getEntriesByName('shown').length"
-    seen = -1
-    for _ in range(100):
-        now = browser.execute_script(marks)
-        if now == seen and now:
-            return
-        seen = now
-        time.sleep(0.1)
-    raise AssertionError("the page does not come to rest")
-
-
-def set_range(browser, name, value):
-    script = "const one = document.getElementById(arguments[0]); one.value = arguments[1]; "
-    browser.execute_script(script + "one.dispatchEvent(new Event('input'))", name, str(value))
-    settle(browser)
-
-
-def shown(browser, side="left"):
-    words = browser.find_element(By.CSS_SELECTOR, f"#{side} .count").text
-    return int(words.split(" of ")[0].replace(",", ""))
-
-
-def address(browser):
-    return browser.execute_script("return Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
-
-
-def numbers(project, model, side):
-    table = pd.read_parquet(project / f"results/assignments/{model}.parquet")
-    return table[table["kh"] == side]
-
-
-def chosen(browser):
-    terms = browser.find_elements(By.CSS_SELECTOR, "#facts dt"), browser.find_elements(By.CSS_SELECTOR, "#facts dd")
-    return {name.text: text.text for name, text in zip(*terms, strict=True)}
-
-
-def choose(browser, name, value, side="left"):
-    Select(browser.find_element(By.CSS_SELECTOR, f"#{side} .{name}")).select_by_value(value)
-    settle(browser)
-
-
-def test_labels_and_dissimilarity_filter_and_the_address_keeps_it(page, browser):
-    Select(browser.find_element(By.ID, "size")).select_by_value("5x5")
-    settle(browser)
-    choose(browser, "model", "beta")
-    table = numbers(page, "beta", 5)
-    assert shown(browser) == len(table)
-    browser.find_element(By.CSS_SELECTOR, "#labels input[value=Off-Centre]").click()
-    settle(browser)
-    assert shown(browser) == (table["label"] != "Off-Centre").sum()
-    set_range(browser, "most", 0.1)
-    left = (table["label"] != "Off-Centre") & (np.rint(table["dissimilarity"] / 2 * 65534) <= 0.05 * 65534)
-    assert 0 < shown(browser) == left.sum() < (table["label"] != "Off-Centre").sum()
-    told = address(browser)
-    assert told == {
-        "left": "beta",
-        "off": "Off-Centre",
-        "most": "0.1",
-    }  # 5x5 has most kernels: it is what is shown first
-    visit(browser, page / "results/atlas.html", browser.execute_script("return location.hash"))
-    assert shown(browser) == left.sum() and address(browser) == told
-    browser.find_element(By.ID, "hide").click()
-    settle(browser)
-    assert shown(browser) == 0
-    box = browser.find_element(By.CSS_SELECTOR, "#labels input[value=Off-Centre]")
-    box.send_keys(Keys.SPACE)
-    settle(browser)
-    assert browser.switch_to.active_element == box
-    browser.find_element(By.ID, "reset").click()
-    settle(browser)
-    assert shown(browser) == len(table)
-
-
-def test_an_address_that_is_wrong_shows_what_it_can(page, browser):
-    visit(browser, page / "results/atlas.html", "#left=nope&most=abc&order=foo&size=99x99")
-    words = browser.find_element(By.CSS_SELECTOR, "#left .count").text
-    assert words == "no 5x5 kernels in nope: choose another model"
-    visit(browser, page / "results/atlas.html", "#left=alpha&most=abc&order=foo&size=99x99")
-    assert shown(browser) == len(numbers(page, "alpha", 5))
-
-
-def test_a_clicked_kernel_is_the_one_of_the_tables(page, browser):
-    Select(browser.find_element(By.ID, "order")).select_by_value("dissimilarity")
-    settle(browser)
-    choose(browser, "model", "alpha")
-    size = browser.find_element(By.ID, "size").get_attribute("value")
-    table = numbers(page, "alpha", int(size[0])).sort_values("dissimilarity")
-    wall = browser.find_element(By.CSS_SELECTOR, "#left .wall")
-    corner = -wall.size["width"] // 2 + 12, -wall.size["height"] // 2 + 12
-    ActionChains(browser).move_to_element_with_offset(wall, *corner).perform()
-    tip = browser.find_element(By.ID, "tip")
-    best = table.iloc[0]
-    assert best["label"] in tip.text and len(tip.find_elements(By.CSS_SELECTOR, ".taps td")) == int(size[0]) ** 2
-    ActionChains(browser).click().perform()
-    settle(browser)
-    told = chosen(browser)
-    assert (told["Model"], told["Label"], told["Channel"]) == ("alpha", best["label"], str(best["channel"]))
-    assert abs(float(told["Code"]) - best["code"]) < 1e-3
-    assert abs(float(told["Dissimilarity"]) - best["dissimilarity"]) < 1e-3
-    assert "cosine" in told["Most similar pattern"]
-    wall.send_keys(Keys.ARROW_RIGHT)
-    settle(browser)
-    second = table.iloc[1]
-    assert address(browser)["kernel"] == f"alpha/{second['layer_index']}/{second['channel']}"
-    link = browser.find_element(By.ID, "permalink").get_attribute("href")
-    visit(browser, page / "results/atlas.html", link[link.index("#") :])
-    assert chosen(browser)["Channel"] == str(second["channel"])
-    canvases = browser.find_elements(By.CSS_SELECTOR, "#kernel canvas")
-    assert [canvas.get_attribute("width") for canvas in canvases] == [size[0]] * 3
-
-
-def test_two_models_side_by_side_share_the_filters(page, browser):
-    choose(browser, "model", "alpha")
-    browser.find_element(By.ID, "compare").click()
-    settle(browser)
-    assert address(browser)["right"] == "beta"
-    choose(browser, "layer", "1", "right")
-    assert shown(browser, "right") == 90
-    browser.find_element(By.CSS_SELECTOR, "#labels input[value=Off-Centre]").click()
-    settle(browser)
-    side = int(browser.find_element(By.ID, "size").get_attribute("value")[0])
-    alpha = numbers(page, "alpha", side)
-    beta = numbers(page, "beta", side).query("layer_index == 1")
-    assert shown(browser) == (alpha["label"] != "Off-Centre").sum()
-    assert shown(browser, "right") == (beta["label"] != "Off-Centre").sum()
-    browser.find_element(By.ID, "compare").click()
-    settle(browser)
-    assert "right" not in address(browser)
-
-
-def test_a_click_on_the_map_shows_the_layer(page, browser):
-    box = browser.find_element(By.CSS_SELECTOR, "#map canvas")
-    ActionChains(browser).move_to_element_with_offset(box, 0, -box.size["height"] // 2 + 14).click().perform()
-    settle(browser)
-    model, layer = address(browser)["left"].split("/")
-    assert model == "alpha" and shown(browser) == 90  # the uppermost row is the first model
-    assert (
-        Select(browser.find_element(By.CSS_SELECTOR, "#left .layer")).first_selected_option.get_attribute("value")
-        == layer
+def test_taps_survive_rounding_whatever_their_size():
+    random = np.random.default_rng(0)
+    raw = random.normal(size=(200, 9)) * 10.0 ** random.uniform(-9, 9, (200, 1))
+    raw = np.vstack([raw, raw + 100 * raw.max(axis=1, keepdims=True), np.full((1, 9), 0.123), np.zeros((1, 9))]).astype(
+        np.float32
     )
+    taps, low, step = rounded(raw)
+    assert (np.abs(low[:, None] + step[:, None] * taps - raw) <= 0.51 * np.ptp(raw, axis=1, keepdims=True) / 255).all()
 
 
-def test_search_finds_models(page, browser):
-    choose(browser, "model", "")
-    browser.find_element(By.ID, "search").send_keys("ET")
-    settle(browser)
-    options = [option.text for option in Select(browser.find_element(By.CSS_SELECTOR, "#left .model")).options]
-    assert options[1:] == ["beta"] and "1 of" in browser.find_element(By.ID, "found").text
+def test_shares_of_the_gallery_are_cells_of_the_tables(tested):
+    text = (tested / "results/atlas.html").read_text()
+    for size in ("3x3", "5x5"):
+        section = re.search(rf'<section data-view="patterns" data-size="{size}".*?</section>', text, re.DOTALL)[0]
+        totals = read_csv(tested / "results/statistics/totals.csv").query("size == @size").set_index("label")
+        shown = dict(re.findall(r"<b>(.*?)</b><br>(.*?)</span>", section))
+        assert shown == {
+            label: percent(*totals.loc[label, ["share", "share_low", "share_high"]])
+            for label in totals.index.drop(["dead", *gallery.SUMMARIES], errors="ignore")
+        }
+        assert percent(totals.loc[gallery.PATTERNED, "share"]) in section  # and its controls
+        chance = (
+            read_csv(tested / "results/statistics/chance.csv").query("size == @size").dropna(subset="pattern_share")
+        )
+        assert all(f"{row.control} {percent(row.pattern_share)}" in section for row in chance.itertuples())
 
 
-def test_the_code_draws_what_the_decoder_does(page, browser):
-    clusters = pd.read_csv(page / "results/autoencoder/5x5/clusters.tsv", sep="\t")
-    visit(browser, page / "results/atlas.html", "#size=5x5")
-    for row in clusters.itertuples():
-        set_range(browser, "code", round((row.code_low + row.code_high) / 2 / 0.005) * 0.005)
-        assert row.label in browser.find_element(By.ID, "decoded-words").text
+def test_members_are_spread_over_networks_and_typical_ones_come_first():
+    kernels = pd.DataFrame(
+        {"label": "On-Centre", "model": np.repeat(list("abcd"), 30), "similarity": np.arange(120) / 120}
+    )
+    chosen = gallery.choose_members(kernels)
+    assert len(chosen) == gallery.MEMBERS and chosen["similarity"].is_monotonic_decreasing
+    assert chosen["model"].value_counts().tolist() == [5, 5, 5, 5]
+    assert len(gallery.choose_members(kernels.head(3))) == 3
 
 
-def downloaded(browser, ending):
-    path = WebDriverWait(browser, 10).until(lambda _: next(iter(browser.downloads.glob(f"*.{ending}")), None))
-    WebDriverWait(browser, 10).until(lambda _: path.stat().st_size > 0)
-    return path
+def test_kinds_of_a_network_are_sums_of_its_labels(tested):
+    statistics = {name: read_csv(tested / f"results/statistics/{name}.csv") for name in STATISTICS}
+    shares = gallery.describe_networks(statistics, 0)["alpha", "5x5"]
+    labels = statistics["labels"].query("model == 'alpha' and size == '5x5' and label != 'dead'").set_index("label")
+    first = labels.index.str.startswith("First-Derivative")
+    assert_allclose(shares["First-Derivative"][0], labels.loc[first, "share"].sum())
+    assert_allclose(sum(shares[kind][0] for kind in gallery.KINDS), 1)
+    assert_allclose(shares[gallery.PATTERNED][0], 1 - shares["other"][0])
 
 
-def test_a_selection_is_kept_as_csv_and_png(page, browser):
-    visit(browser, page / "results/atlas.html", "#size=5x5&left=alpha&off=other")
-    for kind in ("csv", "png"):
-        browser.find_element(By.CSS_SELECTOR, f"#left .{kind}").click()
-    with downloaded(browser, "csv").open() as file:
-        rows = pd.DataFrame(list(csv.DictReader(file)))
-    table = numbers(page, "alpha", 5).query("label != 'other'").sort_values("code")
-    assert len(rows) == len(table) == shown(browser)
-    assert sorted(
-        zip(rows["layer_index"].astype(int), rows["channel"].astype(int), rows["label"], strict=True)
-    ) == sorted(zip(table["layer_index"], table["channel"], table["label"], strict=True))
-    raw = shards(page, "alpha").query("kh == 5").set_index(["layer_index", "channel"])["weight"]
-    for row in rows.head(5).itertuples():
-        taps = raw[int(row.layer_index), int(row.channel)]
-        assert_allclose(np.array(row.taps_8bit.split(), float), taps, atol=0.01 * np.ptp(taps))
-    with Image.open(downloaded(browser, "png")) as image:
-        assert min(image.size) > 200
-
-
-@pytest.mark.parametrize("width", [320, 1920])
-@pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_and_can_be_read(tested, browser, width, dark):
-    visit(browser, tested / "results/atlas.html", width=width, dark=dark)
-    photograph(browser, f"atlas_{width}_{'dark' if dark else 'light'}")
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    for element in browser.find_elements(By.CSS_SELECTOR, "h1, p, legend, label, a, button, select, figcaption"):
-        if element.is_displayed():
-            assert contrast(browser, element) >= 4.5, element.text
-    unnamed = "return [...document.querySelectorAll('input, select, button')].filter((one) => "
-    assert browser.execute_script(unnamed + "!one.labels?.length && !one.textContent.trim()).length") == 0
-    assert complaints(browser) == []
-
-
-def contrast(browser, element):
-    """WCAG 2: the ratio of the luminances of an element's text and of what lies behind it."""
-    script = """let one = arguments[0], behind = "rgba(0, 0, 0, 0)";
-    const ink = getComputedStyle(one).color;
-    for (; one && behind === "rgba(0, 0, 0, 0)"; one = one.parentElement)
-      behind = getComputedStyle(one).backgroundColor;
-    return [ink, behind]"""
-    light = []
-    for colour in browser.execute_script(script, element):
-        parts = np.array(re.findall(r"[\d.]+", colour)[:3], float) / 255
-        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-        light.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
-    return max(light) / min(light)
-
-
-def test_names_are_never_code(browser, tmp_path):
-    visit(browser, write_small(tmp_path), "#kernel=net/0/3")
-    assert browser.title.startswith(NASTY) and not browser.find_elements(By.CSS_SELECTOR, "img")
-    assert NASTY in chosen(browser)["Layer"] and chosen(browser)["Code"] == "\N{EN DASH}"
-    assert complaints(browser) == []
+@pytest.mark.parametrize(
+    ("networks", "size"),
+    [
+        ({"3x3": 9, "5x5": 4, "7x7": 3, "9x9": 1}, "7x7"),  # 9x9 is one network's choice
+        ({"3x3": 2, "5x5": 2, "7x7": 1}, "5x5"),
+        ({"3x3": 0, "5x5": 0}, "5x5"),
+    ],
+)
+def test_it_opens_with_the_largest_size_that_says_something(networks, size):
+    assert gallery.most_informative({name: {"networks": count} for name, count in networks.items()}) == size

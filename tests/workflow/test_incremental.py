@@ -17,8 +17,14 @@ import kernel_atlas
 RANDOM = np.random.default_rng(5)
 
 # Of 3x3 and 5x5: two spectra (4), gallery and shares of layers (4), k-means (of 3x3: 1); of both: shares of models.
-FROM_SHARES = {"summarise_assignments": 1, "draw_figure": 4, "draw_overview": 1, "state_findings": 1, "write_report": 1}
-FROM_ASSIGNMENTS = {**FROM_SHARES, "write_atlas": 1}
+FROM_ASSIGNMENTS = {
+    "summarise_assignments": 1,
+    "draw_figure": 4,
+    "draw_overview": 1,
+    "state_findings": 1,
+    "write_report": 1,
+    "write_atlas": 1,
+}
 ONE_SIZE = {**FROM_ASSIGNMENTS, "sample_kernels": 2, "draw_figure": 8}  # all but k-means
 KEPT = {"draw_kept_experiment": 9}  # the experiments of resources/experiments
 TRAINED = {"train_autoencoder": 2, "train_posed": 2}
@@ -93,7 +99,7 @@ CHANGES = {
     "a script, touched": (lambda project: (project / "workflow_scripts/name_clusters.py").touch(), BOTH_SIZES),
     "a module, edited": (
         lambda project: edit(project, "kernel_atlas/stats/resampling.py", "RESAMPLES = 2000", "RESAMPLES = 1000"),
-        {**FROM_SHARES, **KEPT},
+        {**FROM_ASSIGNMENTS, **KEPT},
     ),
     "a module, touched": (lambda project: (project / "kernel_atlas/io/merge.py").touch(), {}),
     "an assignment, deleted": (

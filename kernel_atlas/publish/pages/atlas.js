@@ -1,372 +1,314 @@
 "use strict";
 // What the page shows is the state, the state is in the address, and every control changes the state.
 
-const facts = JSON.parse(document.getElementById("facts-of-the-page").textContent);
-const get = (id) => document.getElementById(id);
+const facts = JSON.parse(get("facts-of-the-page").textContent);
 const palette = facts.colours.map(colourBytes);
 const PICTURE = 20000; // kernels in a PNG at most
-const largest = facts.sizes.map((one) => [one, new Kernels(facts, one.size)]);
-const sizes = new Map(largest.map(([one, kernels]) => [one.size, kernels]));
-const first = [...sizes.values()].sort((a, b) => !!b.spectrum - !!a.spectrum || b.count - a.count)[0];
-const START = {
-  size: first?.size ?? "", left: "", right: "", off: "", most: 2, dead: true, order: "code", side: 32, kernel: "", search: "",
+const sizes = new Map(facts.sizes.map(({ size }) => [size, new Kernels(facts, size)]));
+const VIEWS = { patterns: showPatterns, kernels: showWalls, map: showMap, networks: showNetworks, code: showCode };
+const START = { // left, right: NETWORK or NETWORK/LAYER; kernel, like: NETWORK/LAYER/CHANNEL; only, off: labels
+  view: sizes.get(facts.start).rows.length ? "patterns" : "kernels", size: facts.start, network: "", kernel: "",
+  left: "", right: "", only: "", off: "", least: 0, order: "similarity", side: 32, like: "", axes: "0,1", at: "0,0,1",
+  sort: "with a pattern", search: "",
 };
 let state = { ...START };
 
-// ---- the address: left and right are MODEL or MODEL/LAYER, empty for all models and for no right wall
+// ---- the address
 
 function readAddress() {
-  const told = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-  state = { ...START, ...told };
-  if (!sizes.has(state.size)) state.size = START.size;
-  const within = (name, low, high) => (isNaN(state[name]) ? START[name] : Math.min(high, Math.max(low, Number(state[name]))));
-  state.most = within("most", 0, 2);
-  state.side = within("side", 8, 96);
-  state.dead = String(state.dead) !== "false";
-  if (![...get("order").options].some((one) => one.value === state.order)) state.order = START.order;
-  if (!("left" in told)) state.left = now().layers[0]?.model ?? "";
+  state = { ...START, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
+  const options = (id) => [...get(id).options].map(({ value }) => value);
+  const known = { size: [...sizes.keys()], view: Object.keys(VIEWS), order: options("order"), axes: options("axes") };
+  Object.entries(known).forEach(([name, values]) => { if (!values.includes(state[name])) state[name] = START[name]; });
+  for (const [name, low, high] of [["least", 0, 1], ["side", 8, 96]]) {
+    state[name] = isNaN(state[name]) ? START[name] : Math.min(high, Math.max(low, Number(state[name])));
+  }
+  if (!/^[-.\de]+,[-.\de]+,[.\d]+$/.test(state.at)) state.at = START.at;
 }
 
 function address(shown) {
-  const told = Object.entries(shown).filter(([name, value]) => name === "left" || value !== START[name]);
-  return `#${new URLSearchParams(told)}`;
+  return `#${new URLSearchParams(Object.entries(shown).filter(([name, value]) => value !== START[name]))}`;
 }
 
-function change(changes) {
+function change(changes, how = "pushState") {
   Object.assign(state, changes);
-  history.replaceState(null, "", address(state));
+  const walls = state.right ? [state.left, state.right] : [state.left];
+  const inside = (wall) => `${state.kernel}/`.startsWith(wall && `${wall.replace(/\/$/, "")}/`);
+  if (("left" in changes || "right" in changes) && !walls.some(inside)) state.kernel = "";
+  if (address(state) !== (location.hash || "#")) history[how](null, "", address(state));
   return show();
 }
 
 const now = () => sizes.get(state.size);
+const listed = (name) => new Set(state[name].split(",").filter(Boolean));
 const placeOf = (text) => {
   const [model, layer] = text.split("/");
-  return { model, layer: layer === undefined || layer === "" ? "" : Number(layer) };
+  return { model, layer: layer ? Number(layer) : "" };
 };
 
-// ---- numbers as words
-
-const fixed = (value, digits = 3) => (value === null ? "–" : value.toFixed(digits));
-const counted = (value) => value.toLocaleString("en");
-
-function describe(one) { // pairs of a name and a text
-  return [
-    ["Model", one.model],
-    ["Layer", `${one.layer_index}: ${one.layer}`],
-    ["Channel", String(one.channel)],
-    ["Label", one.label],
-    ["Code", fixed(one.code)],
-    ["Dissimilarity", fixed(one.dissimilarity)],
-    ["Most similar pattern", one.template ? `${one.template} (cosine ${fixed(one.template_cosine, 2)})` : "–"],
-    ["Fit", one.fit ? `${one.fit} (cosine ${fixed(one.fit_cosine, 2)}${one.explained ? "" : ", no more than noise"})` : "not fitted"],
-  ];
-}
-
-function element(name, text, more = {}) {
-  const made = Object.assign(document.createElement(name), more);
-  if (text !== undefined) made.textContent = text; // never as HTML: names come from other people's files
-  return made;
-}
-
-function listOf(pairs) {
-  return pairs.flatMap(([name, text]) => [element("dt", name), element("dd", text)]);
-}
-
-function tableOf(kernels, kernel) {
-  const table = element("table", undefined, { className: "taps" });
-  const values = kernels.values(kernel), most = Math.max(...values.map(Math.abs));
-  const digits = Math.min(9, Math.max(0, 2 - Math.floor(Math.log10(most || 1)))); // three of the largest
-  for (let row = 0; row < kernels.height; row++) {
-    const line = table.insertRow();
-    values.slice(row * kernels.width, (row + 1) * kernels.width)
-      .forEach((value) => { line.insertCell().textContent = value.toFixed(digits); });
-  }
-  return table;
-}
-
-// ---- the walls
-
-const panels = ["left", "right"].map((side) => {
-  const box = get(side), part = (name) => box.querySelector(name);
-  const panel = { side, box, model: part(".model"), layer: part(".layer"), count: part(".count"), png: part(".png") };
-  const pick = (kernel) => {
-    const { model, layer_index: layer, channel } = now().facts(kernel);
-    change({ kernel: `${model}/${layer}/${channel}` });
-  };
-  panel.wall = new Wall(part(".wall"), palette, { hover: tell, pick });
-  panel.model.addEventListener("change", () => change({ [side]: panel.model.value }));
-  panel.layer.addEventListener("change", () => change({ [side]: `${panel.model.value}/${panel.layer.value}` }));
-  part(".csv").addEventListener("click", () => keep(tableText(panel), panel, "csv"));
-  panel.png.addEventListener("click", async () => keep(await panel.wall.picture(PICTURE), panel, "png"));
-  return panel;
-});
-
-function tell(kernel, event) { // beside the pointer
-  const tip = get("tip");
-  tip.hidden = kernel === null || kernel === undefined;
-  if (tip.hidden) return;
-  const list = element("dl");
-  list.replaceChildren(...listOf(describe(now().facts(kernel))));
-  tip.replaceChildren(list, ...(now().width <= 11 ? [tableOf(now(), kernel)] : []));
-  const { innerWidth, innerHeight } = window, { offsetWidth, offsetHeight } = tip;
-  tip.style.left = `${Math.max(0, Math.min(event.clientX + 16, innerWidth - offsetWidth - 4))}px`;
-  tip.style.top = `${event.clientY + 16 + offsetHeight > innerHeight ? Math.max(0, event.clientY - offsetHeight - 12) : event.clientY + 16}px`;
-}
-
-function fill(select, options, value) {
-  const there = options.some(([one]) => one === value);
-  const all = there ? options : [...options, [value, value]]; // a search must not take away what is shown
-  select.replaceChildren(...all.map(([one, text]) => element("option", text, { value: one })));
-  select.value = value;
-}
-
-async function showWall(panel, kernels, models) {
-  const { model, layer } = placeOf(state[panel.side]);
-  const names = [["", `all ${counted(new Set(kernels.layers.map((one) => one.model)).size)} models`]];
-  fill(panel.model, [...names, ...models.map((name) => [name, name])], model);
-  const layers = kernels.layers.filter((one) => one.model === model);
-  const every = [["", model ? `all ${layers.length} layers` : "all layers"]];
-  fill(panel.layer, [...every, ...layers.map((one) => [String(one.layer_index), `${one.layer_index}: ${one.layer}`])], String(layer));
-  panel.layer.disabled = !model;
-  const [begin, end] = kernels.rangeOf(model, layer);
-  await kernels.load(begin, end);
-  const hidden = new Set(state.off.split(",").filter(Boolean));
-  const { kernels: shown, found } = kernels.select(begin, end, { ...state, hidden });
-  panel.png.textContent = shown.length > PICTURE ? `PNG of the first ${counted(PICTURE)}` : "PNG";
-  panel.count.textContent = end > begin ? `${counted(shown.length)} of ${counted(end - begin)} kernels`
-    : `no ${state.size} kernels in ${state[panel.side]}: choose another model`;
-  const same = String(shown.length && [state.size, state[panel.side], state.off, state.most, state.dead, state.order, state.side]);
-  if (panel.same !== same) panel.wall.show(kernels, shown, state.side); // or else a click would scroll to the top
-  panel.same = same;
-  return found;
-}
-
-function tableText(panel) {
-  const names = ["model", "layer_index", "layer", "channel", "size", "label", "code", "dissimilarity", "template",
-    "template_cosine", "fit", "fit_cosine", "explained"];
-  const quoted = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  const lines = Array.from(panel.wall.shown, (kernel) => {
-    const one = now().facts(kernel);
-    const cells = names.map((name) => quoted(typeof one[name] === "number" && !Number.isInteger(one[name])
-      ? one[name].toFixed(5) : String(one[name] ?? "")));
-    return [...cells, now().values(kernel).map((value) => value.toPrecision(4)).join(" ")].join(",");
-  });
-  return new Blob([[...names, "taps_8bit"].join(","), "\n", lines.join("\n"), "\n"]);
-}
-
-function keep(data, panel, ending) {
-  const name = ["kernels", state.size, ...state[panel.side].split("/")].filter(Boolean).join("_");
-  const link = element("a", undefined, { href: URL.createObjectURL(data), download: `${name}.${ending}` });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+async function find(id) { // a kernel by its address, of whatever size: [kernels, number], or null
+  const [model, ...place] = id.split("/"), [layer, channel] = place.map(Number);
+  const kernels = [...sizes.values()].find((one) => one.rangeOf(model, layer)[1]);
+  await kernels?.load(...kernels.rangeOf(model, layer));
+  const number = kernels?.find(model, layer, channel) ?? null;
+  return number === null ? null : [kernels, number];
 }
 
 // ---- labels
 
+function filter() {
+  const only = listed("only"), off = listed("off");
+  return { ...state, passes: (label) => (only.size ? only.has(label) : !off.has(label)) };
+}
+
 function showLabels(found) {
-  const off = new Set(state.off.split(",").filter(Boolean));
-  facts.labels.forEach(({ label }, place) => {
-    const { box, input, words } = boxes[place];
-    box.hidden = !found[place] && !off.has(label);
-    input.checked = !off.has(label);
-    words.textContent = ` ${label} (${counted(found[place])})`;
+  const { passes } = filter(), { only, off } = state;
+  boxes.forEach(({ box, input, words, label }, place) => {
+    box.hidden = !found[place];
+    input.checked = passes(label);
+    words.textContent = `${label} (${counted(found[place])})`;
   });
+  get("filtered").textContent = (only ? `only ${only}` : off ? `all but ${off}` : "all").replaceAll(",", ", ");
 }
 
-const boxes = facts.labels.map((one) => { // made once: a box that is ticked keeps the focus
-  const box = element("label"), input = element("input", undefined, { type: "checkbox", value: one.label });
-  const swatch = element("span", undefined, { className: "swatch" }), words = element("span");
-  swatch.style.background = one.off ? `repeating-linear-gradient(90deg, ${one.colour} 0 2px, #fff 2px 4px)` : one.colour;
+const boxes = facts.labels.map(({ label }) => { // made once: a box that is ticked keeps the focus
+  const input = element("input", undefined, { type: "checkbox", value: label }), words = element("span");
+  const only = element("button", "only", { type: "button", ariaLabel: `only ${label}` });
+  const box = parent("div", [parent("label", [input, " ", swatch(label), words]), " ", only]);
   input.addEventListener("change", () => {
-    const off = new Set(state.off.split(",").filter(Boolean));
-    off[input.checked ? "delete" : "add"](one.label);
-    change({ off: [...off].sort().join(",") });
+    const name = state.only ? "only" : "off", labels = listed(name);
+    labels[input.checked === !!state.only ? "add" : "delete"](label);
+    change({ [name]: [...labels].sort().join(",") });
   });
-  box.append(input, " ", swatch, words);
+  only.addEventListener("click", () => change({ only: label, off: "" }));
   get("labels").append(box);
-  return { box, input, words };
+  return { box, input, words, label };
 });
 
-// ---- the map and the code, drawn by ECharts
+// ---- the walls
 
-const charts = { map: echarts.init(get("map")), density: echarts.init(get("density")) };
-const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const words = () => ({ color: colourOf("--soft"), fontSize: 11 });
-const ROW = 17, ROWS = 26; // pixels, and rows in sight
-
-function showMap(kernels, models) {
-  const rows = models.slice().reverse(), place = new Map(rows.map((name, row) => [name, row]));
-  const before = new Map(), cells = [];
-  kernels.layers.forEach((one) => {
-    const column = before.get(one.model) ?? 0;
-    before.set(one.model, column + 1);
-    if (place.has(one.model)) cells.push({ value: [column, place.get(one.model), one.share ?? -1], one });
+const pick = (kernel, how) => change({ kernel: idOf(now().facts(kernel)) }, how);
+const panels = ["left", "right"].map((side) => {
+  const box = get(side), part = (name) => box.querySelector(name);
+  const panel = { side, box, model: part(".model"), layer: part(".layer"), count: part(".count"), png: part(".png") };
+  panel.wall = new Wall(part(".wall"), palette, { hover: tell, pick });
+  panel.model.addEventListener("change", () => change({ [side]: panel.model.value }));
+  panel.layer.addEventListener("change", () => change({ [side]: `${panel.model.value}/${panel.layer.value}` }));
+  part(".csv").addEventListener("click", () => keep(tableText(panel), panel, "csv"));
+  panel.png.addEventListener("click", async () => {
+    const title = `${state.size} kernels of ${state[side] || "all networks"}, ${get("filtered").textContent}`;
+    keep(await panel.wall.picture(PICTURE, title), panel, "png");
   });
-  const chosen = panels.map((panel) => placeOf(state[panel.side]));
-  const columns = Math.max(1, ...[...before.values()]), seen = Math.min(rows.length, ROWS);
-  get("map").style.height = `${Math.max(seen, 3) * ROW + 88}px`;
-  charts.map.resize();
-  charts.map.setOption({
-    animation: false,
-    aria: { enabled: true, label: { enabled: false } },
-    grid: { left: 8, right: rows.length > ROWS ? 34 : 12, top: 6, bottom: 52, containLabel: true },
-    xAxis: { type: "category", data: Array.from({ length: columns }, (_, n) => n), name: `layer with ${state.size} kernels, from the input`,
-      nameLocation: "middle", nameGap: 22, nameTextStyle: words(), axisLabel: words(), axisTick: { show: false } },
-    yAxis: { type: "category", data: rows, axisLabel: { ...words(), width: get("map").clientWidth / 4, overflow: "truncate" }, axisTick: { show: false } },
-    dataZoom: rows.length > ROWS ? [
-      { type: "slider", yAxisIndex: 0, startValue: rows.length - ROWS, endValue: rows.length - 1, width: 14, right: 4, showDetail: false, brushSelect: false },
-      { type: "inside", yAxisIndex: 0, zoomOnMouseWheel: false, moveOnMouseWheel: true },
-    ] : [],
-    visualMap: { min: 0, max: 1, orient: "horizontal", left: "center", bottom: 0, itemHeight: 120, itemWidth: 10, text: ["100 %", "0 % with a pattern"],
-      textStyle: words(), inRange: { color: ["#f7f0d8", "#e6b96b", "#c46b3a", "#8b2f4a", "#451a52"] }, outOfRange: { color: "#9aa3ad" } },
-    tooltip: { formatter: ({ data: { one } }) => echarts.format.encodeHTML(
-      `${one.model}, layer ${one.layer_index}: ${one.layer}; ${counted(one.kernels)} kernels, ` +
-      `${one.share === null ? "not square" : `${(100 * one.share).toFixed(1)} % with a pattern, most often ${one.most}`}`),
-    confine: true, extraCssText: "max-width: 20rem; white-space: normal" },
-    series: [{
-      type: "heatmap",
-      data: cells.map((cell) => ({
-        ...cell,
-        itemStyle: chosen.some(({ model, layer }) => model === cell.one.model && layer === cell.one.layer_index)
-          ? { borderColor: colourOf("--ink"), borderWidth: 2.5 } : { borderColor: colourOf("--page"), borderWidth: 0.5 },
-      })),
-      emphasis: { itemStyle: { borderColor: colourOf("--link"), borderWidth: 2 } },
-    }],
-  }, true);
-}
-
-function showCode(kernels) {
-  get("axis").hidden = !kernels.spectrum;
-  if (!kernels.spectrum) return;
-  const steps = kernels.counts.length, colours = new Map(facts.labels.map((one) => [one.label, one.colour]));
-  charts.density.resize();
-  charts.density.setOption({
-    animation: false,
-    aria: { enabled: true, label: { enabled: false } },
-    grid: { left: 44, right: 10, top: 8, bottom: 22 },
-    xAxis: { type: "value", min: 0, max: 1, axisLabel: words(), splitLine: { show: false } },
-    yAxis: { type: "log", min: 0.5, axisLabel: words(), splitLine: { lineStyle: { color: colourOf("--line") } } },
-    tooltip: { trigger: "axis", formatter: ([{ data }]) => echarts.format.encodeHTML(
-      `code ${data.value[0].toFixed(3)}, ${data.label}: ${counted(data.kernels)} training kernels`) },
-    series: [{
-      type: "bar", barWidth: "100%", barGap: "0%",
-      data: kernels.counts.map((count, step) => {
-        const code = (step + 0.5) / steps, { label } = kernels.decoded(code).stretch;
-        return { value: [code, count || null], label, kernels: count, itemStyle: { color: colours.get(label) } };
-      }),
-      markLine: { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: colourOf("--soft"), width: 1, type: "solid" },
-        data: kernels.clusters.slice(1).map((one) => ({ xAxis: one.code_low })) },
-    }],
-  }, true);
-  decode(kernels);
-}
-
-function decode(kernels) {
-  const code = Number(get("code").value), { taps, stretch, kernels: count } = kernels.decoded(Math.min(code, 0.9999));
-  drawKernel(get("decoded"), kernels, taps, palette);
-  get("decoded-words").textContent = `Code ${code.toFixed(3)}: ${stretch.label}, cluster ${stretch.cluster} ` +
-    `(${stretch.code_low.toFixed(3)} to ${stretch.code_high.toFixed(3)}); ${counted(count)} training kernels here`;
-}
-
-charts.map.on("click", ({ data: { one }, event }) => {
-  change({ [event.event.shiftKey ? "right" : "left"]: `${one.model}/${one.layer_index}` });
+  return panel;
 });
 
-get("code").addEventListener("input", () => {
-  decode(now());
-  if (state.order !== "code") return;
-  const wanted = Number(get("code").value) * FINE;
-  panels.forEach(({ wall, box }) => { // the walls go to the first kernel with this code
-    const place = wall.shown.findIndex((kernel) => now().columns.code[kernel] >= wanted);
-    if (!box.hidden && wall.kernels && place >= 0) wall.element.scrollTop = Math.floor(place / wall.across) * wall.cell.height * wall.scale;
-  });
-});
-
-// ---- the chosen kernel
-
-async function showKernel(kernels) {
-  const [model, layer, channel] = state.kernel.split("/");
-  let kernel = null;
-  if (state.kernel) {
-    await kernels.load(...kernels.rangeOf(model, Number(layer)));
-    kernel = kernels.find(model, Number(layer), Number(channel));
-  }
-  get("none").hidden = kernel !== null;
-  get("kernel").hidden = kernel === null;
-  panels.forEach(({ wall, box }) => {
-    if (box.hidden || !wall.kernels) return;
-    if (kernel !== wall.picked && wall.shown.includes(kernel)) wall.reveal(wall.shown.indexOf(kernel));
-    wall.mark(kernel);
-  });
-  if (kernel === null) return;
-  const part = (name) => get("kernel").querySelector(name), one = kernels.facts(kernel);
-  drawKernel(part(".own"), kernels, kernels.values(kernel), palette);
-  const known = one.code !== null;
-  [".reconstruction", ".prototype"].forEach((name) => { part(name).parentElement.hidden = !known; });
-  if (known) {
-    const nearest = kernels.prototypeOf(kernel);
-    drawKernel(part(".reconstruction"), kernels, kernels.decoded(one.code).taps, palette);
-    drawKernel(part(".prototype"), kernels, nearest.taps, palette);
-    part(".prototype-words").textContent =
-      `Its nearest prototype: ${nearest.label}, cluster ${nearest.cluster} (cosine ${fixed(nearest.cosine, 2)})`;
-  }
-  get("facts").replaceChildren(...listOf(describe(one)));
-  get("taps").replaceChildren(tableOf(kernels, kernel));
-  get("permalink").href = address(state);
+function tell(kernel, event) { // beside the pointer, inside the window
+  const tip = get("tip");
+  tip.hidden = kernel === null || kernel === undefined;
+  if (tip.hidden) return;
+  const one = now().facts(kernel), cosine = state.order === "like" && likeness ? likeness.cosines[kernel] : null;
+  const label = one.label + (cosine === null ? "" : `, cosine ${fixed(cosine, 2)}`);
+  const place = `${one.model}, layer ${one.layer_index}, channel ${one.channel}`;
+  tip.replaceChildren(element("b", label), element("br"), place);
+  const { offsetWidth: wide, offsetHeight: high } = tip, { clientX, clientY } = event;
+  tip.style.left = `${Math.max(4, Math.min(clientX + 16, innerWidth - wide - 4))}px`;
+  tip.style.top = `${clientY + 16 + high > innerHeight ? Math.max(4, clientY - high - 12) : clientY + 16}px`;
 }
 
-// ---- all of it
+function fill(select, options, value) {
+  const all = options.some(([one]) => one === value) ? options : [...options, [value, value]];
+  select.replaceChildren(...all.map(([one, text]) => element("option", text, { value: one })));
+  select.value = value;
+}
 
-let turn = 0, drawn = {};
+let likeness = null; // {id, kernels, cosines}: of every kernel of a size to the one that others should be like
 
-async function show() {
-  const mine = ++turn, kernels = now();
-  if (!kernels) return;
-  for (const name of ["size", "order", "side", "most"]) get(name).value = state[name];
-  get("search").value = state.search;
-  get("dead").checked = state.dead;
-  document.querySelector("output[for=most]").textContent = state.most >= 2 ? "any" : Number(state.most).toFixed(2);
-  const all = [...new Set(kernels.layers.map((one) => one.model))];
-  const models = all.filter((name) => name.toLowerCase().includes(state.search.toLowerCase()));
-  get("found").textContent = state.search ? `${models.length} of ${all.length} models` : "";
-  const scheme = colourOf("--page"), map = String([scheme, state.size, state.search, state.left, state.right]);
+async function likenessOf(kernels) {
+  const [same, number] = (await find(state.like)) ?? [];
+  if (same !== kernels) return null;
+  if (likeness?.id === state.like) return likeness;
+  await kernels.load(0, kernels.count);
+  return { id: state.like, kernels, cosines: kernels.cosines(unit(kernels.tapsOf(number))) };
+}
+
+async function showWalls(kernels) {
+  likeness = state.like ? await likenessOf(kernels) : null;
+  const order = state.order === "like" && !likeness ? START.order : state.order;
+  get("like").textContent = `cosine to ${state.like}`;
+  get("like").hidden = !likeness;
+  get("walls-title").textContent = order === "like" ? `Kernels like ${state.like}` : "Kernels";
+  get("compare").textContent = state.right ? "Show one network" : "Compare with another network";
   panels[1].box.hidden = !state.right;
-  get("compare").textContent = state.right ? "Show one model" : "Compare with another model";
   const found = new Array(facts.labels.length).fill(0);
   for (const panel of panels.filter(({ box }) => !box.hidden)) {
-    (await showWall(panel, kernels, models)).forEach((count, label) => { found[label] += count; });
-    if (mine !== turn) return; // something newer is being shown
+    (await showWall(panel, kernels, order)).forEach((count, label) => { found[label] += count; });
   }
   const [{ wall }] = panels;
   document.querySelector("output[for=side]").textContent = `${wall.scale * wall.fine * kernels.width} px`;
   showLabels(found);
-  await showKernel(kernels);
-  if (drawn.code !== scheme + state.size) showCode(kernels);
-  if (drawn.map !== map) showMap(kernels, models);
-  drawn = { code: scheme + state.size, map };
-  performance.mark("shown");
 }
 
-fill(get("size"), facts.sizes.map(({ size }) => [size, `${size} (${counted(sizes.get(size).count)})`]), state.size);
-const changed = (id, event, value) => get(id).addEventListener(event, () => change({ [id]: value(get(id)) }));
-get("size").addEventListener("change", () => {
-  const kernels = sizes.get(get("size").value), has = (text) => kernels.layers.some((one) => one.model === placeOf(text).model);
-  const kept = (text) => (text && has(text) ? placeOf(text).model : "");
-  change({ size: kernels.size, left: kept(state.left), right: kept(state.right), kernel: "", off: "" });
-});
-changed("order", "change", (one) => one.value);
-changed("side", "input", (one) => Number(one.value));
-changed("most", "input", (one) => Number(one.value));
-changed("dead", "change", (one) => one.checked);
-changed("search", "input", (one) => one.value);
-get("reset").addEventListener("click", () => change({ off: "", most: START.most, dead: true, search: "" }));
-get("hide").addEventListener("click", () => change({ off: facts.labels.map(({ label }) => label).sort().join(",") }));
-get("compare").addEventListener("click", () => {
-  const others = [...new Set(now().layers.map((one) => one.model))].filter((name) => name !== placeOf(state.left).model);
-  change({ right: state.right ? "" : others[0] ?? placeOf(state.left).model });
-});
+async function showWall(panel, kernels, order) {
+  const { model, layer } = placeOf(state[panel.side]), layers = kernels.layers.filter((one) => one.model === model);
+  const all = ["", `all ${counted(kernels.models.length)} networks`];
+  fill(panel.model, [all, ...kernels.models.map((name) => [name, name])], model);
+  const names = layers.map((one) => [String(one.layer_index), `${one.layer_index}: ${one.layer}`]);
+  fill(panel.layer, [["", model ? `all ${layers.length} layers` : "all layers"], ...names], String(layer));
+  panel.layer.disabled = !model;
+  const [begin, end] = kernels.rangeOf(model, layer);
+  await kernels.load(begin, end);
+  const { kernels: shown, found } = kernels.select(begin, end, { ...filter(), order }, likeness?.cosines);
+  panel.png.textContent = shown.length > PICTURE ? `PNG of the first ${counted(PICTURE)}` : "PNG";
+  panel.count.textContent = end > begin ? `${counted(shown.length)} of ${counted(end - begin)} kernels`
+    : `no ${state.size} kernels in ${state[panel.side]}: choose another network`;
+  const { size, only, off, least, like, side } = state;
+  const same = String([size, model, layer, only, off, least, order, like, side]);
+  if (panel.same !== same) panel.wall.show(kernels, shown, side); // or else a click would scroll to the top
+  panel.same = same;
+  return found;
+}
+
+function tableText({ wall: { kernels, shown } }) {
+  const lines = Array.from(shown, (kernel) => {
+    const one = kernels.facts(kernel), taps = kernels.values(kernel).map((value) => value.toPrecision(4)).join(" ");
+    return { ...one, template: formulaOf(kernels, one), taps_8bit: taps };
+  });
+  const text = (value) => String(Number.isInteger(value) || typeof value !== "number" ? value ?? "" : value.toFixed(5));
+  const quoted = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  const table = [Object.keys(lines[0] ?? {}), ...lines.map(Object.values)];
+  return new Blob(table.map((line) => `${line.map((value) => quoted(text(value))).join(",")}\n`));
+}
+
+function keep(data, panel, ending) {
+  const name = ["kernels", state.size, ...state[panel.side].split("/")].filter(Boolean).join("_");
+  const made = element("a", undefined, { href: URL.createObjectURL(data), download: `${name}.${ending}` });
+  made.click();
+  setTimeout(() => URL.revokeObjectURL(made.href), 60000);
+}
+
+// ---- the map
+
+const rounded = ({ x, y, zoom }) => String([x, y, zoom].map((one) => Number(one.toFixed(5))));
+const moved = (at) => change({ at: rounded(at) }, "replaceState");
+const plane = new KernelMap(get("plane"), palette, { hover: tell, pick, moved });
+
+async function showMap(kernels) {
+  await kernels.load(0, kernels.count);
+  const { kernels: shown, found } = kernels.select(0, kernels.count, { ...filter(), order: "layer" });
+  showLabels(found);
+  const axes = state.axes.split(","), [x, y, zoom] = state.at.split(",").map(Number);
+  get("explained").textContent = axes.map((axis) => kernels.components.shares[axis]).join(" and ");
+  const { size, only, off, least, at } = state, same = String([size, only, off, least, axes]);
+  if (plane.same !== same || plane.told !== at) plane.show(kernels, shown, axes, { x, y, zoom });
+  Object.assign(plane, { same, told: at });
+}
+
+// ---- the chosen kernel
+
+function formulaOf(kernels, one) {
+  if (one.template === null) return "";
+  const { label, parameters } = kernels.templates[one.template];
+  return [label, lookOf(label).formula, parameters].filter(Boolean).join(": ");
+}
+
+function reasonOf(kernels, one) {
+  if (one.label === "dead") return "No tap is above 0.0001, or one is not finite.";
+  if (one.similarity === null) return "Only square kernels have patterns.";
+  const needed = `a pattern needs ${fixed(kernels.needed, 2)}`, cosine = fixed(one.similarity, 2);
+  if (one.label === "other") return `Its most similar pattern, ${one.second}, has the cosine ${cosine}; ${needed}.`;
+  return `Cosine ${cosine} to this pattern; ${needed}. The next name is ${one.second}, ${fixed(one.margin, 2)} less.`;
+}
+
+async function showKernel() {
+  const found = state.kernel ? await find(state.kernel) : null, [kernels, kernel] = found ?? [];
+  get("none").hidden = !!found;
+  get("kernel").hidden = !found;
+  const mark = kernels === now() ? kernel : null;
+  panels.forEach(({ wall, box }) => {
+    if (box.hidden || wall.kernels !== now()) return;
+    if (mark !== wall.picked && wall.shown.includes(mark)) wall.reveal(wall.shown.indexOf(mark));
+    wall.mark(mark);
+  });
+  plane.mark(mark);
+  if (!found) return;
+  const one = kernels.facts(kernel), draw = (name, taps) => {
+    const canvas = get("kernel").querySelector(name);
+    canvas.parentElement.hidden = !taps;
+    if (taps) drawKernel(canvas, kernels, taps, palette);
+  };
+  draw(".own", kernels.tapsOf(kernel));
+  draw(".template", one.template === null ? null : kernels.templateOf(one.template));
+  draw(".reconstruction", one.code === null ? null : kernels.decoded(one.code).taps);
+  get("label").replaceChildren(swatch(one.label), one.label);
+  get("reason").textContent = reasonOf(kernels, one);
+  const there = { ...START, view: "kernels", size: kernels.size, side: state.side, kernel: state.kernel };
+  get("ways").replaceChildren(link("Kernels like this", { ...there, like: state.kernel, order: "like" }),
+    link("Its layer", { ...there, left: `${one.model}/${one.layer_index}` }), link("Its network", { network: one.model }));
+  const fit = one.fit ? `${one.fit}, cosine ${fixed(one.fit_cosine, 2)}` : "not fitted";
+  const pairs = { Network: one.model, Layer: `${one.layer_index}: ${one.layer}`, Channel: String(one.channel),
+    Formula: formulaOf(kernels, one) || "–", Fit: fit + (one.explained === false ? ", no more than noise" : ""),
+    Code: fixed(one.code), Dissimilarity: fixed(one.dissimilarity) };
+  const list = Object.entries(pairs).flatMap(([name, text]) => [element("dt", name), element("dd", text)]);
+  get("facts").replaceChildren(...list);
+  const taps = kernels.values(kernel).map((value) => value.toPrecision(3).padStart(10));
+  get("taps").textContent = taps.map((text, tap) => text + ((tap + 1) % kernels.width ? "" : "\n")).join("");
+}
+
+// ---- all of it
+
+let turn = Promise.resolve(), asked = 0;
+
+function show() { // one after the other, and only what was asked for last
+  const mine = ++asked;
+  turn = turn.catch(() => {}).then(async () => {
+    const kernels = now(), view = state.network ? "network" : state.view;
+    if (!kernels || mine !== asked) return;
+    for (const part of document.querySelectorAll("main > [data-view]")) {
+      part.hidden = !part.dataset.view.split(" ").includes(view);
+    }
+    document.body.classList.toggle("roomy", !state.kernel && !["kernels", "map"].includes(view));
+    document.querySelectorAll("#views a").forEach((one) => {
+      one.href = address({ ...state, network: "", view: one.dataset.view });
+      one.ariaCurrent = one.dataset.view === view || (state.network && one.dataset.view === "networks") ? "page" : null;
+    });
+    const whole = { left: "", right: "", kernel: "", like: "", at: START.at };
+    get("sizes").replaceChildren(...Array.from(sizes.values(), ({ size, count }) => link(size, { ...whole, size },
+      { title: `${counted(count)} kernels`, ariaCurrent: size === kernels.size ? "true" : null })));
+    for (const name of ["order", "side", "least", "axes", "search"]) get(name).value = state[name];
+    document.querySelector("output[for=least]").textContent = state.least > 0 ? state.least.toFixed(2) : "any";
+    await (state.network ? showNetwork : VIEWS[view])(kernels);
+    await showKernel();
+    performance.mark("shown");
+  });
+  return turn;
+}
+
+for (const name of ["order", "axes"]) get(name).addEventListener("change", () => change({ [name]: get(name).value }));
+for (const name of ["side", "least", "search"]) { // no step back for each letter
+  const value = () => (name === "search" ? get(name).value : Number(get(name).value));
+  get(name).addEventListener("input", () => change({ [name]: value() }, "replaceState"));
+}
+const clicks = {
+  reset: () => change({ only: "", off: "", least: 0 }),
+  close: () => change({ kernel: "" }),
+  in: () => plane.zoom(1.5),
+  out: () => plane.zoom(1 / 1.5),
+  whole: () => change({ at: START.at }),
+  compare: () => {
+    const { models } = now(), left = state.left || models[0];
+    change(state.right ? { right: "" } : { left, right: models.find((name) => name !== placeOf(left).model) ?? left });
+  },
+  share: async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      get("shared").textContent = "Copied";
+    } catch { // a browser may keep the clipboard from a page
+      prompt("The address of this view", location.href);
+    }
+  },
+};
+Object.entries(clicks).forEach(([id, act]) => get(id).addEventListener("click", act));
 window.addEventListener("hashchange", () => { readAddress(); show(); });
-window.addEventListener("resize", () => Object.values(charts).forEach((chart) => chart.resize()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 readAddress();
 show();

@@ -1,11 +1,12 @@
 "use strict";
-// The kernels of the page. `kernel_atlas/atlas.py` packs them: a block holds the kernels of one model and size, columns
-// one after the other. A kernel's number counts through all blocks of its size.
+// The kernels of the page. `publish/blocks.py` packs them: a block holds the kernels of one model and size, columns one
+// after the other. A kernel's number counts through all blocks of its size.
 
 const COLUMNS = [ // as pack_block orders them, wide types first
   ["low", Float32Array], ["step", Float32Array], ["channel", Uint32Array], ["code", Uint16Array],
-  ["dissimilarity", Uint16Array], ["template", Uint16Array], ["label", Uint16Array], ["fit", Uint16Array],
-  ["cosine", Uint8Array], ["fit_cosine", Uint8Array], ["explained", Uint8Array],
+  ["dissimilarity", Uint16Array], ["template", Uint16Array], ["label", Uint16Array], ["second", Uint16Array],
+  ["fit", Uint16Array], ["similarity", Uint8Array], ["margin", Uint8Array], ["fit_cosine", Uint8Array],
+  ["explained", Uint8Array],
   ["taps", Uint8Array],
 ];
 const FINE = 65534, COARSE = 254; // steps; one more is: there is none
@@ -28,12 +29,12 @@ class Kernels { // of one size
     this.labels = facts.labels;
     this.layers = []; // {model, layer_index, layer, first, kernels, share, most}
     this.blocks = []; // {first, kernels, element}
+    this.count = 0;
     let place = 0;
     facts.models.forEach((model) => model.blocks.forEach((block) => {
       const element = document.getElementById(`block-${place++}`);
       if (block.size !== size) return;
-      const first = this.count ?? 0;
-      this.count = first;
+      const first = this.count;
       block.layers.forEach((layer) => {
         this.layers.push({ ...layer, model: model.model, first: this.count });
         this.count += layer.kernels;
@@ -44,12 +45,14 @@ class Kernels { // of one size
     COLUMNS.forEach(([name, Type]) => {
       this.columns[name] = new Type(this.count * (name === "taps" ? this.taps : 1));
     });
+    this.models = [...new Set(this.layers.map((one) => one.model))];
     if (this.spectrum) this.spectrum = bytesOf(this.spectrum);
-    if (this.prototypes) this.prototypes = { ...this.prototypes, taps: bytesOf(this.prototypes.taps) };
+    if (this.template_taps) this.template_taps = bytesOf(this.template_taps);
   }
 
   async load(first, end) { // unpack what these kernels are in
-    const wanted = this.blocks.filter((block) => block.element && block.first < end && block.first + block.kernels > first);
+    const inside = (block) => block.first < end && block.first + block.kernels > first;
+    const wanted = this.blocks.filter((block) => block.element && inside(block));
     await Promise.all(wanted.map(async (block) => {
       const buffer = await unpack(block.element.textContent);
       let place = 0;
@@ -63,26 +66,15 @@ class Kernels { // of one size
     }));
   }
 
-  layerOf(kernel) {
-    let low = 0, high = this.layers.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.layers[middle].first <= kernel) low = middle; else high = middle - 1;
-    }
-    return this.layers[low];
-  }
-
   rangeOf(model, layer) { // first kernel and the one after the last; of all models, a model, or a layer of it
-    const inside = this.layers.filter((one) => (!model || one.model === model) && (layer === "" || one.layer_index === layer));
-    if (!inside.length) return [0, 0];
-    const last = inside[inside.length - 1];
-    return [inside[0].first, last.first + last.kernels];
+    const isIt = (one) => (!model || one.model === model) && (layer === "" || one.layer_index === layer);
+    const inside = this.layers.filter(isIt);
+    return inside.length ? [inside[0].first, inside.at(-1).first + inside.at(-1).kernels] : [0, 0];
   }
 
   find(model, layer, channel) { // the number of a kernel, or null
-    const [first, end] = this.rangeOf(model, layer);
-    for (let kernel = first; kernel < end; kernel++) if (this.columns.channel[kernel] === channel) return kernel;
-    return null;
+    const [first, end] = this.rangeOf(model, layer), place = this.columns.channel.subarray(first, end).indexOf(channel);
+    return place < 0 ? null : first + place;
   }
 
   values(kernel) { // the taps, to a 255th of the kernel's range
@@ -90,54 +82,62 @@ class Kernels { // of one size
     return Array.from({ length: this.taps }, (_, tap) => low[kernel] + step[kernel] * taps[kernel * this.taps + tap]);
   }
 
-  facts(kernel) {
-    const { channel, code, dissimilarity, template, label, cosine, fit, fit_cosine: fitCosine, explained } = this.columns;
-    const layer = this.layerOf(kernel);
+  tapsOf(kernel) { // in steps of its range
+    return this.columns.taps.subarray(kernel * this.taps, (kernel + 1) * this.taps);
+  }
+
+  templateOf(number) {
+    return this.template_taps.subarray(number * this.taps, (number + 1) * this.taps);
+  }
+
+  facts(kernel) { // null is: there is none
+    const of = Object.fromEntries(COLUMNS.map(([name]) => [name, this.columns[name][kernel]]));
     const part = (value, steps, most = 1) => (value > steps ? null : (value / steps) * most);
-    const there = this.templates.length && cosine[kernel] <= COARSE;
+    const { model, layer_index, layer } = this.layers.findLast((one) => one.first <= kernel);
+    const known = of.similarity <= COARSE, fitted = of.fit_cosine <= COARSE, nameOf = (place) => this.labels[place].label;
     return {
-      model: layer.model,
-      layer_index: layer.layer_index,
-      layer: layer.layer,
-      channel: channel[kernel],
-      size: this.size,
-      label: this.labels[label[kernel]].label,
-      code: part(code[kernel], FINE),
-      dissimilarity: part(dissimilarity[kernel], FINE, 2),
-      template: there ? this.templates[template[kernel]] : null,
-      template_cosine: there ? part(cosine[kernel], COARSE) : null,
-      fit: fitCosine[kernel] > COARSE ? null : this.labels[fit[kernel]].label,
-      fit_cosine: part(fitCosine[kernel], COARSE),
-      explained: fitCosine[kernel] > COARSE ? null : !!explained[kernel],
+      model, layer_index, layer, channel: of.channel, size: this.size, label: nameOf(of.label),
+      similarity: part(of.similarity, COARSE), second: known ? nameOf(of.second) : null, margin: part(of.margin, COARSE),
+      template: known ? of.template : null, // `other` has one, too
+      code: part(of.code, FINE), dissimilarity: part(of.dissimilarity, FINE, 2),
+      fit: fitted ? nameOf(of.fit) : null, fit_cosine: part(of.fit_cosine, COARSE),
+      explained: fitted ? !!of.explained : null,
     };
   }
 
-  select(first, end, { hidden, most, dead, order }) { // numbers of the kernels that pass, in order; and labels of all
-    const { code, dissimilarity, label } = this.columns;
-    const off = this.labels.map((one) => hidden.has(one.label));
-    const isDead = this.labels.findIndex((one) => one.label === "dead");
-    const limit = most >= 2 ? Infinity : (most / 2) * FINE;
-    const found = new Array(this.labels.length).fill(0), keys = [];
+  select(first, end, { passes, least, order }, cosines) { // kernels that pass, in order; and how many each label has
+    const { code, dissimilarity, similarity, label } = this.columns;
+    const shown = this.labels.map((one) => passes(one.label)), limit = least * COARSE, keys = [];
+    const found = new Array(this.labels.length).fill(0), known = (kernel) => similarity[kernel] <= COARSE;
+    const key = {
+      code: (kernel) => code[kernel],
+      dissimilarity: (kernel) => dissimilarity[kernel],
+      similarity: (kernel) => (known(kernel) ? COARSE - similarity[kernel] : FINE),
+      layer: () => 0,
+      like: (kernel) => Math.round((1 - cosines[kernel]) * 500000), // a key has 21 bits beside the kernel
+    }[order];
     for (let kernel = first; kernel < end; kernel++) {
       found[label[kernel]]++;
-      if (off[label[kernel]] || (!dead && label[kernel] === isDead)) continue;
-      if (dissimilarity[kernel] > limit && dissimilarity[kernel] <= FINE) continue;
-      keys.push(({ code: code[kernel], dissimilarity: dissimilarity[kernel], layer: 0 })[order] * 2 ** 32 + kernel);
+      if (!shown[label[kernel]] || (limit > 0 && (!known(kernel) || similarity[kernel] < limit))) continue;
+      keys.push(key(kernel) * 2 ** 32 + kernel);
     }
     const sorted = Float64Array.from(keys).sort(); // numbers sort fast, and below 2^53 the kernel is in them
-    return { kernels: Uint32Array.from(sorted, (key) => key % 2 ** 32), found };
+    return { kernels: Uint32Array.from(sorted, (one) => one % 2 ** 32), found };
   }
 
-  prototypeOf(kernel) { // the prototype with the greatest cosine: {label, cluster, cosine, taps}
-    const own = centred(this.values(kernel));
-    let best = null;
-    this.prototypes.labels.forEach((label, row) => {
-      const taps = this.prototypes.taps.subarray(row * this.taps, (row + 1) * this.taps);
-      const other = centred(taps);
-      const cosine = own.reduce((sum, value, tap) => sum + value * other[tap], 0) / (length(own) * length(other) || 1);
-      if (!best || cosine > best.cosine) best = { label, cluster: this.prototypes.clusters[row], cosine, taps };
-    });
-    return best;
+  cosines(direction) { // of every kernel to taps with mean 0 and length 1, Float32Array [count]; 0 of constant ones
+    const { taps } = this.columns, all = new Float32Array(this.count);
+    for (let kernel = 0, at = 0; kernel < this.count; kernel++) {
+      let product = 0, sum = 0, squares = 0;
+      for (let tap = 0; tap < this.taps; tap++, at++) { // the direction has mean 0: the kernel's mean is in no product
+        product += direction[tap] * taps[at];
+        sum += taps[at];
+        squares += taps[at] * taps[at];
+      }
+      const size = squares - (sum * sum) / this.taps;
+      all[kernel] = size > 0 ? product / Math.sqrt(size) : 0;
+    }
+    return all;
   }
 
   decoded(code) { // what the decoder draws at the step of the spectrum that holds a code, and the stretch it lies in
@@ -148,11 +148,9 @@ class Kernels { // of one size
   }
 }
 
-function centred(taps) {
+function unit(taps) { // centred and of length 1
   const mean = taps.reduce((sum, value) => sum + value, 0) / taps.length;
-  return Array.from(taps, (value) => value - mean);
-}
-
-function length(taps) {
-  return Math.sqrt(taps.reduce((sum, value) => sum + value * value, 0));
+  const centred = Array.from(taps, (value) => value - mean);
+  const size = Math.hypot(...centred) || 1;
+  return centred.map((value) => value / size);
 }
