@@ -19,9 +19,10 @@ def find_shares(summary: pd.DataFrame) -> list[str]:
     compared = part[part["difference_low"].notna() & (part["cosine_to_first"] < FROZEN)]
     for against, rows in compared.groupby("against", sort=False):
         less, more = rows["agree"] & (rows["difference_high"] < 0), rows["agree"] & (rows["difference_low"] > 0)
-        told = {"fewer:": less, "more:": more, "not told apart:": ~less & ~more}
+        words = f"kernels are {MEASURES[STRICTEST]}:"
+        told = {f"fewer {words}": less, f"more {words}": more, "not told apart:": ~less & ~more}
         listed = [f"{words} {joined(list(rows.loc[which, 'title']))}" for words, which in told.items() if which.any()]
-        said.append(f"Kernels {MEASURES[STRICTEST]}, against {against}, are {'; '.join(listed)}.")
+        said.append(f"Against {against}, {'; '.join(listed)}.")
     alike = part[~(part["gain_low"] > 0) & part["gain_low"].notna() & (part["cosine_to_first"] < FROZEN)]
     if len(alike):
         said.append(f"No more than before training: {joined(list(alike['title']))}.")
@@ -34,13 +35,13 @@ def find_accuracy(summary: pd.DataFrame) -> list[str]:
     rows = summary.drop_duplicates("condition").dropna(subset="top1_difference")
     for against, part in rows.groupby("against", sort=False):
         less, more = part["top1_highest"] < 0, part["top1_lowest"] > 0
-        told = {"higher:": more, "lower:": less, "not told apart:": ~less & ~more}
+        told = {"higher with": more, "lower with": less, "not told apart with": ~less & ~more}
         listed = [
             f"{words} {joined([f'{row.title} ({row.top1_difference:z.1f})' for row in part[which].itertuples()])}"
             for words, which in told.items()
             if which.any()
         ]
-        said.append(f"Top-1, in points against {against} with the same seed, is {'; '.join(listed)}.")
+        said.append(f"Top-1, in points against {against} with the same seed: {'; '.join(listed)}.")
     return said
 
 
