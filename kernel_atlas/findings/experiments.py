@@ -35,13 +35,13 @@ def find_accuracy(summary: pd.DataFrame) -> list[str]:
     rows = summary.drop_duplicates("condition").dropna(subset="top1_difference")
     for against, part in rows.groupby("against", sort=False):
         less, more = part["top1_highest"] < 0, part["top1_lowest"] > 0
-        told = {"higher with": more, "lower with": less, "not told apart with": ~less & ~more}
+        told = {"higher:": more, "lower:": less, "not told apart:": ~less & ~more}
         listed = [
             f"{words} {joined([f'{row.title} ({row.top1_difference:z.1f})' for row in part[which].itertuples()])}"
             for words, which in told.items()
             if which.any()
         ]
-        said.append(f"Top-1, in points against {against} with the same seed: {'; '.join(listed)}.")
+        said.append(f"Top-1, in points against {against} with the same seed, is {'; '.join(listed)}.")
     return said
 
 
