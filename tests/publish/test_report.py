@@ -232,19 +232,11 @@ def test_a_cell_is_words_to_read_and_a_number_to_sort_by():
     rows |= {"k": [1234, 0.5], "holds": [True, False], "control": ["phase", "unknown"]}
     found = describe_grid(Grid("t", "c", columns, "k > 0"), pd.DataFrame(rows), "-again")
     assert found["id"] == "t-again" and [head[3] for head in found["heads"]] == [False] * 2 + [True] * 2 + [False] * 3
-    assert found["rows"] == [
-        (("11x11", 11), ("50.0 % [25.0, 75.0]", "0.5"), ("", "0.25"), ("", "0.75"), ("1,234", "1234"), ("yes", True))
-        + (("random phases", "phase"),),
-        (
-            ("all", "all"),
-            ("\N{EN DASH}", ""),
-            ("", ""),
-            ("", ""),
-            ("0.5", "0.5"),
-            ("no", False),
-            ("unknown", "unknown"),
-        ),
-    ]
+    first, second = found["rows"]
+    assert first[:4] == (("11x11", 11), ("50.0 % [25.0, 75.0]", "0.5"), ("", "0.25"), ("", "0.75"))
+    assert first[4:] == (("1,234", "1234"), ("yes", True), ("random phases", "phase"))
+    assert second[:4] == (("all", "all"), ("\N{EN DASH}", ""), ("", ""), ("", ""))
+    assert second[4:] == (("0.5", "0.5"), ("no", False), ("unknown", "unknown"))
 
 
 def test_the_picture_of_the_largest_telling_size_is_on_the_first_screen(page):
