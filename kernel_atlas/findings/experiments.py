@@ -19,9 +19,10 @@ def find_shares(summary: pd.DataFrame) -> list[str]:
     compared = part[part["difference_low"].notna() & (part["cosine_to_first"] < FROZEN)]
     for against, rows in compared.groupby("against", sort=False):
         less, more = rows["agree"] & (rows["difference_high"] < 0), rows["agree"] & (rows["difference_low"] > 0)
-        told = {"fewer:": less, "more:": more, "not told apart:": ~less & ~more}
+        words = f"kernels are {MEASURES[STRICTEST]}:"
+        told = {f"fewer {words}": less, f"more {words}": more, "not told apart:": ~less & ~more}
         listed = [f"{words} {joined(list(rows.loc[which, 'title']))}" for words, which in told.items() if which.any()]
-        said.append(f"Kernels {MEASURES[STRICTEST]}, against {against}, are {'; '.join(listed)}.")
+        said.append(f"Against {against}, {'; '.join(listed)}.")
     alike = part[~(part["gain_low"] > 0) & part["gain_low"].notna() & (part["cosine_to_first"] < FROZEN)]
     if len(alike):
         said.append(f"No more than before training: {joined(list(alike['title']))}.")

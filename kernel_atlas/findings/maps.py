@@ -22,8 +22,8 @@ def find_maps(summary: pd.DataFrame) -> list[str]:
     table = shown(summary)
     rows = table[(table["label"] == LABEL) & (table["measure"] == ASKED)]
     listed = [
-        f"{_value(row, 'value')} at {row.size_name} ({_value(row, 'phase_difference')} beyond {CONTROLS['phase']})"
-        for row in rows.rename(columns={"size": "size_name"}).itertuples()
+        f"{_value(row, 'value')} at {row.size} ({_value(row, 'phase_difference')} beyond {CONTROLS['phase']})"
+        for row in rows.itertuples()
     ]
     said = []
     if listed:

@@ -153,7 +153,6 @@ LAYERS = Grid(
     {
         "size": "size",
         "kernels": "subject",
-        "depth": "depth",
         "measure": "measure",
         "mean": "mean low high",
         "noise": "chance",

@@ -21,32 +21,20 @@ from PIL import Image
 from kernel_atlas import __version__
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
-from kernel_atlas.core.vocabulary import FITTED, KINDS, MEASURES, METHODS
-from kernel_atlas.core.words import NOTHING, interval, joined, number, percent, points
+from kernel_atlas.core.words import joined, number
 from kernel_atlas.figures.kernels import TAPS, stack
 from kernel_atlas.figures.write import for_page
 from kernel_atlas.findings.experiments import EXPERIMENTS, state
 from kernel_atlas.findings.parts import OWN, Grid
 from kernel_atlas.findings.questions import QUESTIONS, Question
 from kernel_atlas.findings.registry import by_size, rank
-from kernel_atlas.findings.shares import side_of
-from kernel_atlas.training import map_summaries
-from kernel_atlas.training.summaries import NAMES
+from kernel_atlas.publish.grids import describe_grid
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 FAMILIES = 4  # of other people's networks that are named
 STEPS = 7  # of the code, in its picture
 DRAWN = ("data", "init", "dynamics", "ablation", "verdict")  # experiments with a figure in the page; others have tables
 
-WORDS = {  # column -> what its values are called
-    "control": KINDS,
-    "subject": KINDS,
-    "encoder": {"main": "of the run", "posed": "of the run, in one pose", "own": "trained on these"},
-    "method": {name: words for name, (words, *_) in METHODS.items()} | {"autoencoder": "code of one number"},
-    "family": {name: words for name, (words, *_) in FITTED.items()},
-    "measure": MEASURES | map_summaries.MEASURES,
-    "replacement": NAMES,
-}
 SIZES = Grid(
     "sizes",
     "Kernels of the models that train the autoencoders.",
@@ -60,68 +48,6 @@ SOURCES = Grid(
 PARAMETERS = Grid(
     "parameters", "Every parameter of this run.", {name: name for name in ("parameter", "value", "meaning")}
 )
-
-
-def describe_grid(grid: Grid, table: pd.DataFrame, about: str = "") -> dict[str, Any]:
-    """A table of results as the page shows it.
-
-    Parameters
-    ----------
-    grid : Grid
-    table : DataFrame
-    about : str
-        Added to the id, where a page has several of the same table.
-
-    Returns
-    -------
-    dict
-        id, caption, heads (words, name of the column, is a number, is only downloaded) and rows of cells (words, value
-        to sort and to download by).
-    """
-    rows = table.query(grid.rows) if grid.rows else table
-    heads, columns = [], []
-    for head, column in grid.columns.items():
-        names, unit = column.removesuffix(" %").removesuffix(" points").split(), column.rpartition(" ")[2]
-        write = {"%": percent, "points": points}.get(unit, _write)
-        values = [[None if pd.isna(value) else value for value in rows[name]] for name in names]
-        is_number = pd.api.types.is_numeric_dtype(rows[names[0]]) and rows[names[0]].dtype != bool
-        known = [[np.nan if value is None else value for value in row] for row in zip(*values, strict=True)]
-        words = WORDS.get(names[0], {})
-        columns.append([(words.get(row[0]) or _text(row, write), _order(names[0], row[0])) for row in known])
-        heads.append((head, names[0], is_number, False))
-        for name, ends in zip(names[1:], values[1:], strict=True):
-            columns.append([("", "" if value is None else f"{value:.6g}") for value in ends])
-            heads.append(("", name, True, True))
-    return {
-        "id": f"{grid.table}{about}",
-        "caption": grid.caption,
-        "heads": heads,
-        "rows": list(zip(*columns, strict=True)),
-    }
-
-
-def _text(row: Sequence[Any], write: Any) -> str:
-    first = row[0]
-    if isinstance(first, bool | np.bool_):
-        return "yes" if first else "no"
-    return first if isinstance(first, str) else write(*row)
-
-
-def _write(value: float, low: float = np.nan, high: float = np.nan) -> str:
-    """A number that is no share: whole ones as such, others to two decimals with an interval, else to four digits."""
-    if not np.isfinite(value):
-        return NOTHING
-    if np.isfinite(low):
-        return interval(value, low, high)
-    return number(value) if float(value).is_integer() and value else f"{value:z.4g}"
-
-
-def _order(name: str, value: Any) -> Any:
-    if name == "size" and value[:1].isdigit():
-        return side_of(value)
-    if not isinstance(value, float | np.floating):
-        return value
-    return "" if np.isnan(value) else f"{value:.6g}"
 
 
 def describe_sizes(sizes: pd.DataFrame, minimum: int) -> pd.DataFrame:

@@ -182,7 +182,7 @@ def test_covariance_against_others_pair_by_pair():
 
 def test_sentences_about_layers(run):
     words = find_layers(run["layer_depths"], run["banding"], run["covariance_thirds"])
-    assert [text.split(",")[0].split(" ")[0] for text in words] == ["Kernels", "Banding", "Cosine"]
+    assert [text.split(",")[0].split(" ")[0] for text in words] == ["Kernels", "Banding", "Covariances"]
     assert "in the last fifth of the depth against the first" in words[0]
     few = [run[name][run[name]["subject"] != "real"] for name in ("layer_depths", "banding", "covariance_thirds")]
     assert find_layers(*few) == []

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from conftest import ROOT, snakemake, table
 
+from kernel_atlas.findings.parts import Grid
+from kernel_atlas.publish.grids import describe_grid
 from kernel_atlas.publish.page import read_script, write_page
 from kernel_atlas.publish.report import collect_facts, describe_parameters, read_figure
 from kernel_atlas.stats.shares import count_analysed
@@ -222,6 +224,19 @@ def test_contrast_is_enough_in_light_and_dark(page):
             for ground in ("page", "band"):
                 low, high = sorted(luminance(scheme[name]) for name in (ink, ground))
                 assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground, scheme)
+
+
+def test_a_cell_is_words_to_read_and_a_number_to_sort_by():
+    columns = {"size": "size", "share": "share low high %", "k": "k", "holds": "holds", "control": "control"}
+    rows = {"size": ["11x11", "all"], "share": [0.5, np.nan], "low": [0.25, np.nan], "high": [0.75, np.nan]}
+    rows |= {"k": [1234, 0.5], "holds": [True, False], "control": ["phase", "unknown"]}
+    found = describe_grid(Grid("t", "c", columns, "k > 0"), pd.DataFrame(rows), "-again")
+    assert found["id"] == "t-again" and [head[3] for head in found["heads"]] == [False] * 2 + [True] * 2 + [False] * 3
+    first, second = found["rows"]
+    assert first[:4] == (("11x11", 11), ("50.0 % [25.0, 75.0]", "0.5"), ("", "0.25"), ("", "0.75"))
+    assert first[4:] == (("1,234", "1234"), ("yes", True), ("random phases", "phase"))
+    assert second[:4] == (("all", "all"), ("\N{EN DASH}", ""), ("", ""), ("", ""))
+    assert second[4:] == (("0.5", "0.5"), ("no", False), ("unknown", "unknown"))
 
 
 def test_the_picture_of_the_largest_telling_size_is_on_the_first_screen(page):

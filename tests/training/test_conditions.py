@@ -317,7 +317,7 @@ def test_the_summary_of_known_runs():
     top1 = whole[["top1_difference", "top1_lowest", "top1_highest"]]
     assert top1.loc["grey"].tolist() == [0, -5, 5] and top1.loc["permuted"].tolist() == [20, 20, 20]
     said = " ".join(state("data", summary))
-    assert "Kernels beyond spectrum, against natural, are more: permuted; not told apart: grey." in said
+    assert "Against natural, more kernels are beyond spectrum: permuted; not told apart: grey." in said
     assert "against natural with the same seed, is higher: permuted (20.0); not told apart: grey (0.0)." in said
 
 
@@ -325,7 +325,7 @@ def test_kernels_that_stayed_as_they_were_are_not_compared():
     table = made_up()
     table.loc[table["condition"] == "permuted", "cosine_to_first"] = 1.0
     said = " ".join(state("init", summaries.summarise_runs(table, 0)))
-    assert "against natural, are not told apart: grey." in said and "higher: permuted (20.0)" in said
+    assert "Against natural, not told apart: grey." in said and "higher: permuted (20.0)" in said
 
 
 @pytest.mark.parametrize("name", ["covariance", "data", "decay", "dense", "dynamics", "init", "pull"])
