@@ -1,9 +1,11 @@
 """The configuration and the model sheet, checked before any job runs."""
 
+import contextlib
 import copy
 import csv
 import difflib
 import io
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -47,7 +49,7 @@ _Validator = jsonschema.validators.extend(
 
 
 def check_config(config: dict, schema: str | Path) -> dict:
-    """The configuration with the schema's defaults filled in.
+    """The configuration with the schema's defaults filled in, and with numbers where `--config` gives text.
 
     Raises
     ------
@@ -71,10 +73,10 @@ def check_config(config: dict, schema: str | Path) -> dict:
 
 
 def _fill(value: Any, rule: dict) -> Any:
-    """The value with defaults, and no text where the rule asks for none: values inside of --config arrive as text."""
-    if isinstance(value, str) and not {"string", None} & {*np.atleast_1d(rule.get("type"))}:
-        read = yaml.safe_load(value)
-        value = value if isinstance(read, str | None) else read
+    """The value with defaults, and numbers for text where the rule asks for them, as inside of values of --config."""
+    if isinstance(value, str) and rule.get("type") in ("integer", "number", "boolean"):
+        with contextlib.suppress(ValueError):
+            return json.loads(value.lower())
     if isinstance(value, list):
         return [_fill(each, rule.get("items", {})) for each in value]
     if not isinstance(value, dict):

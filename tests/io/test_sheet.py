@@ -1,5 +1,6 @@
 import pytest
 from conftest import ROOT
+from snakemake.cli import parse_config
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.sheet import check_config, read_sheet
@@ -135,18 +136,12 @@ def test_config_defaults_fill_nested_keys():
     assert config["thresholds"]["7x7"] == 0.25 and config["thresholds"]["5x5"] == 0.2
 
 
-def test_text_inside_of_values_becomes_what_the_schema_asks_for():
-    """As `--config sizes=[7] thresholds='{7x7: 0.25}' training='{steps: 30}'` arrives."""
-    given = {
-        "sizes": ["7"],
-        "thresholds": {"7x7": "0.25"},
-        "training": {"steps": "30"},
-        "evidence": {"wanted": "false"},
-    }
-    config = check_config(given, SCHEMA)
-    assert config["sizes"] == [7] and config["thresholds"]["7x7"] == 0.25 and config["training"]["steps"] == 30
-    assert config["evidence"]["wanted"] is False
-    assert check_config({"ablation": {"models": ["007"]}}, SCHEMA)["ablation"]["models"] == ["007"]  # an id stays text
+def test_nested_values_of_the_command_line_are_numbers():
+    """Snakemake's --config gives the scalars of lists and mappings as text."""
+    given = ["sizes=[5, 7]", "thresholds={7x7: 0.25, 5x5: 3e-1}", "training={steps: 30}", "evidence={wanted: false}"]
+    config = check_config(parse_config(given), SCHEMA)
+    assert config["sizes"] == [5, 7] and config["training"]["steps"] == 30 and config["evidence"]["wanted"] is False
+    assert (config["thresholds"]["7x7"], config["thresholds"]["5x5"]) == (0.25, 0.3)
 
 
 @pytest.mark.parametrize(
