@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import warnings
@@ -75,8 +76,10 @@ def label(given: argparse.Namespace) -> None:
     kernels = api.label(_kernels(given.network, given.only), given.encoder, given.patterns)
     if not _gave(given, kernels):
         _say(api.describe(kernels, given.encoder))
-        sheet = given.sheet or Path(f"{Path(given.network.replace(':', '_')).stem}_kernels.png")
-        _draw(kernels, Path(given.network).name, sheet)
+        path = Path(given.network)
+        name = path.stem if path.exists() else re.sub(r"[^\w.-]+", "_", given.network)
+        sheet = given.sheet or Path(f"{name}_kernels.png")
+        _draw(kernels, path.name, sheet)
         print(f"\nThe kernels are drawn in {sheet}")
     _check_any(given.network, kernels)
 

@@ -15,7 +15,7 @@ from kernel_atlas.core.files import data_file
 from kernel_atlas.core.kernels import is_dead
 from kernel_atlas.core.patterns import REFERENCE, read_patterns, templates
 from kernel_atlas.io.checkpoint import tell_not_read
-from kernel_atlas.io.memory import KINDS
+from kernel_atlas.io.memory import KINDS, values_of
 from kernel_atlas.io.sources import SOURCES, Wanted, read_layers
 from kernel_atlas.io.tables import read_csv
 from kernel_atlas.model.assign import ASSIGNED, SCHEMA, Assigner
@@ -269,9 +269,7 @@ def _table(kernels: Any) -> pd.DataFrame:
         return kernels
     if not hasattr(kernels, "shape"):
         return extract(kernels)
-    if hasattr(kernels, "detach"):  # a torch tensor: perhaps a parameter, on a GPU, or bfloat16
-        kernels = kernels.detach().float().cpu().numpy()
-    kernels = np.asarray(kernels)
+    kernels = values_of(kernels)
     shape = kernels.shape
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[1] != 1):
         raise AtlasError(

@@ -48,13 +48,13 @@ class Kernels(pd.DataFrame):
         return build
 
     def plot(self, title: str = "") -> Picture:
-        """The kernels of each layer in the order of their labels."""
+        """The kernels of each layer in the order of their labels, which they get here if they have none."""
+        from kernel_atlas import api
         from kernel_atlas.figures.contact_sheet import draw_sheet
         from kernel_atlas.figures.style import atlas_style
 
         with atlas_style():
-            table = self if "label" in self else self.assign(label=None, similarity=np.nan)
-            return Picture(draw_sheet(pd.DataFrame(table), title))
+            return Picture(draw_sheet(pd.DataFrame(self if "label" in self else api.label(self)), title))
 
     def _repr_html_(self) -> str:
         shown = pd.DataFrame(self.head(SHOWN))

@@ -234,6 +234,8 @@ def test_no_kernels_are_no_fault():
     "kernels, line",
     [
         (np.ones((4, 2, 3, 3)), r"kernels: of shape \[4, 2, 3, 3\]; give taps \[n, kh, kw\]"),
+        (torch.empty((4, 1, 3, 3), device="meta"), "on the meta device, without values"),
+        (np.full((1, 3, 3), "taps"), "a tensor of dtype <U4 is not read"),
         (np.ones(9), r"kernels: of shape \[9\]; give"),
         (pd.DataFrame({"weight": [np.ones(9)]}), "kernels: the table has no column kh; give what"),
         (pd.DataFrame({"kh": [3], "kw": [3], "weight": [np.ones(8)]}), "kernels: a weight is not 9 numbers"),

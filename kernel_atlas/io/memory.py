@@ -58,7 +58,7 @@ def read_module(network: "torch.nn.Module", rule: Rule) -> Checkpoint | None:
     def layers() -> Iterator[Layer]:
         for known, module in found:
             name = bare_name(known.name).lstrip(".")  # a convolution alone has no path
-            layer = Layer(name, _values(module.weight), _dtype(module.weight), judged_by="architecture")
+            layer = Layer(name, values_of(module.weight), _dtype(module.weight), judged_by="architecture")
             yield replace(layer, **known.place())
 
     return Checkpoint(layers(), {}) if found else None
@@ -72,7 +72,7 @@ def _read_mapping(mapping: Mapping[str, Any], choose: Choice) -> Checkpoint:
 
     def layers() -> Iterator[Layer]:
         for weight in selection.weights:
-            parts = [_values(tensors[name].array) for name in weight.tensors]
+            parts = [values_of(tensors[name].array) for name in weight.tensors]
             yield Layer(weight.name, make(weight, parts), tensors[weight.tensors[0]].dtype)
 
     return Checkpoint(layers(), {}, selection.not_read)
@@ -81,7 +81,7 @@ def _read_mapping(mapping: Mapping[str, Any], choose: Choice) -> Checkpoint:
 def _read_arrays(arrays: Sequence[Any]) -> Checkpoint:
     def layers() -> Iterator[Layer]:
         for index, array in enumerate(arrays):
-            weight = _values(array)
+            weight = values_of(array)
             weight = weight[:, None] if weight.ndim == 3 else weight
             if weight.ndim != 4 or not weight.size:
                 raise AtlasError(f"tensor {index} is of shape {list(weight.shape)[:8]}; give taps [n, 1, kh, kw]")
@@ -128,16 +128,14 @@ def _is_module(value: Any) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    return (
-        hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "__array__") and value.ndim is not None
-    )
+    return hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "__array__")
 
 
 def _dtype(array: Any) -> str:
     return str(array.dtype).removeprefix("torch.")
 
 
-def _values(array: Any) -> np.ndarray:
+def values_of(array: Any) -> np.ndarray:
     """A copy as float32, of a tensor on any device.
 
     Raises

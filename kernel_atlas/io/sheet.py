@@ -1,13 +1,16 @@
 """The configuration and the model sheet, checked before any job runs."""
 
+import contextlib
 import copy
 import csv
 import difflib
 import io
+import json
 import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -44,7 +47,7 @@ _Validator = jsonschema.validators.extend(
 
 
 def check_config(config: dict, schema: str | Path) -> dict:
-    """The configuration with the schema's defaults filled in.
+    """The configuration with the schema's defaults filled in, and with numbers where `--config` gives text.
 
     Raises
     ------
@@ -72,9 +75,22 @@ def _fill(values: dict, rules: dict) -> dict:
             values[key] = copy.deepcopy(rule["default"])
         if isinstance(values.get(key), dict):
             _fill(values[key], rule)
-        if rule.get("type") == "boolean" and values.get(key) in ("true", "false"):
-            values[key] = values[key] == "true"  # YAML knows it; Snakemake's --config knows only True
+        if key in values:
+            values[key] = _typed(values[key], rule)
     return values
+
+
+def _typed(value: Any, rule: dict) -> Any:
+    """A value with numbers for text, where the schema asks for them: Snakemake's --config turns only plain ones."""
+    if isinstance(value, list):
+        return [_typed(item, rule.get("items", {})) for item in value]
+    if isinstance(value, dict) and isinstance(rule.get("additionalProperties"), dict):
+        named = rule.get("properties", {})
+        return {key: _typed(item, named.get(key, rule["additionalProperties"])) for key, item in value.items()}
+    if isinstance(value, str) and rule.get("type") in ("integer", "number", "boolean"):
+        with contextlib.suppress(ValueError):
+            return json.loads(value.lower())
+    return value
 
 
 def _meaning(schema: dict) -> str:

@@ -1,5 +1,6 @@
 import pytest
 from conftest import ROOT
+from snakemake.cli import parse_config
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.sheet import check_config, read_sheet
@@ -133,6 +134,14 @@ def test_config_defaults_fill_nested_keys():
     config = check_config({"training": {"steps": 30}, "thresholds": {"7x7": 0.25}}, SCHEMA)
     assert config["training"] == {"steps": 30, "restarts": 3}
     assert config["thresholds"]["7x7"] == 0.25 and config["thresholds"]["5x5"] == 0.2
+
+
+def test_nested_values_of_the_command_line_are_numbers():
+    """Snakemake's --config gives the scalars of lists and mappings as text."""
+    given = ["sizes=[5, 7]", "thresholds={7x7: 0.25, 13x13: 3e-1}", "training={steps: 30}", "evidence={wanted: false}"]
+    config = check_config(parse_config(given), SCHEMA)
+    assert config["sizes"] == [5, 7] and config["training"]["steps"] == 30 and config["evidence"]["wanted"] is False
+    assert (config["thresholds"]["7x7"], config["thresholds"]["13x13"]) == (0.25, 0.3)
 
 
 @pytest.mark.parametrize(
