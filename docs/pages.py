@@ -111,7 +111,7 @@ def _public() -> Iterator[str]:
         "# Python\n\nThe public names. What is not here may change without notice; "
         "[the way of a kernel](../architecture.md) describes it for those who change the code.\n\n"
     )
-    for name in sorted(kernel_atlas._PUBLIC):
+    for name in kernel_atlas.__all__:
         kind = "class" if isinstance(getattr(kernel_atlas, name), type) else "function"
         members = "   :members:\n" if kind == "class" else ""
         yield f"```{{eval-rst}}\n.. auto{kind}:: kernel_atlas.{name}\n{members}```\n\n"
