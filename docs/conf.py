@@ -37,6 +37,7 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # not the path of this folder
 autodoc_typehints = "none"  # the docstrings say types
 highlight_language = "none"
 html_theme = "pydata_sphinx_theme"

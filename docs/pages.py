@@ -30,6 +30,14 @@ COPIED = {  # documents of the repository -> pages
     "resources/reference/README.md": "networks",
     "resources/zoo/README.md": "zoo",
 }
+WRITTEN = {  # what pages are written from -> these
+    "kernel_atlas/api.py": "python",
+    "resources/patterns/v1.tsv": "patterns",
+    "schemas/config.schema.yaml": "configuration",
+    "schemas/models.schema.yaml": "sheet",
+    "schemas/tables.yaml": "tables",
+}
+PAGES = COPIED | WRITTEN
 
 
 def write_pages() -> None:
@@ -76,8 +84,8 @@ def relink(text: str, source: Path, folder: Path) -> str:
         if there.is_dir():
             there /= "README.md"
         name = there.relative_to(ROOT).as_posix()
-        if name in COPIED:
-            there = GENERATED / f"{COPIED[name]}.md"
+        if name in PAGES:
+            there = GENERATED / f"{PAGES[name]}.md"
         elif name == "README.md":
             there = DOCS / "index.md"
         elif there.suffix == ".md" and not there.is_relative_to(DOCS):
@@ -88,9 +96,10 @@ def relink(text: str, source: Path, folder: Path) -> str:
 
 
 def relink_page(_app: Sphinx, page: str, text: list[str]) -> None:
-    """Do so on a page of docs/ while it is read."""
+    """Do so on a page of docs/ while it is read, and show the pictures that are named there and drawn at build."""
     if not page.startswith("_generated"):
-        source = next(path for path in (DOCS / f"{page}.md", DOCS / f"{page}.rst") if path.exists())
+        text[0] = re.sub(r"<!-- picture (\w+): (.+?) -->", r"![\2](_generated/glossary_\1.svg)", text[0])
+        source = DOCS / f"{page}.md"
         text[0] = relink(text[0], source, source.parent)
 
 
@@ -102,9 +111,10 @@ def _public() -> Iterator[str]:
         "# Python\n\nThe public names. What is not here may change without notice; "
         "[the way of a kernel](../architecture.md) describes it for those who change the code.\n\n"
     )
-    for name in sorted(kernel_atlas._PUBLIC):
+    for name in kernel_atlas.__all__:
         kind = "class" if isinstance(getattr(kernel_atlas, name), type) else "function"
-        yield f"```{{eval-rst}}\n.. auto{kind}:: kernel_atlas.{name}\n```\n\n"
+        members = "   :members:\n" if kind == "class" else ""
+        yield f"```{{eval-rst}}\n.. auto{kind}:: kernel_atlas.{name}\n{members}```\n\n"
 
 
 # Schemas
