@@ -1,6 +1,7 @@
 """One size: its spectrum, and the kernels that trained -> stretches of the code, named by their members."""
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from kernel_atlas.core.kernels import size_name, taps_array
 from kernel_atlas.core.patterns import kind_of, read_patterns
@@ -9,9 +10,9 @@ from kernel_atlas.io.merge import training_kernels
 from kernel_atlas.io.tables import read_table, write_csv
 from kernel_atlas.model.assign import Assigner, Labeller
 from kernel_atlas.model.clusters import read_clusters
-from kernel_atlas.model.coder import read_coder
+from kernel_atlas.model.coder import Coder
 from kernel_atlas.model.naming import find_clusters, name_clusters
-from kernel_atlas.model.poses import find_poses, read_posed, turn_back
+from kernel_atlas.model.poses import PosedCoder, find_poses, turn_back
 
 with job_log(snakemake.log[0]):
     given, params = snakemake.input, snakemake.params
@@ -27,10 +28,10 @@ with job_log(snakemake.log[0]):
         )
         kernels, threshold = training_kernels(given.merged), params.threshold
         if params.posed:
-            posed = read_posed(given.encoder)
+            posed = PosedCoder(load_file(given.encoder))
             kernels, coder = turn_back(kernels, find_poses(kernels, posed.codebook)), posed.coder
         else:
-            coder = read_coder(given.encoder)
+            coder = Coder(load_file(given.encoder))
         *_, members = Labeller(coder, clusters, threshold).assign(kernels)
         assigner = Assigner(read_patterns(given.patterns), {}, {size_name(coder.side): threshold})
         labels = assigner.label(kernels)["label"]

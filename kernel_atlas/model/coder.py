@@ -6,11 +6,9 @@ must not train again.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from safetensors.numpy import load_file
 
 from kernel_atlas.core.kernels import centre_and_normalise, taps_column
 
@@ -58,11 +56,6 @@ class Coder:
             length = np.sqrt(np.einsum("nt,nt->n", decoded, decoded))
             dissimilarities[part] = 1 - np.einsum("nt,nt->n", decoded, kernels[part]) / np.maximum(length, 1e-8)
         return codes, dissimilarities
-
-
-def read_coder(path: str | Path) -> Coder:
-    """The autoencoder of one size, from the file that `autoencoder.save` wrote."""
-    return Coder(load_file(path))
 
 
 def _layers(tensors: Mapping[str, np.ndarray], name: str) -> Weights:

@@ -6,10 +6,8 @@ and Modha, Machine Learning 42, 2001) in which a prototype and its 16 images are
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.model.coder import Coder
@@ -140,8 +138,3 @@ class PosedCoder:
     def decode(self, poses: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Centred unit kernels, float32 [n, taps]."""
         return turn(self.coder.decode(codes), poses)
-
-
-def read_posed(path: str | Path) -> PosedCoder:
-    """The autoencoder of one size of kernels in one pose, from the file that `autoencoder.save` wrote."""
-    return PosedCoder(load_file(path))

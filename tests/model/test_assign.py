@@ -26,7 +26,7 @@ from kernel_atlas.model.clusters import find_prototypes, read_clusters
 from kernel_atlas.model.coder import Coder, build_spectrum, sample_codes
 from kernel_atlas.model.encoder import read_encoder, write_encoder
 from kernel_atlas.model.naming import cluster_kmeans
-from kernel_atlas.model.poses import learn_codebook, read_posed
+from kernel_atlas.model.poses import PosedCoder, learn_codebook
 
 random = np.random.default_rng(0)
 
@@ -129,7 +129,7 @@ def test_assignments(run, atlas):
     codes, dissimilarities = Coder(load_file(run / "trained.safetensors")).reconstruct(centre_and_normalise(raw[1:]))
     assert_allclose(table["code"][1:], codes, atol=1e-6)
     assert_allclose(table["dissimilarity"][1:], dissimilarities, atol=1e-6)
-    poses, *posed = read_posed(run / "posed.safetensors").reconstruct(centre_and_normalise(raw[1:]))
+    poses, *posed = PosedCoder(load_file(run / "posed.safetensors")).reconstruct(centre_and_normalise(raw[1:]))
     assert table["pose"][1:].tolist() == poses.tolist() and np.isnan(table["pose"][0])
     assert_allclose(table[["pose_code", "pose_dissimilarity"]][1:], np.stack(posed, axis=1), atol=1e-6)
     assert table.loc[0, ["cluster", "label"]].tolist() == [-1, "dead"] and np.isnan(table.loc[0, "code"])

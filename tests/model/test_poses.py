@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import sample, templates
@@ -13,7 +14,6 @@ from kernel_atlas.model.poses import (
     find_poses,
     image_cosines,
     learn_codebook,
-    read_posed,
     turn,
     turn_back,
 )
@@ -77,7 +77,7 @@ def test_in_one_pose_one_number_explains_more(tmp_path):
     codebook = learn_codebook(kernels, 0)
     turned, _ = autoencoder.train(turn_back(kernels, find_poses(kernels, codebook)), 0, 1, 300)
     autoencoder.save(turned.state_dict() | {"codebook": torch.from_numpy(codebook)}, tmp_path / "posed.safetensors")
-    coder = read_posed(tmp_path / "posed.safetensors")
+    coder = PosedCoder(load_file(tmp_path / "posed.safetensors"))
     poses, codes, dissimilarities = coder.reconstruct(others)
     assert isinstance(coder, PosedCoder) and poses.dtype == np.int8 and set(poses) <= set(range(POSES))
     assert dissimilarities.mean() < alone.mean() - 0.05
