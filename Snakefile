@@ -34,7 +34,7 @@ onstart:
 
 
 onsuccess:
-    end_run()
+    drop_sizes(Path("results"))
     say_results()
     forget_failures(say=True)
 

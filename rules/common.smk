@@ -24,7 +24,7 @@ from kernel_atlas.figures import registry
 from kernel_atlas.findings import questions
 from kernel_atlas.io.formats.signatures import opened_files
 from kernel_atlas.io.packages import files_to_watch
-from kernel_atlas.io.results import drop_models, drop_sizes, read_run, write_run
+from kernel_atlas.io.results import begin_run, drop_sizes
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
 from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
 from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
@@ -360,24 +360,9 @@ def of_net(column):
 
 def start_run():
     """Keep what this run is, and take away what was made of models of another one."""
-    results = Path("results")
-    before = read_run(results)
-    gone = drop_models(results, set(MODELS.index))
-    if gone:
-        few = ", ".join(gone[:5]) + (" ..." if len(gone) > 5 else "")
-        print(
-            f"results/ held a run of {before.get('sheet', 'another sheet')} and becomes one of {SHEET}: what was made of "
-            f"{len(gone)} models that are not in it is deleted, their kernels are in results/unused ({few})",
-            file=sys.stderr,
-        )
-    write_run(results, SHEET, MODELS.index, config, versions())
-
-
-def end_run():
-    """Take away what was made of sizes that have no autoencoder any more."""
-    if os.path.exists("results/sizes.csv"):
-        counts = read_csv("results/sizes.csv")
-        drop_sizes(Path("results"), set(counts.loc[counts["trained"], "size"]))
+    said = begin_run(Path("results"), SHEET, MODELS.index, config, versions())
+    if said:
+        print(said, file=sys.stderr)
 
 
 def say_results():

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from kernel_atlas.io.tables import whole
+from kernel_atlas.io.tables import read_csv, whole
 
 KERNELS = "kernels/*"
 # Where else files or folders are named after a model, and where after a size.
@@ -31,19 +31,31 @@ SIZE = re.compile(r"(?:^|_)(\d+x\d+)(?:\.\w+)?$")
 
 
 def read_run(results: Path) -> dict[str, Any]:
-    """What `write_run` kept; empty where no run did."""
+    """What run.yaml says; empty where there is none."""
     path = results / "run.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def write_run(
+def begin_run(
     results: Path, sheet: str, models: Collection[str], config: Mapping[str, Any], versions: Mapping[str, str]
-) -> None:
-    """Write run.yaml: sheet (its path), models, configuration and versions of what is in the folder from now on."""
+) -> str:
+    """Write run.yaml and take away what was made of models of another run; a line that says so, if there was any.
+
+    run.yaml holds the path of the sheet, models, configuration and versions of what is in the folder from now on.
+    """
+    before = read_run(results).get("sheet", "another sheet")
+    gone = drop_models(results, set(models))
     results.mkdir(exist_ok=True)
     run = {"sheet": sheet, "models": sorted(models), "configuration": dict(config), "versions": dict(versions)}
     with whole(results / "run.yaml") as partial:
         partial.write_text(yaml.safe_dump(run, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    if not gone:
+        return ""
+    few = ", ".join(gone[:5]) + (" ..." if len(gone) > 5 else "")
+    return (
+        f"results/ held a run of {before} and becomes one of {sheet}: what was made of {len(gone)} models that are not "
+        f"in it is deleted, their kernels are in results/unused ({few})"
+    )
 
 
 def drop_models(results: Path, models: Collection[str]) -> list[str]:
@@ -69,8 +81,12 @@ def drop_models(results: Path, models: Collection[str]) -> list[str]:
     return sorted(gone)
 
 
-def drop_sizes(results: Path, sizes: Collection[str]) -> None:
-    """Delete what was made of autoencoders of sizes that are not among `sizes`."""
+def drop_sizes(results: Path) -> None:
+    """Delete what was made of autoencoders of sizes that have none by sizes.csv."""
+    if not (results / "sizes.csv").exists():
+        return
+    counts = read_csv(results / "sizes.csv")
+    sizes = set(counts.loc[counts["trained"], "size"])
     for pattern in OF_SIZES:
         for path in results.glob(pattern):
             named = SIZE.search(path.name)
