@@ -46,7 +46,10 @@ def draw_shares(table: pd.DataFrame, summary: pd.DataFrame, title: str, curves: 
     whole = summary[summary["layer"] == "all"]
     first = whole.drop_duplicates("condition").set_index("condition")
     inches = 1.1 if style.is_narrow() else 1.8
-    names = {name: style.wrapped(f"{row.title} ({row.top1:.1f} %)", inches) for name, row in first.iterrows()}
+    names = {
+        name: style.wrapped(f"{row.title} ({row.top1:.1f}\N{NO-BREAK SPACE}%)", inches)
+        for name, row in first.iterrows()
+    }
     lines = max(name.count("\n") + 1 for name in names.values())
     titles = [*MEASURES.values(), "by pattern", "by formula", *(["accuracy by step"] * curves)]
     figure, panels = style.open_panels(titles, 0.6 + (0.08 + 0.14 * lines) * len(names), columns=(3, 1))
