@@ -5,6 +5,7 @@ import pandas as pd
 from kernel_atlas.core.vocabulary import KINDS
 from kernel_atlas.core.words import number, percent
 
+MOST = 0.5  # of the kernels
 EXPLAINED = ["explained_share", "explained_low", "explained_high"]
 
 
@@ -21,10 +22,11 @@ def find_code_limit(held_out: pd.DataFrame, stability_summary: pd.DataFrame) -> 
         for each in kept.itertuples()
         if each.stable < each.clusters
     )
+    share = percent(row["held_out_share"], row["low"], row["high"])
+    few = "One number does not say what most kernels are: an" if row["held_out_share"] < MOST else "An"
     return [
-        f"One number does not say what a kernel is: an autoencoder with a code of one clusters "
-        f"{percent(row['held_out_share'], row['low'], row['high'])} of the {row['size']} kernels of {row['units']} "
-        f"that it did not see{stable}."
+        f"{few} autoencoder with a code of one clusters {share} of the {row['size']} kernels of {row['units']} that it "
+        f"did not see{stable}."
     ]
 
 
@@ -40,6 +42,6 @@ def find_formula_limit(fit_explained: pd.DataFrame) -> list[str]:
         return []
     kind = others["explained_share"].idxmax()
     return [
-        f"Nor does a formula: those with a few free numbers fit {percent(*known.loc['real', EXPLAINED])} of the {size} "
-        f"kernels, but {percent(*others.loc[kind, EXPLAINED])} of the strongest control too ({KINDS[kind]})."
+        f"Formulas with a few free numbers fit {percent(*known.loc['real', EXPLAINED])} of the {size} kernels, and "
+        f"{percent(*others.loc[kind, EXPLAINED])} of the strongest control ({KINDS[kind]})."
     ]

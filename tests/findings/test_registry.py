@@ -13,6 +13,7 @@ from kernel_atlas.core.words import number, percent
 from kernel_atlas.figures.registry import REPORT
 from kernel_atlas.findings.codes import find_drift, find_fit
 from kernel_atlas.findings.formulas import find_fits
+from kernel_atlas.findings.limits import find_code_limit, find_formula_limit
 from kernel_atlas.findings.networks import find_comparisons, find_contrasts
 from kernel_atlas.findings.questions import QUESTIONS
 from kernel_atlas.findings.registry import state_findings
@@ -124,6 +125,19 @@ def test_failures_are_called_by_the_names_that_the_paper_gives_them(totals):
     assert said[0].startswith("Inconsistent proportions across similar networks") and "1 of 3 pairs" in said[0]
     assert said[1] == "Label shares differ more than by chance between: 2 of 2 pairs of kind images at 5x5."
     assert find_contrasts(table("contrast_kinds.csv", **kinds | {"beyond": [0, 0]})) == []
+
+
+@pytest.mark.parametrize(("share", "few"), [(0.3, True), (0.8, False)])
+def test_what_one_number_or_a_formula_does_not_say(share, few):
+    held_out = table("held_out.csv", size=["5x5"], method="autoencoder", held_out_share=share, units="layers")
+    stability = table("stability_summary.csv", size=["5x5"], kind="all", clusters=9.0, stable=0.0)
+    (said,) = find_code_limit(held_out, stability)
+    assert said.startswith("One number does not say what most kernels are: ") == few
+    assert f"clusters {share:.1%}".replace("%", " %") in said and "and none of its 9 clusters come back" in said
+    assert find_code_limit(held_out.iloc[:0], stability) == []
+    explained = {"subject": ["real", "gaussian", "phase"], "family": "all", "explained_share": [0.9, 0.1, 0.4]}
+    (said,) = find_formula_limit(table("fit_explained.csv", **explained).assign(size="5x5"))
+    assert said.endswith("fit 90.0 % of the 5x5 kernels, and 40.0 % of the strongest control (random phases).")
 
 
 def test_a_finding_without_its_tables_is_not_stated(totals):

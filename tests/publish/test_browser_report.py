@@ -34,7 +34,7 @@ def shares(browser) -> list[float]:
 
 def sorted_as(browser, values: list[float]) -> bool:
     """Whether the table comes to be in this order, which takes it a moment."""
-    return WebDriverWait(browser, 10).until(lambda browser: shares(browser) == values)
+    return WebDriverWait(browser, 10).until(lambda browser: shares(browser) == pytest.approx(values, rel=1e-5))
 
 
 def downloaded(browser, name: str) -> pd.DataFrame:

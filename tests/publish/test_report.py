@@ -142,7 +142,7 @@ def test_numbers_are_those_of_the_tables(page):
     text = text_of(page)
     for number_ in (
         "62.7 % [58.1, 66.9] of the kernels have a pattern",
-        "1,132 depthwise kernels of 1 small network that kernel-atlas trained itself; 1 control network beside them.",
+        "1,132 depthwise kernels of 1 small network that kernel-atlas trained itself, with 1 control network.",
         "left out: 40 live kernels, 500 needed",
         "not asked for: 66 (layers: 1)",
         "62.7 % [60.0, 65.0]",
