@@ -7,7 +7,7 @@ const PICTURE = 20000; // kernels in a PNG at most
 const sizes = new Map(facts.sizes.map(({ size }) => [size, new Kernels(facts, size)]));
 const VIEWS = { patterns: showPatterns, kernels: showWalls, map: showMap, networks: showNetworks, code: showCode };
 const START = { // left, right: NETWORK or NETWORK/LAYER; kernel, like: NETWORK/LAYER/CHANNEL; only, off: labels
-  view: sizes.get(facts.start).rows.length ? "patterns" : "kernels", size: facts.start, network: "", kernel: "",
+  view: sizes.get(facts.start)?.rows.length ? "patterns" : "kernels", size: facts.start, network: "", kernel: "",
   left: "", right: "", only: "", off: "", least: 0, order: "similarity", side: 32, like: "", axes: "0,1", at: "0,0,1",
   sort: "with a pattern", search: "",
 };
