@@ -243,7 +243,8 @@ async function showKernel() {
   get("reason").textContent = reasonOf(kernels, one);
   const there = { ...START, view: "kernels", size: kernels.size, side: state.side, kernel: state.kernel };
   get("ways").replaceChildren(link("Kernels like this", { ...there, like: state.kernel, order: "like" }),
-    link("Its layer", { ...there, left: `${one.model}/${one.layer_index}` }), link("Its network", { network: one.model }));
+    link("Its layer", { ...there, left: `${one.model}/${one.layer_index}` }),
+    link("Its network", { network: one.model }));
   const fit = one.fit ? `${one.fit}, cosine ${fixed(one.fit_cosine, 2)}` : "not fitted";
   const pairs = { Network: one.model, Layer: `${one.layer_index}: ${one.layer}`, Channel: String(one.channel),
     Formula: formulaOf(kernels, one) || "–", Fit: fit + (one.explained === false ? ", no more than noise" : ""),
