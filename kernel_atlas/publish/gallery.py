@@ -123,9 +123,12 @@ def describe_networks(statistics: Mapping[str, pd.DataFrame], seed: int) -> dict
 
 
 def most_informative(galleries: Mapping[str, Mapping[str, Any]]) -> str:
-    """The largest size of enough independent networks; without one, the largest of those that most networks have."""
+    """The largest size of enough independent networks; without one, the largest of those that most networks have.
+
+    Empty where there is no size at all.
+    """
     networks = {size: min(known["networks"], FEWEST) for size, known in galleries.items()}
-    return max(networks, key=lambda size: (networks[size], int(size.split("x")[0])))
+    return max(networks, key=lambda size: (networks[size], int(size.split("x")[0])), default="")
 
 
 def _cells(row: pd.Series, name: str) -> list[float]:

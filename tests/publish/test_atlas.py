@@ -167,6 +167,7 @@ def test_kinds_of_a_network_are_sums_of_its_labels(tested):
         ({"3x3": 9, "5x5": 4, "7x7": 3, "9x9": 1}, "7x7"),  # 9x9 is one network's choice
         ({"3x3": 2, "5x5": 2, "7x7": 1}, "5x5"),
         ({"3x3": 0, "5x5": 0}, "5x5"),
+        ({}, ""),
     ],
 )
 def test_it_opens_with_the_largest_size_that_says_something(networks, size):

@@ -7,7 +7,7 @@ const PICTURE = 20000; // kernels in a PNG at most
 const sizes = new Map(facts.sizes.map(({ size }) => [size, new Kernels(facts, size)]));
 const VIEWS = { patterns: showPatterns, kernels: showWalls, map: showMap, networks: showNetworks, code: showCode };
 const START = { // left, right: NETWORK or NETWORK/LAYER; kernel, like: NETWORK/LAYER/CHANNEL; only, off: labels
-  view: sizes.get(facts.start).rows.length ? "patterns" : "kernels", size: facts.start, network: "", kernel: "",
+  view: sizes.get(facts.start)?.rows.length ? "patterns" : "kernels", size: facts.start, network: "", kernel: "",
   left: "", right: "", only: "", off: "", least: 0, order: "similarity", side: 32, like: "", axes: "0,1", at: "0,0,1",
   sort: "with a pattern", search: "",
 };
@@ -243,7 +243,8 @@ async function showKernel() {
   get("reason").textContent = reasonOf(kernels, one);
   const there = { ...START, view: "kernels", size: kernels.size, side: state.side, kernel: state.kernel };
   get("ways").replaceChildren(link("Kernels like this", { ...there, like: state.kernel, order: "like" }),
-    link("Its layer", { ...there, left: `${one.model}/${one.layer_index}` }), link("Its network", { network: one.model }));
+    link("Its layer", { ...there, left: `${one.model}/${one.layer_index}` }),
+    link("Its network", { network: one.model }));
   const fit = one.fit ? `${one.fit}, cosine ${fixed(one.fit_cosine, 2)}` : "not fitted";
   const pairs = { Network: one.model, Layer: `${one.layer_index}: ${one.layer}`, Channel: String(one.channel),
     Formula: formulaOf(kernels, one) || "–", Fit: fit + (one.explained === false ? ", no more than noise" : ""),

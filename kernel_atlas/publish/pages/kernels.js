@@ -94,10 +94,11 @@ class Kernels { // of one size
     const of = Object.fromEntries(COLUMNS.map(([name]) => [name, this.columns[name][kernel]]));
     const part = (value, steps, most = 1) => (value > steps ? null : (value / steps) * most);
     const { model, layer_index, layer } = this.layers.findLast((one) => one.first <= kernel);
-    const known = of.similarity <= COARSE, fitted = of.fit_cosine <= COARSE, nameOf = (place) => this.labels[place].label;
+    const known = of.similarity <= COARSE, fitted = of.fit_cosine <= COARSE;
+    const nameOf = (place) => this.labels[place].label;
     return {
       model, layer_index, layer, channel: of.channel, size: this.size, label: nameOf(of.label),
-      similarity: part(of.similarity, COARSE), second: known ? nameOf(of.second) : null, margin: part(of.margin, COARSE),
+      similarity: part(of.similarity, COARSE), margin: part(of.margin, COARSE), second: known ? nameOf(of.second) : null,
       template: known ? of.template : null, // `other` has one, too
       code: part(of.code, FINE), dissimilarity: part(of.dissimilarity, FINE, 2),
       fit: fitted ? nameOf(of.fit) : null, fit_cosine: part(of.fit_cosine, COARSE),

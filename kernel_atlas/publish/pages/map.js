@@ -71,6 +71,7 @@ class KernelMap {
     if (!wide || !high) return;
     const context = canvas.getContext("2d");
     context.scale(ratio, ratio);
+    this.seen = { wide, high, scale: this.scale }; // asked of the page once, not once a kernel
     const cells = this.drawDensity(context, wide, high);
     this.drawThumbnails(context, cells);
     if (this.picked === null || this.picked === undefined) return;
@@ -82,23 +83,31 @@ class KernelMap {
   }
 
   drawDensity(context, wide, high) { // in blocks of four pixels; gives kernels of each cell and the one in its middle
-    const { scale, at } = this, cell = 2 ** Math.ceil(Math.log2(CELL / scale)), pixels = cell * scale;
+    const { at, x: xs, y: ys, seen: { scale } } = this;
+    const cell = 2 ** Math.ceil(Math.log2(CELL / scale)), pixels = cell * scale;
     const left = Math.floor((at.x - wide / 2 / scale) / cell), low = Math.floor((at.y - high / 2 / scale) / cell);
     const across = Math.ceil(wide / pixels) + 1, rows = Math.ceil(high / pixels) + 1, fine = Math.ceil(wide / 4);
     const count = new Uint32Array(across * rows), best = new Uint32Array(across * rows);
     const far = new Float32Array(across * rows).fill(Infinity), density = new Uint32Array(fine * Math.ceil(high / 4));
     for (const kernel of this.shown) {
-      const x = this.x[kernel] / cell - left, y = this.y[kernel] / cell - low;
+      const x = xs[kernel] / cell - left, y = ys[kernel] / cell - low;
       if (x < 0 || y < 0 || x >= across || y >= rows) continue;
       const place = Math.floor(y) * across + Math.floor(x), away = ((x % 1) - 0.5) ** 2 + ((y % 1) - 0.5) ** 2;
       count[place]++;
-      if (away < far[place]) [far[place], best[place]] = [away, kernel];
-      const [right, down] = this.onScreen(kernel);
+      if (away < far[place]) {
+        far[place] = away;
+        best[place] = kernel;
+      }
+      const right = wide / 2 + (xs[kernel] - at.x) * scale, down = high / 2 - (ys[kernel] - at.y) * scale;
       if (right >= 0 && down >= 0 && right < wide && down < high) density[(down >> 2) * fine + (right >> 2)]++;
     }
     const ink = getComputedStyle(this.canvas).color.match(/\d+/g).map(Number), most = largest(density);
     const image = new ImageData(fine, density.length / fine);
-    density.forEach((one, place) => one && image.data.set([...ink, (170 * Math.log1p(one)) / most], 4 * place));
+    density.forEach((one, place) => {
+      if (!one) return;
+      for (let part = 0; part < 3; part++) image.data[4 * place + part] = ink[part];
+      image.data[4 * place + 3] = (170 * Math.log1p(one)) / most;
+    });
     context.drawImage(canvasOf(image), 0, 0, image.width * 4, image.height * 4);
     return { count, best, pixels };
   }
@@ -121,8 +130,8 @@ class KernelMap {
   }
 
   onScreen(kernel) {
-    const { at, canvas, scale } = this, right = this.x[kernel] - at.x, up = this.y[kernel] - at.y;
-    return [canvas.clientWidth / 2 + right * scale, canvas.clientHeight / 2 - up * scale];
+    const { at, seen: { wide, high, scale } } = this;
+    return [wide / 2 + (this.x[kernel] - at.x) * scale, high / 2 - (this.y[kernel] - at.y) * scale];
   }
 
   kernelAt({ offsetX, offsetY }) { // the one in front, or null
