@@ -565,6 +565,10 @@ def test_the_command_says_what_has_no_label_or_encoder_and_what_is_dead(odd, tmp
     [
         (["none.pth"], "error: none.pth: cannot read none.pth: No such file or directory; check the path"),
         (["http://example.org/a.pth"], "error: http://example.org/a.pth: not of the form http"),
+        (
+            ["https://example.org/me/net/resolve/main/a.safetensors"],
+            "error: https://example.org/me/net/resolve/main/a.safetensors: example.org is not the hub (",
+        ),
         (["nosuch:net"], "error: nosuch:net: cannot read nosuch:net: No such file or directory; check the path"),
         ([ROOT / "README.md"], f"error: {ROOT / 'README.md'}: unknown format; known are safetensors, PyTorch"),
         ([NET, "--encoder", NET], f"error: {NET}: not an encoder of kernel-atlas"),
