@@ -30,6 +30,7 @@ from kernel_atlas.training import conditions as experiments
 from kernel_atlas.training import summaries, zoo
 from kernel_atlas.training.conditions import Condition
 from kernel_atlas.training.dynamics import measure_run, noise_level
+from kernel_atlas.training.images import ImageSet
 
 ENCODER, FILTERS = ROOT / "resources/encoder.safetensors", ROOT / "resources/master_key_filters.csv"
 PATTERNS = ROOT / "resources/patterns/v1.tsv"
@@ -47,12 +48,12 @@ def images(tmp_path_factory):
     return folder
 
 
-def textured(number: int) -> zoo.ImageSet:
+def textured(number: int) -> ImageSet:
     """Images with edges."""
     random = np.random.default_rng(0)
     pixels = np.kron(random.integers(0, 255, (number, 4, 4, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
     labels = torch.arange(number) % 5
-    return zoo.ImageSet(torch.from_numpy(pixels), labels, torch.from_numpy(pixels[::-1].copy()), labels.flip(0), 5)
+    return ImageSet(torch.from_numpy(pixels), labels, torch.from_numpy(pixels[::-1].copy()), labels.flip(0), 5)
 
 
 def test_scrambled_phases_keep_the_spectrum_and_lose_the_edges():
