@@ -298,7 +298,8 @@ def test_the_frame_of_the_chosen_kernel_is_over_its_neighbours(page, browser):
     visit(browser, page, "#view=kernels&left=alpha&order=layer&side=64")
     click_at(browser, find(browser, "#left .wall"), 100, 100)
     frame = """const { wall } = panels[0], { canvas } = wall, place = wall.shown.indexOf(wall.picked);
-    const wide = wall.cell.width * wall.scale, right = wide - wall.scale - 3, low = (wall.cell.height - 1) * wall.scale - 3;
+    const wide = wall.cell.width * wall.scale, right = wide - wall.scale - 3;
+    const low = (wall.cell.height - 1) * wall.scale - 3;
     const x = (place % wall.across) * wide, y = Math.floor(place / wall.across) * wall.high - wall.element.scrollTop;
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     const at = (across, down) => [...data.subarray(4 * ((y + down) * canvas.width + x + across)).subarray(0, 4)];
