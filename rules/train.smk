@@ -11,6 +11,8 @@ rule train_autoencoder:
     input:
         # not when names or licences in the file are new: the taps alone decide
         merged=ancient("results/merged/{size}.parquet"),
+        # a parameter that is known after a checkpoint asks for its first output
+        inventory=ancient("results/inventory.parquet"),
         library=library("train_autoencoder.py"),
     output:
         encoder="results/autoencoder/{size}/encoder.safetensors",
