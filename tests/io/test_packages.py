@@ -137,5 +137,5 @@ def test_a_run_reads_an_upgraded_distribution_again(tmp_path):
 
 
 def test_the_documents_know_the_source():
-    for name in ("README.md", "schemas/models.schema.yaml"):
+    for name in ("docs/sheet.md", "schemas/models.schema.yaml"):
         assert "package:DISTRIBUTION:PATH" in (ROOT / name).read_text()
