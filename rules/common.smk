@@ -99,18 +99,8 @@ def files_of(pattern, *uses):
 
 def trained_sizes():
     """Sizes with enough kernels for an autoencoder; known after extraction."""
-    return trained_taps().index.tolist()
-
-
-def trained_taps():
-    """Size -> digest of the taps that its autoencoder is trained on; known after extraction."""
     counts = read_csv(checkpoints.collect_inventory.get().output.sizes)
-    return counts[counts["trained"]].set_index("size")["taps"]
-
-
-def taps_trained(wildcards):
-    """Digest of the taps that an autoencoder is trained on: training depends on nothing else of the models."""
-    return trained_taps()[wildcards.size]
+    return counts.loc[counts["trained"], "size"].tolist()
 
 
 def models_of(*uses):

@@ -9,10 +9,7 @@ Trains on a GPU if one is free; --resources gpu=0 forces the CPU.
 
 rule train_autoencoder:
     input:
-        # not when names or licences in the file are new: the taps alone decide
-        merged=ancient("results/merged/{size}.parquet"),
-        # a parameter that is known after a checkpoint asks for its first output
-        inventory=ancient("results/inventory.parquet"),
+        merged="results/merged/{size}.parquet",
         library=library("train_autoencoder.py"),
     output:
         encoder="results/autoencoder/{size}/encoder.safetensors",
@@ -33,7 +30,6 @@ rule train_autoencoder:
     params:
         **config["training"],
         posed=False,
-        taps=taps_trained,
         seed=config["seed"],
     message:
         "Training the autoencoder of the {wildcards.size} kernels"
@@ -54,7 +50,6 @@ use rule train_autoencoder as train_posed with:
         restarts=1,  # its share does not depend on the start
         steps=config["training"]["steps"],
         posed=True,
-        taps=taps_trained,
         seed=config["seed"],
     message:
         "Training the autoencoder of the {wildcards.size} kernels in one pose"

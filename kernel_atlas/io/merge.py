@@ -1,6 +1,5 @@
 """Merge the kernels that train an autoencoder, one Parquet file per size."""
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -34,12 +33,10 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
     Returns
     -------
     DataFrame
-        size, kernels, dead, layers, models, taps (sha256 of all taps in the order of `merge_kernels`), trained (bool);
-        a row for each side in `sides`.
+        size, kernels, dead, layers, models, trained (bool); a row for each side in `sides`.
     """
     counts = {side: [0, 0, 0, 0] for side in sides}
-    taps = {side: hashlib.sha256() for side in sides}
-    for model in _by_name(models):
+    for model in models:
         if reason_of(model) is not None:
             continue
         seen = set()
@@ -47,9 +44,7 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
             with shard.open() as file:
                 side = _side(file)
                 if side in counts:
-                    read = file.read(["dead", "weight"])
-                    taps[side].update(taps_array(read["weight"]))
-                    dead = pc.sum(read["dead"]).as_py() or 0
+                    dead = pc.sum(file.read(["dead"])["dead"]).as_py() or 0
                     counts[side][0] += file.metadata.num_rows
                     counts[side][1] += dead
                     counts[side][2] += 1
@@ -57,19 +52,15 @@ def count_kernels(models: Iterable[str | Path], sides: list[int], minimum: int) 
         for side in seen:
             counts[side][3] += 1
     table = pd.DataFrame.from_dict(counts, orient="index", columns=["kernels", "dead", "layers", "models"])
-    table["taps"] = [taps[side].hexdigest() for side in table.index]
-    table["trained"] = table["kernels"] - table["dead"] >= minimum
     table.insert(0, "size", [size_name(side) for side in table.index])
+    table["trained"] = table["kernels"] - table["dead"] >= minimum
     return table
-
-
-def _by_name(models: Iterable[str | Path]) -> list[str | Path]:
-    """Sorted, so that the order of the sheet does not matter."""
-    return sorted(models, key=lambda model: Path(model).name)
 
 
 def merge_kernels(models: Iterable[str | Path], side: int, output: str | Path) -> int:
     """Write every kernel of one size, dead kernels included, with the columns of the shards; return their number.
+
+    Models are sorted by name, so that the order of the sheet does not matter.
 
     Raises
     ------
@@ -93,7 +84,7 @@ def merge_kernels(models: Iterable[str | Path], side: int, output: str | Path) -
 def _row_groups(models: Iterable[str | Path], side: int) -> Iterator[pa.Table]:
     """The kernels of one size from the shards of models, in tables of at least `ROWS` rows but for the last."""
     waiting = []
-    for model in _by_name(models):
+    for model in sorted(models, key=lambda model: Path(model).name):
         for shard in shards_of(model):
             with shard.open() as file:
                 if _side(file) == side:

@@ -1,6 +1,5 @@
 """From shards to assignments, on shards written the way `shards` writes them."""
 
-import hashlib
 import subprocess
 import sys
 
@@ -72,9 +71,7 @@ def atlas(run):
 
 def test_counts(run):
     counts = merge.count_kernels([run / "a", run / "b"], [3, 5, 7], 100).set_index("size")
-    assert counts.drop(columns="taps").loc["5x5"].tolist() == [540, 1, 2, 2, True]
-    taps = [taps_array(pq.read_table(run / path)["weight"]).tobytes() for path in ("a/000.parquet", "b/000.parquet")]
-    assert counts.loc["5x5", "taps"] == hashlib.sha256(b"".join(taps)).hexdigest()
+    assert counts.loc["5x5"].tolist() == [540, 1, 2, 2, True]
     assert counts.loc["3x3", ["kernels", "layers", "models", "trained"]].tolist() == [60, 1, 1, False]
     assert counts.loc["7x7", ["kernels", "trained"]].tolist() == [0, False]
 

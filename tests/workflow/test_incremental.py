@@ -158,30 +158,6 @@ def test_a_size_that_has_no_autoencoder_any_more_leaves(project):
     assert {path.parts[0] for path in left} == {"benchmarks", "logs"}
 
 
-def rename_checkpoint(project):
-    (project / "nets/alpha.safetensors").rename(project / "nets/omega.safetensors")
-    make_sheet(project, [ROWS[0].replace("nets/alpha", "nets/omega"), *ROWS[1:]])
-
-
-HARMLESS = {
-    "another name of the checkpoint": rename_checkpoint,
-    "another name of the model": lambda project: make_sheet(project, [ROWS[0].replace("alpha ", "aleph "), *ROWS[1:]]),
-    "another licence": lambda project: make_sheet(project, [ROWS[0].replace("MIT", "Apache-2.0"), *ROWS[1:]]),
-    "another data set and top-1": lambda project: make_sheet(
-        project, [ROWS[0].replace("toy 70", "real 75"), *ROWS[1:]]
-    ),
-    "a comment": lambda project: edit(project, "sheet.tsv", "\nbeta", "\n# the second\nbeta"),
-}
-
-
-@pytest.mark.parametrize("change", HARMLESS)
-def test_what_leaves_the_taps_as_they_are_trains_nothing(project, change):
-    HARMLESS[change](project)
-    jobs = done(snakemake(project, "results/encoder.safetensors").stdout)
-    assert not {"train_autoencoder", "train_posed"} & set(jobs)
-    assert ("extract_kernels" in jobs) == ("name" in change or "licence" in change)
-
-
 def test_other_taps_train_again(project):
     make_net(project / "nets/alpha.safetensors", 7)
     jobs = done(snakemake(project, "results/encoder.safetensors").stdout)
