@@ -75,6 +75,15 @@ def find_verdict(table: pd.DataFrame) -> list[str]:
         for question, words in (("frozen", "With a skip connection"), ("no_skip", "Without a skip connection"))
         if question in set(table["question"])
     ]
+    start = table[table["question"] == "start"]
+    if len(start):
+        held = [
+            f"{_bare(row.condition)} beat {_bare(row.control)} by {row.difference:z.1f} [{row.low:z.1f}, "
+            f"{row.high:z.1f}]"
+            for row in start[start["holds"]].itertuples()
+        ]
+        rest = "" if start["holds"].all() else "; no other pair holds" if held else "no pair holds"
+        said.append(f"As a start that is trained further, in points: {joined(held) if held else ''}{rest}.")
     said += [
         f"Learned kernels are worth, in points, {row.difference:z.1f} [{row.low:z.1f}, "
         f"{row.high:z.1f}] more than frozen white noise: about as much is there that patterns could be worth."
@@ -85,6 +94,11 @@ def find_verdict(table: pd.DataFrame) -> list[str]:
         "training."
     )
     return said
+
+
+def _bare(title: str) -> str:
+    """A title without the question before its colon."""
+    return title.partition(": ")[2] or title
 
 
 def _verdict(part: pd.DataFrame, where: str) -> str:

@@ -88,3 +88,11 @@ def test_the_verdict_follows_the_rule(holds, verdict):
     shares = {"good": (0.7,) * 3, "plain": (0.6,) * 3, "same": (0.6,) * 3, "learned": (0.8,) * 3}
     table = judge(PAIRS, TITLES, answers(shares)).assign(holds=holds)
     assert verdict in state("verdict", table)[0]
+
+
+def test_a_start_that_holds_is_said_with_its_number():
+    shares = {"good": (0.7,) * 3, "plain": (0.6,) * 3, "same": (0.6,) * 3, "learned": (0.8,) * 3}
+    start = PAIRS.assign(question="start")
+    table = judge(pd.concat([PAIRS, start]), TITLES, answers(shares))
+    said = next(sentence for sentence in state("verdict", table) if "trained further" in sentence)
+    assert "good beat plain by 10.0 [" in said and "; no other pair holds" in said
