@@ -608,7 +608,7 @@ def test_a_run_makes_what_the_schemas_say(ablated):
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     tables = {f"{kind}/{model}.csv" for kind in ("models", "cosines") for model in ("tiny", "mobile")}
     tables |= {"ablation.csv", "cosines.csv", "summary.csv"}
-    assert written == tables | {"drop.svg", "drop.pdf", "drop.json"}
+    assert written == tables | {"drop.svg", "drop.phone.svg", "drop.pdf", "drop.json"}
     table = pd.read_csv(folder / "ablation.csv")
     assert set(table["model"]) == {"tiny", "mobile"} and set(table["replacement"]) == set(NAMES) - {"master_key"}
     whole = table[table["size"].isna()].set_index(["model", "replacement"])
