@@ -289,7 +289,7 @@ def test_a_run_makes_what_the_schemas_say(measured_project):
             assert pd.read_csv(path).columns.tolist() == list(schema[pattern]["columns"]), path
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     tables = {"maps.csv", "summary.csv", "models/tiny0.csv", "models/tiny1.csv"}
-    assert written == tables | {"maps.svg", "maps.pdf", "maps.json"}
+    assert written == tables | {"maps.svg", "maps.phone.svg", "maps.pdf", "maps.json"}
     kernels = pd.read_csv(folder / "models/tiny0.csv")
     live = pd.read_parquet(measured_project / "results/assignments/tiny0.parquet").query("label != 'dead'")
     assert len(kernels) == len(live) and (kernels["images"] == 16).all()
