@@ -32,7 +32,8 @@ def read_model(
     drawn: Callable[[int], Templates],
     fits: pd.DataFrame | None,
 ) -> Iterator[tuple[str, list[dict[str, Any]], dict[str, np.ndarray]]]:
-    """Size, layers and columns of each size of a model; `share` is that with a pattern, None where none can have one.
+    """Size, layers and columns of each size of a model; `share` is that with a pattern, None where none can
+    have one, `most` the commonest pattern, None where there is none.
 
     Parameters
     ----------
@@ -60,15 +61,15 @@ def read_model(
             columns = _columns(table, assigned.get(index), fitted.get(index), labels, drawn)
             live = columns["label"] != labels.index("dead")
             found = np.bincount(columns["label"][live], minlength=len(labels))
-            patterned = found[: labels.index("other")].sum()
+            patterns = found[: labels.index("other")]
             square = not found[labels.index(NOT_ASSIGNED)]
             layers.append(
                 {
                     "layer_index": index,
                     "layer": table["layer"][0].as_py(),
                     "kernels": len(table),
-                    "share": round(patterned / live.sum(), 4) if square and live.any() else None,
-                    "most": labels[found.argmax()] if live.any() else "dead",
+                    "share": round(patterns.sum() / live.sum(), 4) if square and live.any() else None,
+                    "most": labels[patterns.argmax()] if patterns.any() else None,
                 }
             )
             parts.append(columns)

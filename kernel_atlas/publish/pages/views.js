@@ -79,7 +79,8 @@ function layerStrip(model, kernels) { // each layer at its place among all depth
     const words = `layer ${one.layer_index}, ${one.layer}: ${one.size}, ${one.kernels} kernels`;
     if (one.size !== kernels.size) return element("i", undefined, { title: words });
     const place = `${model}/${one.layer_index}`, none = one.share === null;
-    const title = words + (none ? ", no share" : `, ${percent(one.share)} with a pattern, most often ${one.most}`);
+    const often = one.most ? `, most often ${one.most}` : "";
+    const title = words + (none ? ", no share" : `, ${percent(one.share)} with a pattern${often}`);
     const made = link("", { view: "kernels", left: place }, { title, ariaLabel: title, className: none ? "none" : "" });
     made.ariaCurrent = [state.left, state.right].includes(place) ? "true" : null;
     made.style.setProperty("--share", `${100 * one.share}%`);
@@ -105,7 +106,8 @@ async function showNetwork() {
   get("layers").replaceChildren(...rows.map(([kernels, layer]) => {
     const { layer_index: index, share, most } = layer, [first, end] = kernels.rangeOf(one.model, index);
     const go = { view: "kernels", size: kernels.size, left: `${one.model}/${index}`, only: "", off: "" };
-    const told = share === null ? [] : [`, ${percent(share)} with a pattern, most often `, swatch(most), most];
+    const told = share === null ? [] : [`, ${percent(share)} with a pattern`];
+    if (most) told.push(", most often ", swatch(most), most);
     const size = ` ${kernels.size}, ${counted(end - first)} kernels`;
     const name = parent("p", [link(`${index}: ${layer.layer}`, go), size, ...told]);
     const count = Math.min(FILM, end - first), step = (end - first - 1) / Math.max(1, count - 1);
