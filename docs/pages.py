@@ -51,7 +51,7 @@ def write_pages() -> None:
     _write("sheet", "".join(_sheet(yaml.safe_load((ROOT / "schemas/models.schema.yaml").read_text()))))
     _write("python", "".join(_public()))
     _write("patterns", "".join(_patterns()))
-    with atlas_style(**{"svg.hashsalt": "docs"}):
+    with atlas_style(pictures.WIDTH, **{"svg.hashsalt": "docs"}):
         pictures.draw_gallery(GENERATED)
         pictures.draw_glossary(GENERATED)
 

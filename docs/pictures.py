@@ -19,13 +19,14 @@ from kernel_atlas.core.patterns import REFERENCE, Templates, family_of, template
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.figures.kernels import draw_kernel
-from kernel_atlas.figures.style import INK, SOFT, WIDTH, atlas_style, look_of, open_canvas, place_axes, short
+from kernel_atlas.figures.style import INK, SOFT, atlas_style, look_of, open_canvas, place_axes, short
 from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.model.poses import turn
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "docs/shares.png"
 SHARES, NETWORKS = (ROOT / "resources/reference" / name for name in ("shares.csv", "networks.csv"))
+WIDTH = 9.0  # inches
 SIZES = ("7x7", "5x5", "3x3")
 ROWS = 10  # labels shown: the commonest of 5x5 and 7x7 kernels
 PITCH, TOP, FOOT = 0.31, 0.58, 0.6  # inches: of a row, above and below the rows
@@ -105,11 +106,6 @@ def taps_of(patterns: Templates, label: str, most: int = 3) -> np.ndarray:
     return there[np.unique(np.linspace(0, len(there) - 1, most).round().astype(int))]
 
 
-if __name__ == "__main__":
-    with atlas_style():
-        draw_shares().savefig(KEPT, dpi=160, metadata={"Software": None, "Source": digest()})
-
-
 def draw_gallery(folder: Path) -> None:
     """Draw the patterns of each family from the narrowest to the widest, a row for each label and side: `FAMILY.svg`.
 
@@ -167,5 +163,5 @@ def draw_glossary(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    with atlas_style():
+    with atlas_style(WIDTH):
         draw_shares().savefig(KEPT, dpi=160, metadata={"Software": None, "Source": digest()})
