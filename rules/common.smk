@@ -319,7 +319,7 @@ def runs_of(experiment):
 
 
 def run_files(name):
-    """A file of each run of an experiment; without a wildcard, of the one that is judged."""
+    """A file of each run of the experiment in the wildcard, or else of the judged one."""
     return lambda wildcards: [
         f"{RUNS}/runs/{run['condition']}_s{run['seed']}/{name}"
         for run in runs_of(wildcards.get("experiment", JUDGED))

@@ -53,7 +53,7 @@ def read_object(network: Any, choose: Choice, rule: Rule) -> Checkpoint:
 
 
 def read_module(network: "torch.nn.Module", rule: Rule) -> Checkpoint | None:
-    """The convolutions of a network that a rule accepts, as they are computed now; None if there are none."""
+    """Read the weights of a network's convolutions as they are now; None if `rule` takes no convolution."""
     found = list(architectures.find_layers(network, rule))
 
     def layers() -> Iterator[Layer]:

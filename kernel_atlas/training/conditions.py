@@ -54,7 +54,7 @@ class Condition(NamedTuple):
     - images: a key of `IMAGES`; subset: how many for training, 0 for all; augmented: whether shifted and mirrored.
     - convolution: depthwise or dense. kernel: side of the kernels of the first stage. skip: a way around them.
     - start: noise or one of `UNIT_KERNELS`. towards: nothing, or that of them that pulls, see `pull_kernels`.
-    - control: nothing, or what of `CONTROLS` stands for the kernels of start or towards.
+    - control: nothing, or one of `CONTROLS`. It replaces the kernels of start or towards.
     - frozen: kernels stay as they start. A number added to all taps of each is learned (Babaiee et al. 2025), a gain by
       the batch norm that follows.
     - decay: weight decay of the kernels. steps: batches that are seen.
