@@ -34,8 +34,7 @@ onstart:
 
 
 onsuccess:
-    drop_sizes(Path("results"))
-    say_results()
+    end_run(Path("results"), STARTED)
     forget_failures(say=True)
 
 

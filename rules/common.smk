@@ -24,7 +24,7 @@ from kernel_atlas.figures import registry
 from kernel_atlas.findings import questions
 from kernel_atlas.io.formats.signatures import opened_files
 from kernel_atlas.io.packages import files_to_watch
-from kernel_atlas.io.results import begin_run, drop_sizes
+from kernel_atlas.io.results import begin_run, end_run
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
 from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
 from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
@@ -350,21 +350,10 @@ def of_net(column):
 
 def start_run():
     """Keep what this run is, and take away what was made of models of another one."""
-    said = begin_run(Path("results"), SHEET, MODELS.index, config, versions())
-    if said:
-        print(said, file=sys.stderr)
-
-
-def say_results():
-    """Print the headline and where the pages are, if this run wrote them."""
-    pages = [Path("results/report.html"), Path("results/atlas.html")]
-    written = [p for p in pages if p.exists() and p.stat().st_mtime > STARTED]
-    if written:
-        said = read_csv("results/findings.csv")
-        for sentence in said.loc[said["question"] == "summary", "sentence"]:
-            print(sentence)
-    for page in written:
-        print(f"{page.stem}: {page.absolute()}")
+    try:
+        begin_run(Path("results"), SHEET, MODELS.index, config, versions())
+    except AtlasError as error:
+        raise SystemExit(f"error: {error}")
 
 
 def forget_failures(say=False):

@@ -144,6 +144,12 @@ evidence: {wanted: false, kernels: 300, splits: 1, steps: 60}
 """
 
 
+def configure(project: Path, line: str) -> None:
+    """Add a line to the configuration of a project."""
+    with (project / "config.yaml").open("a") as config:
+        config.write(f"{line}\n")
+
+
 def make_sheet(project: Path, rows: list[str]) -> None:
     lines = ["model source use dataset top1 params licence", *rows]
     (project / "sheet.tsv").write_text("\n".join(lines).replace(" ", "\t") + "\n")

@@ -53,14 +53,19 @@ def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[TextI
                     leave_reason(model, line)
     except Exception as error:  # of the log itself, too
         if isinstance(error, OSError) and error.errno in _MENDS:
-            where, why = error.filename or path, os.strerror(error.errno).lower()
-            line = f"error: {where}: {why}; {_MENDS[error.errno]} and run again"
+            line = f"error: {disk_line(error, path)}"
         else:
             line = f"error: unexpected {_named(error)} (traceback in {path})"
         print(line, file=terminal)
         with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
         sys.exit(1)
+
+
+def disk_line(error: OSError, path: str | Path) -> str:
+    """What a disk refused, and what to do, in one line; `path` is named where the error names no file."""
+    mend = _MENDS.get(error.errno, "mend it")
+    return f"{error.filename or path}: {os.strerror(error.errno).lower()}; {mend} and run again"
 
 
 def _named(error: Exception) -> str:

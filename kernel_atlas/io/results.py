@@ -2,12 +2,15 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from kernel_atlas.core.errors import AtlasError
+from kernel_atlas.io.job import disk_line
 from kernel_atlas.io.tables import read_csv, whole
 
 KERNELS = "kernels/*"
@@ -27,7 +30,7 @@ OF_SIZES = (
     "evidence/*x*",
     "figures/*_*x*.*",
 )
-SIZE = re.compile(r"(?:^|_)(\d+x\d+)(?:\.\w+)?$")
+SIZE = re.compile(r"(?:^|_)(\d+x\d+)(?:\.\w+)*$")
 
 
 def read_run(results: Path) -> dict[str, Any]:
@@ -38,24 +41,52 @@ def read_run(results: Path) -> dict[str, Any]:
 
 def begin_run(
     results: Path, sheet: str, models: Collection[str], config: Mapping[str, Any], versions: Mapping[str, str]
-) -> str:
-    """Write run.yaml and take away what was made of models of another run; a line that says so, if there was any.
+) -> None:
+    """Write run.yaml, take away what was made of models of another run, and print a line that says so.
 
-    run.yaml holds the path of the sheet, models, configuration and versions of what is in the folder from now on.
+    run.yaml holds the path of the sheet, models, configuration and versions of what is in the folder from now on. It is
+    written only where it changes: a run with a full disk so still tells which job has no room.
+
+    Raises
+    ------
+    AtlasError
+        If the folder cannot be written.
     """
-    before = read_run(results).get("sheet", "another sheet")
-    gone = drop_models(results, set(models))
-    results.mkdir(exist_ok=True)
     run = {"sheet": sheet, "models": sorted(models), "configuration": dict(config), "versions": dict(versions)}
-    with whole(results / "run.yaml") as partial:
-        partial.write_text(yaml.safe_dump(run, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    if not gone:
-        return ""
-    few = ", ".join(gone[:5]) + (" ..." if len(gone) > 5 else "")
-    return (
-        f"results/ held a run of {before} and becomes one of {sheet}: what was made of {len(gone)} models that are not "
-        f"in it is deleted, their kernels are in results/unused ({few})"
-    )
+    said = yaml.safe_dump(run, sort_keys=False, allow_unicode=True)
+    path = results / "run.yaml"
+    try:
+        before = read_run(results)
+        gone = drop_models(results, set(models))
+        if yaml.safe_load(said) != before:
+            results.mkdir(exist_ok=True)
+            with whole(path) as partial:
+                partial.write_text(said, encoding="utf-8")
+    except OSError as error:
+        raise AtlasError(disk_line(error, path)) from error
+    if gone:
+        few = ", ".join(gone[:5]) + (" ..." if len(gone) > 5 else "")
+        print(
+            f"results/ held a run of {before.get('sheet', 'another sheet')} and becomes one of {sheet}: what was made of "
+            f"{len(gone)} models that are not in it is deleted, their kernels are in results/unused ({few})",
+            file=sys.stderr,
+        )
+
+
+def end_run(results: Path, started: float) -> None:
+    """Delete what has no size any more; print the headline and where the pages are that were written since `started`.
+
+    `started` is in seconds of `time.time`.
+    """
+    drop_sizes(results)
+    pages = [results / "report.html", results / "atlas.html"]
+    written = [page for page in pages if page.exists() and page.stat().st_mtime > started]
+    if written:
+        said = read_csv(results / "findings.csv")
+        for sentence in said.loc[said["question"] == "summary", "sentence"]:
+            print(sentence)
+    for page in written:
+        print(f"{page.stem}: {page.absolute()}")
 
 
 def drop_models(results: Path, models: Collection[str]) -> list[str]:

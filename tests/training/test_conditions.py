@@ -12,7 +12,7 @@ import torch
 import yaml
 from conftest import ROOT, ROWS, SMALL, copy_project, make_sheet, numbers_missing, snakemake
 from drawing import texts_of
-from pictures import bright_and_dark
+from images import bright_and_dark
 from PIL import Image
 from safetensors.torch import load_file
 

@@ -13,7 +13,7 @@ import torch
 import yaml
 from conftest import ROOT, SMALL, copy_project, snakemake
 from drawing import check_words
-from pictures import bright_and_dark
+from images import bright_and_dark
 from scipy.stats import skew
 from torch import nn
 

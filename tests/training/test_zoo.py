@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
-from pictures import bright_and_dark, encode
+from images import bright_and_dark, encode
 from safetensors import safe_open
 from safetensors.torch import load_file
 

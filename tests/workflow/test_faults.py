@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from conftest import ROWS, done, make_sheet, refused, snakemake
+from conftest import ROWS, configure, done, make_sheet, refused, snakemake
 from safetensors.numpy import save_file
 
 from kernel_atlas.core.errors import AtlasError
@@ -151,6 +151,16 @@ def test_a_full_disk_stops_each_stage_with_one_line_and_nothing_partial(full_dis
     (results / "filler").unlink()
     snakemake(project)
     assert final_files(project) == final_files(finished)
+
+
+def test_a_run_of_other_settings_on_a_full_disk_is_one_line(full_disk):
+    project, fill = full_disk
+    configure(project, "sizes: [3]")
+    fill()
+    stopped = snakemake(project, check=False)
+    lines = re.findall("^error: .*", stopped.stdout, re.M)
+    assert stopped.returncode != 0 and "Traceback" not in stopped.stdout
+    assert lines == ["error: results/run.yaml: no space left on device; make room there and run again"]
 
 
 def test_results_that_are_read_only_stay_as_they_are(full_disk, finished):

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import ROWS, done, make_net, make_sheet, planned, refused, snakemake
+from conftest import ROWS, configure, done, make_net, make_sheet, planned, refused, snakemake
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -30,11 +30,6 @@ KEPT = {"draw_kept_experiment": 9}  # the experiments of resources/experiments
 TRAINED = {"train_autoencoder": 2, "train_posed": 2}
 ASSIGN = {"write_encoder": 1, "assign_kernels": 3, "assign_noise": 1}
 BOTH_SIZES = {"name_clusters": 2, "name_posed": 2, **ASSIGN, **ONE_SIZE}
-
-
-def configure(project, line):
-    with (project / "config.yaml").open("a") as config:
-        config.write(f"{line}\n")
 
 
 def edit(project, file, old, new):
