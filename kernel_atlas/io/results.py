@@ -67,8 +67,8 @@ def begin_run(
     if gone:
         few = ", ".join(gone[:5]) + (" ..." if len(gone) > 5 else "")
         print(
-            f"results/ held a run of {before.get('sheet', 'another sheet')} and becomes one of {sheet}: what was made of "
-            f"{len(gone)} models that are not in it is deleted, their kernels are in results/unused ({few})",
+            f"results/ held a run of {before.get('sheet', 'another sheet')} and becomes one of {sheet}: what was made "
+            f"of {len(gone)} models that are not in it is deleted, their kernels are in results/unused ({few})",
             file=sys.stderr,
         )
 
