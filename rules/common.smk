@@ -1,10 +1,10 @@
 """Shared by all stages: the checked configuration and sheet, and input functions."""
 
-import ast
 import os
 import re
 import sys
 import time
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +19,6 @@ os.environ.update(PYTHONPATH=BASE, MPLBACKEND="Agg")
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import read_patterns
-from kernel_atlas.evidence.kernels import subject_of
 from kernel_atlas.figures import registry
 from kernel_atlas.findings import questions
 from kernel_atlas.io.formats.signatures import opened_files
@@ -29,7 +28,6 @@ from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_shee
 from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
 from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
 from kernel_atlas.model.clusters import read_clusters
-from kernel_atlas.publish.report import versions
 from kernel_atlas.stats.independence import related
 
 STARTED = time.time()
@@ -59,6 +57,25 @@ def find_file(path):
     return ours if os.path.exists(ours) and not os.path.exists(path) else path
 
 
+@cache
+def imported(path):
+    """Modules of kernel_atlas that a file imports, by the only form in this project, `from package import name`.
+
+    By text and once: each job reads the workflow again, and a syntax tree of all modules takes seconds.
+    """
+    found = set()
+    pattern = r"^ *from (kernel_atlas[.\w]*) import (\([^)]*\)|.*)"
+    for package, names in re.findall(pattern, Path(path).read_text("utf-8"), re.M):
+        for name in (
+            package,
+            *(f"{package}.{each}" for each in re.findall(r"\w+", names)),
+        ):
+            file = os.path.join(BASE, *name.split(".")) + ".py"
+            if os.path.exists(file):
+                found.add(file)
+    return found
+
+
 def library(script, *modules):
     """The given modules and the transitive imports, in kernel_atlas, of these and of a script.
 
@@ -67,16 +84,9 @@ def library(script, *modules):
     found = {os.path.join(BASE, "kernel_atlas", module) for module in modules}
     waiting = [os.path.join(BASE, "workflow_scripts", script), *found]
     while waiting:
-        for node in ast.walk(ast.parse(Path(waiting.pop()).read_text("utf-8"))):
-            # of `from package import name`, the only form in this project
-            package = getattr(node, "module", None) or ""
-            if package.split(".")[0] != "kernel_atlas":
-                continue
-            for name in (package, *(f"{package}.{alias.name}" for alias in node.names)):
-                path = os.path.join(BASE, *name.split(".")) + ".py"
-                if os.path.exists(path) and path not in found:
-                    found.add(path)
-                    waiting.append(path)
+        new = imported(waiting.pop()) - found
+        found |= new
+        waiting += new
     return sorted(os.path.relpath(path) for path in found)
 
 
@@ -191,14 +201,6 @@ def answers(question):
 def whole(*tables):
     """Tables of evidence of all sizes, by name."""
     return {table: f"results/evidence/{table}.csv" for table in tables}
-
-
-def subjects():
-    """Model -> real, untrained or dense, for the evidence."""
-    return {
-        model: subject_of(*MODELS.loc[model, ["use", "convolution"]])
-        for model in sorted(MODELS.index)
-    }
 
 
 def units():
@@ -351,7 +353,7 @@ def of_net(column):
 def start_run():
     """Keep what this run is, and take away what was made of models of another one."""
     try:
-        begin_run(Path("results"), SHEET, MODELS.index, config, versions())
+        begin_run(Path("results"), SHEET, MODELS.index, config)
     except AtlasError as error:
         raise SystemExit(f"error: {error}")
 

@@ -7,6 +7,8 @@ Each question is a module of kernel_atlas/evidence and a rule of the same name. 
 trained here see few enough kernels for a CPU.
 """
 
+from kernel_atlas.io.sheet import subjects_of
+
 PICKED = "results/evidence/{size}/kernels.parquet"
 PARTS = [path.split("**/")[1] for path in TABLES if path.startswith("evidence/**/")]
 EVIDENCE = [
@@ -38,7 +40,7 @@ rule pick_kernels:
         mem_mb=memory(4000),
         runtime=120,
     params:
-        subjects=subjects(),
+        subjects=subjects_of(MODELS),
         units=units(),
         kernels=config["evidence"]["kernels"],
         dense_per_layer=config["dense_per_layer"],
@@ -234,7 +236,7 @@ use rule scale_space as layers with:
         "results/benchmarks/layers.tsv"
     params:
         question="layers",
-        subjects=subjects(),
+        subjects=subjects_of(MODELS),
         units=units(),
         sides=config["sizes"],
 

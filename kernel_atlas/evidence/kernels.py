@@ -22,13 +22,6 @@ SUBJECTS = ("real", "untrained", "dense")
 ASSIGNED = ["label", "code", "dissimilarity", "cluster"]
 
 
-def subject_of(use: str, convolution: str) -> str:
-    """Subject (one of `SUBJECTS`) of a model of the sheet."""
-    if use != "train" and convolution == "dense":
-        return "dense"
-    return "untrained" if use == "control" else "real"
-
-
 def pick_kernels(
     models: Sequence[str | Path],
     assignments: Sequence[str | Path],

@@ -58,7 +58,7 @@ def answer(
     inventory, models : DataFrame
         inventory.parquet and models.csv, whose groups and recipes determine the independent networks.
     subjects : mapping
-        Model -> `real`, `untrained` or `dense` (`kernels.subject_of`).
+        Model -> `real`, `untrained` or `dense` (`sheet.subjects_of`).
     units : mapping
         Model -> what it is a part of (`independence.related`).
     sides : iterable of int

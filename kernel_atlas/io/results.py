@@ -1,5 +1,7 @@
 """What a results folder holds: one run, and nothing of models or sizes that are not in it."""
 
+import importlib.metadata
+import platform
 import re
 import shutil
 import sys
@@ -9,10 +11,12 @@ from typing import Any
 
 import yaml
 
+from kernel_atlas import __version__
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.job import disk_line
 from kernel_atlas.io.tables import read_csv, whole
 
+PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 KERNELS = "kernels/*"
 # Where else files or folders are named after a model, and where after a size.
 OF_MODELS = (
@@ -39,9 +43,13 @@ def read_run(results: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def begin_run(
-    results: Path, sheet: str, models: Collection[str], config: Mapping[str, Any], versions: Mapping[str, str]
-) -> None:
+def versions() -> dict[str, str]:
+    """Versions of this project, of Python and of the packages that computed the results."""
+    found = {"kernel-atlas": __version__, "Python": platform.python_version()}
+    return found | {package: importlib.metadata.version(package) for package in PACKAGES}
+
+
+def begin_run(results: Path, sheet: str, models: Collection[str], config: Mapping[str, Any]) -> None:
     """Write run.yaml, take away what was made of models of another run, and print a line that says so.
 
     run.yaml holds the path of the sheet, models, configuration and versions of what is in the folder from now on. It is
@@ -52,7 +60,7 @@ def begin_run(
     AtlasError
         If the folder cannot be written.
     """
-    run = {"sheet": sheet, "models": sorted(models), "configuration": dict(config), "versions": dict(versions)}
+    run = {"sheet": sheet, "models": sorted(models), "configuration": dict(config), "versions": versions()}
     said = yaml.safe_dump(run, sort_keys=False, allow_unicode=True)
     path = results / "run.yaml"
     try:

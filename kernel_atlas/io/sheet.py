@@ -262,6 +262,18 @@ def permissive_only(sheet: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
+def subjects_of(sheet: pd.DataFrame) -> dict[str, str]:
+    """Model -> `real`, `untrained` or `dense`, what the evidence takes it for, by its use and convolution.
+
+    Regular convolutions that train the autoencoder are real: it is about their kernels.
+    """
+    subjects = pd.Series("real", sheet["model"].sort_values())
+    of_model = sheet.set_index("model")
+    subjects[of_model.index[of_model["use"] == "control"]] = "untrained"
+    subjects[of_model.index[(of_model["use"] != "train") & (of_model["convolution"] == "dense")]] = "dense"
+    return subjects.to_dict()
+
+
 def images_of(dataset: str | None, datasets: pd.DataFrame) -> float:
     """Training images of a data set by its name, NaN where unknown.
 

@@ -20,12 +20,12 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import size_name
 from kernel_atlas.io.extract import shard_schema
 from kernel_atlas.io.merge import ROWS
+from kernel_atlas.io.results import versions
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.sheet import is_permissive
 from kernel_atlas.io.tables import in_order, read_table, stamped, whole_folder, write_csv
 from kernel_atlas.model import assign
 from kernel_atlas.model.encoder import read_encoder
-from kernel_atlas.publish.report import versions
 
 # The columns of shards (taps of any number, as a model has layers of several sizes), then those of assignments.
 _ASSIGNED = [assign.SCHEMA.field(name) for name in assign.ASSIGNED]

@@ -2,10 +2,8 @@
 
 import base64
 import gzip
-import importlib.metadata
 import io
 import json
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +16,6 @@ from markupsafe import Markup
 from matplotlib.image import imsave
 from PIL import Image
 
-from kernel_atlas import __version__
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.core.words import joined, number
@@ -28,9 +25,9 @@ from kernel_atlas.findings.experiments import EXPERIMENTS, state
 from kernel_atlas.findings.parts import OWN, Grid
 from kernel_atlas.findings.questions import QUESTIONS, Question
 from kernel_atlas.findings.registry import by_size, rank
+from kernel_atlas.io.results import versions
 from kernel_atlas.publish.grids import describe_grid
 
-PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 FAMILIES = 4  # of other people's networks that are named
 STEPS = 7  # of the code, in its picture
 DRAWN = ("data", "init", "dynamics", "ablation", "verdict")  # experiments with a figure in the page; others have tables
@@ -167,12 +164,6 @@ def _animation(path: str | Path) -> str:
     with Image.open(path) as picture:
         picture.save(file, "WEBP", save_all=True, lossless=True, method=4, minimize_size=True)
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def versions() -> dict[str, str]:
-    """Versions of this project, of Python and of the packages that computed the results."""
-    found = {"kernel-atlas": __version__, "Python": platform.python_version()}
-    return found | {package: importlib.metadata.version(package) for package in PACKAGES}
 
 
 def answer_questions(

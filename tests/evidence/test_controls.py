@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from kernel_atlas.core.kernels import centre_and_normalise, taps_array, taps_column
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.evidence.controls import EXAMPLES, MADE, answer, make_control
-from kernel_atlas.evidence.kernels import pick_kernels, subject_of, unit_kernels
+from kernel_atlas.evidence.kernels import pick_kernels, unit_kernels
 from kernel_atlas.io.extract import extract_model
 from kernel_atlas.io.sources import Wanted
 from kernel_atlas.io.tables import read_table
@@ -48,13 +48,6 @@ def pick(project, **more) -> pa.Table:
         read_table(results / "inventory.parquet").to_pandas(),
         **given,
     )
-
-
-def test_what_a_model_is_to_the_evidence():
-    assert subject_of("train", "depthwise") == subject_of("assign", "depthwise") == "real"
-    assert subject_of("control", "depthwise") == "untrained"
-    assert subject_of("control", "dense") == subject_of("assign", "dense") == "dense"
-    assert subject_of("train", "dense") == "real"  # the autoencoder is about its kernels
 
 
 def test_picked_kernels_are_the_checkpoints_with_their_assignments(finished):

@@ -1,9 +1,10 @@
+import pandas as pd
 import pytest
 from conftest import ROOT
 from snakemake.cli import parse_config
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.sheet import check_config, read_sheet
+from kernel_atlas.io.sheet import check_config, read_sheet, subjects_of
 
 SCHEMA = ROOT / "schemas/config.schema.yaml"
 
@@ -197,3 +198,13 @@ def test_every_key_of_the_schema_is_described():
             walk(rule)
 
     walk(yaml.safe_load(SCHEMA.read_text()))
+
+
+def test_what_a_model_is_to_the_evidence():
+    uses = {"b": "train depthwise", "a": "assign depthwise", "c": "control depthwise", "d": "control dense"}
+    uses |= {"e": "assign dense", "f": "train dense"}
+    sheet = pd.DataFrame(
+        [(model, *use.split()) for model, use in uses.items()], columns=["model", "use", "convolution"]
+    )
+    subjects = {"a": "real", "b": "real", "c": "untrained", "d": "dense", "e": "dense", "f": "real"}
+    assert subjects_of(sheet) == subjects_of(sheet.set_index("model", drop=False)) == subjects
