@@ -134,6 +134,7 @@ use rule scale_space as stability with:
     input:
         merged="results/merged/{size}.parquet",
         encoder=labeller,
+        posed="results/autoencoder/{size}/posed/clusters.tsv",
         library=library("answer_question.py", "evidence/stability.py"),
     output:
         **answers("stability"),

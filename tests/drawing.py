@@ -132,8 +132,13 @@ def evidence_tables(clusters: int = 6, intervals: bool = True, sizes: tuple[str,
 
     encoders = [(kind, by, 900) for kind in KINDS for by in ("main", "posed", "own")]
     labels = list(dict.fromkeys(templates(SIDE).labels))[::-1] * 2
-    stretches = [(n, labels[n], kind, 0.9, 0.7) for n in range(clusters) for kind in ("all", "restart")]
-    steady = frame(stretches, "cluster label kind recurs jaccard", "chance", "x", "y").assign(stable="yes")
+    stretches = [
+        (method, n, labels[n], kind, 0.9, 0.7)
+        for method in ("autoencoder", "posed")
+        for n in range(clusters)
+        for kind in ("all", "restart")
+    ]
+    steady = frame(stretches, "method cluster label kind recurs jaccard", "chance", "x", "y").assign(stable="yes")
     steady.loc[steady["cluster"] == 0, ["recurs", "stable"]] = [0.3, "no"]
     methods = frame([(method, 0.1, 0.01) for method in METHODS], "method phase_share noise_share", *HELD_OUT)
     curves = [(family, depth) for family in ("Cross", *FAMILIES) for depth in np.linspace(0, 1, 21)]

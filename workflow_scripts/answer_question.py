@@ -7,12 +7,14 @@ from kernel_atlas.evidence.kernels import read_filters, training_units
 from kernel_atlas.io.job import end_job, job_log
 from kernel_atlas.io.merge import training_kernels
 from kernel_atlas.io.tables import read_csv, read_table, write_csv, write_table
+from kernel_atlas.model.clusters import read_clusters
 from kernel_atlas.model.encoder import read_encoder
 
 READERS = {  # inputs other than CSV files
     "filters": read_filters,
     "inventory": lambda path: read_table(path).to_pandas(),
     "picked": read_table,
+    "posed": read_clusters,
     "shards": list,  # paths; all shards exceed memory, so that the question opens one at a time
     "spectrum": read_table,
 }

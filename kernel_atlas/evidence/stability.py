@@ -2,7 +2,9 @@
 
 A run trains one start of the autoencoder on the same kernels (`restart`), or on those of models or layers drawn with
 replacement, duplicates dropped (`bootstrap`, as clusterboot in R's fpc). A bootstrap of kernels would vary too little,
-as kernels of one layer are alike. Clusters are matched one to one with the main run's by the cosine of prototypes.
+as kernels of one layer are alike. Clusters are matched one to one with the main run's by the cosine of prototypes. The
+autoencoder of kernels in one pose learns its codebook again in each run, which may choose other poses: its prototypes
+are compared in all 16, and so are the random kernels of chance.
 
 A cluster is stable, by a rule set before any result was seen, if its prototype recurs (cosine of at least 0.9) in at
 least 80 % of runs and the mean Jaccard index with its match (0 without match) is at least 0.6, the limit for a pattern
@@ -17,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.core.patterns import Matcher, templates
+from kernel_atlas.core.patterns import Matcher, kind_of, templates
 from kernel_atlas.core.vocabulary import STABLE
 from kernel_atlas.evidence.kernels import Units, of_size
 from kernel_atlas.model import autoencoder
@@ -25,6 +27,7 @@ from kernel_atlas.model.assign import OTHER, Labeller
 from kernel_atlas.model.clusters import cluster_of
 from kernel_atlas.model.coder import SAMPLES, Coder, sample_codes
 from kernel_atlas.model.naming import find_clusters, name_clusters
+from kernel_atlas.model.poses import POSES, find_poses, learn_codebook, turn, turn_back
 from kernel_atlas.stats.resampling import FEWEST
 
 ALIKE = 0.9  # minimum cosine of recurring prototypes
@@ -35,17 +38,33 @@ DRAWS = 200  # draws of random kernels in place of prototypes
 class Clustering(NamedTuple):
     """Clusters of one autoencoder and memberships of the sample.
 
-    numbers int [c], labels str [c], prototypes float [c, taps], member int [n] (0 to c - 1, or `OTHER`).
+    numbers int [c], labels str [c], prototypes float [c, taps], member int [n] (0 to c - 1, or `OTHER`). Prototypes are
+    compared in `poses` poses.
     """
 
     numbers: np.ndarray
     labels: np.ndarray
     prototypes: np.ndarray
     member: np.ndarray
+    poses: int = 1
 
     def names(self) -> np.ndarray:
         """Labels of the clusters of the kernels, str [n]."""
         return np.append(self.labels, "other")[self.member]
+
+    def cosines(self, kernels: np.ndarray) -> np.ndarray:
+        """Cosine [c, k] of the prototypes to unit kernels [k, taps], each in the pose where it is greatest."""
+        return np.max([self.prototypes @ turn(kernels, pose).T for pose in range(self.poses)], axis=0)
+
+
+class Cut(NamedTuple):
+    """How a run trains and is cut into clusters: in one pose or not, the threshold, and as `answer` has it."""
+
+    posed: bool
+    threshold: float
+    boundary: float
+    smallest: float
+    steps: int
 
 
 def answer(
@@ -53,6 +72,7 @@ def answer(
     kernels: np.ndarray,
     units: Units,
     labeller: Labeller,
+    posed: pd.DataFrame,
     boundary: float,
     smallest: float,
     sample: int,
@@ -61,18 +81,20 @@ def answer(
     steps: int,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """Stability of the clusters of one size.
+    """Stability of the clusters of one size, of the autoencoder and of that of kernels in one pose.
 
     Parameters
     ----------
     size : str
         `7x7`.
     kernels : float32 array [n, taps]
-        Unit kernels that trained the autoencoder.
+        Unit kernels that trained the autoencoders.
     units : Units
         From `kernels.training_units`.
     labeller : Labeller
         Of the run.
+    posed : DataFrame
+        Clusters of the autoencoder of kernels in one pose, from `read_clusters`.
     boundary, smallest : float
         See `naming.find_clusters`.
     sample : int
@@ -93,55 +115,74 @@ def answer(
     random = np.random.default_rng([seed, kernels.shape[1], 2])
     drawn = np.sort(random.choice(len(kernels), min(sample, len(kernels)), replace=False))
     kernels, number = kernels[drawn], units.number[drawn]
-    there = np.unique(number)
     labels = _labels(kernels, labeller.threshold)
-    main, matches = _clustering(labeller, kernels), []
+    kinds = ["restart"] * restarts + ["bootstrap"] * (bootstraps if len(np.unique(number)) >= FEWEST else 0)
+    tables: dict[str, list[pd.DataFrame]] = {"stability": [], "restarts": [], "stability_summary": []}
+    for method in ("autoencoder", "posed"):
+        cut = Cut(method == "posed", labeller.threshold, boundary, smallest, steps)
+        if cut.posed:
+            own = Labeller(labeller.posed.coder, posed, labeller.threshold)
+            main = _clustering(own, _stand(kernels, labeller.posed.codebook), POSES)
+        else:
+            main = _clustering(labeller, kernels)
+        found = _judge(main, kernels, number, labels, kinds, cut, random, seed)
+        found["stability_summary"]["units"] = units.kind
+        for name, table in found.items():
+            tables[name].append(table.assign(method=method))
+    return of_size(size, {name: pd.concat(parts) for name, parts in tables.items()})
+
+
+def _judge(
+    main: Clustering,
+    kernels: np.ndarray,
+    number: np.ndarray,
+    labels: np.ndarray,
+    kinds: list[str],
+    cut: Cut,
+    random: np.random.Generator,
+    seed: int,
+) -> dict[str, pd.DataFrame]:
+    """The tables of one method: runs of these kinds on the sample, each matched with the main run."""
+    matches, there = [], np.unique(number)
     near = main.member != OTHER
-    # other runs, each matched with the main run
     runs = [{"kind": "main", "run": 0, "clusters": len(main.numbers), "clustered_share": near.mean()}]
-    kinds = ["restart"] * restarts + ["bootstrap"] * (bootstraps if len(there) >= FEWEST else 0)
     for run, kind in enumerate(kinds, start=1):
         training = kernels
         if kind == "bootstrap":
             training = kernels[np.isin(number, random.choice(there, len(there)))]
         own_seed = 1000 * (seed + 1) + run  # distinct from the small seeds of the main run
-        other = _run(training, kernels, labels, labeller.threshold, boundary, smallest, steps, own_seed)
+        other = _run(training, kernels, labels, cut, own_seed)
         row = {"kind": kind, "run": run, "seed": own_seed, "training_kernels": len(training)}
         runs.append(row | {"clusters": len(other.numbers)} | _compare(main, other))
         matches.append(_match(main, other).assign(kind=kind))
     runs = pd.DataFrame(runs).astype(dict.fromkeys(["seed", "training_kernels", "common"], "Int64"))
     stability = _summarise_clusters(main, pd.concat(matches), _chance(main, kernels, random))
-    tables = {
-        "stability": stability,
-        "restarts": runs,
-        "stability_summary": _summarise(stability, runs).assign(units=units.kind),
-    }
-    return of_size(size, tables)
+    return {"stability": stability, "restarts": runs, "stability_summary": _summarise(stability, runs)}
 
 
-def _run(
-    training: np.ndarray,
-    kernels: np.ndarray,
-    labels: np.ndarray,
-    threshold: float,
-    boundary: float,
-    smallest: float,
-    steps: int,
-    seed: int,
-) -> Clustering:
+def _run(training: np.ndarray, kernels: np.ndarray, labels: np.ndarray, cut: Cut, seed: int) -> Clustering:
     """Train one start and cut its code; a collapsed start has no clusters."""
+    poses = POSES if cut.posed else 1
+    if cut.posed:
+        codebook = learn_codebook(training, seed)
+        training, kernels = (_stand(some, codebook) for some in (training, kernels))
+        labels = np.array([kind_of(label) for label in labels], object)
     try:
-        model, _ = autoencoder.train(training, seed, 1, steps)
+        model, _ = autoencoder.train(training, seed, 1, cut.steps)
     except AtlasError as error:
         print(f"run with seed {seed}: {error}")
-        return Clustering(
-            np.empty(0, int), np.empty(0, str), np.empty((0, kernels.shape[1])), np.full(len(kernels), OTHER)
-        )
+        nothing = np.empty((0, kernels.shape[1])), np.full(len(kernels), OTHER)
+        return Clustering(np.empty(0, int), np.empty(0, str), *nothing, poses)
     coder = Coder(model.state_dict())
     counts = np.histogram(coder.encode(training), SAMPLES, (0, 1))[0]
-    clusters = find_clusters(coder.decode(sample_codes()), counts, boundary, smallest)
-    *_, members = Labeller(coder, clusters, threshold).assign(kernels)
-    return _clustering(Labeller(coder, name_clusters(clusters, members, labels), threshold), kernels)
+    clusters = find_clusters(coder.decode(sample_codes()), counts, cut.boundary, cut.smallest)
+    *_, members = Labeller(coder, clusters, cut.threshold).assign(kernels)
+    return _clustering(Labeller(coder, name_clusters(clusters, members, labels), cut.threshold), kernels, poses)
+
+
+def _stand(kernels: np.ndarray, codebook: np.ndarray) -> np.ndarray:
+    """Unit kernels turned to one pose."""
+    return turn_back(kernels, find_poses(kernels, codebook))
 
 
 def _labels(kernels: np.ndarray, threshold: float) -> np.ndarray:
@@ -150,7 +191,7 @@ def _labels(kernels: np.ndarray, threshold: float) -> np.ndarray:
     return np.where(found.similarity > 1 - threshold, found.name, "other")
 
 
-def _clustering(labeller: Labeller, kernels: np.ndarray) -> Clustering:
+def _clustering(labeller: Labeller, kernels: np.ndarray, poses: int = 1) -> Clustering:
     """Prototypes are decoded from the median code of a cluster's kernels, as in `find_clusters`."""
     codes, dissimilarities = labeller.coder.reconstruct(kernels)
     numbers, first = np.unique(labeller.clusters["cluster"], return_index=True)
@@ -161,12 +202,13 @@ def _clustering(labeller: Labeller, kernels: np.ndarray) -> Clustering:
         if len(inside):
             middles[n] = inside[len(inside) // 2]  # an actual code: a mean may fall in another cluster's stretch
     member = np.where(dissimilarities < labeller.threshold, cluster, OTHER)
-    return Clustering(numbers, labeller.clusters["label"].to_numpy(str)[first], labeller.coder.decode(middles), member)
+    labels = labeller.clusters["label"].to_numpy(str)[first]
+    return Clustering(numbers, labels, labeller.coder.decode(middles), member, poses)
 
 
 def _match(main: Clustering, other: Clustering) -> pd.DataFrame:
     """Cosine (NaN without match), same_name and jaccard of each cluster of the main run and its match."""
-    cosines = main.prototypes @ other.prototypes.T
+    cosines = main.cosines(other.prototypes)
     table = pd.DataFrame({"cosine": np.nan, "same_name": False, "jaccard": 0.0}, index=range(len(main.numbers)))
     for a, b in zip(*linear_sum_assignment(cosines, maximize=True), strict=True):
         mine, its = main.member == a, other.member == b
@@ -179,7 +221,7 @@ def _chance(main: Clustering, kernels: np.ndarray, random: np.random.Generator) 
     near = np.zeros(len(main.numbers))
     for _ in range(DRAWS):
         drawn = kernels[random.choice(len(kernels), min(len(near), len(kernels)), replace=False)]
-        cosines = main.prototypes @ drawn.T
+        cosines = main.cosines(drawn)
         a, b = linear_sum_assignment(cosines, maximize=True)
         near[a] += cosines[a, b] >= ALIKE
     return near / DRAWS

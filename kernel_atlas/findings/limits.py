@@ -15,7 +15,8 @@ def find_code_limit(held_out: pd.DataFrame, stability_summary: pd.DataFrame) -> 
     if rows.empty:
         return []
     row = rows.iloc[0]
-    kept = stability_summary[(stability_summary["kind"] == "all") & (stability_summary["size"] == row["size"])]
+    kept = stability_summary.query("kind == 'all' and method == 'autoencoder'")
+    kept = kept[kept["size"] == row["size"]]
     stable = "".join(
         f", and {number(each.stable) if each.stable else 'none'} of its {number(each.clusters)} clusters come back "
         "from other starts and networks"

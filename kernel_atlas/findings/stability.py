@@ -8,20 +8,37 @@ NAMED = 4  # stable clusters
 
 
 def find_stability(stability: pd.DataFrame, stability_summary: pd.DataFrame) -> list[str]:
-    """How many clusters are stable, which, and how far other runs move names and shares."""
-    counts, moved = [], []
-    for row in stability_summary[stability_summary["kind"] == "all"].itertuples():
-        part = stability[(stability["size"] == row.size) & (stability["kind"] == "all")]
-        kept = part[part["stable"] == "yes"].nlargest(NAMED, "kernels")["label"]
+    """How many clusters are stable, which, and how far other runs move names and shares; of both autoencoders."""
+    summary = stability_summary[stability_summary["kind"] == "all"]
+    plain, posed = (summary[summary["method"] == method] for method in ("autoencoder", "posed"))
+    if plain.empty:
+        return []
+    said = [
+        f"From other starts and on other networks, these clusters come back: {_counts(stability, plain)}.",
+        f"The median run gives another label to {_moved(plain)}.",
+    ]
+    if len(posed):
+        said.append(
+            f"Of kernels in one pose these come back: {_counts(stability, posed)}; the median run gives another label "
+            f"to {_moved(posed)}."
+        )
+    return said
+
+
+def _counts(stability: pd.DataFrame, summary: pd.DataFrame) -> str:
+    counts = []
+    for row in summary.itertuples():
+        own = (stability["size"] == row.size) & (stability["method"] == row.method) & (stability["kind"] == "all")
+        kept = stability[own & (stability["stable"] == "yes")].nlargest(NAMED, "kernels")["label"]
         named = f" ({joined(list(kept))}{' and more' if row.stable > NAMED else ''})" if len(kept) else ""
         counts.append(f"{number(row.stable)} of {number(row.clusters)} at {row.size}{named}")
-        moved.append(
-            f"{percent(row.moved)} of the {row.size} kernels ({percent(row.lowest_share)} to "
-            f"{percent(row.highest_share)} clustered)"
-        )
-    if not counts:
-        return []
-    return [
-        f"From other starts and on other networks, these clusters come back: {'; '.join(counts)}.",
-        f"The median run gives another label to {joined(moved)}.",
+    return "; ".join(counts)
+
+
+def _moved(summary: pd.DataFrame) -> str:
+    moved = [
+        f"{percent(row.moved)} of the {row.size} kernels ({percent(row.lowest_share)} to {percent(row.highest_share)} "
+        "clustered)"
+        for row in summary.itertuples()
     ]
+    return joined(moved)

@@ -130,7 +130,7 @@ def test_failures_are_called_by_the_names_that_the_paper_gives_them(totals):
 @pytest.mark.parametrize(("share", "few"), [(0.3, True), (0.8, False)])
 def test_what_one_number_or_a_formula_does_not_say(share, few):
     held_out = table("held_out.csv", size=["5x5"], method="autoencoder", held_out_share=share, units="layers")
-    stability = table("stability_summary.csv", size=["5x5"], kind="all", clusters=9.0, stable=0.0)
+    stability = table("stability_summary.csv", size=["5x5"], method="autoencoder", kind="all", clusters=9.0, stable=0.0)
     (said,) = find_code_limit(held_out, stability)
     assert said.startswith("One number does not say what most kernels are: ") == few
     assert f"clusters {share:.1%}".replace("%", " %") in said and "and none of its 9 clusters come back" in said
