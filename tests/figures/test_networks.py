@@ -7,8 +7,8 @@ from drawing import cluster_tables, drawn, evidence_tables
 def test_panels_are_sizes_the_largest_first():
     tables = evidence_tables(sizes=("3x3", "11x11", "5x5"))
     for name in ("controls", "held_out", "stability"):
-        axes = drawn(name, tables).figure.axes
-        assert [one.get_title("left") for one in axes] == ["11x11", "5x5", "3x3"], name
+        titles = [axes.get_title("left").removesuffix(" in one pose") for axes in drawn(name, tables).figure.axes]
+        assert list(dict.fromkeys(titles)) == ["11x11", "5x5", "3x3"], name
 
 
 def test_the_largest_networks_are_shown_with_the_best_on_top():
