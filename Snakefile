@@ -34,12 +34,11 @@ onstart:
 
 
 onsuccess:
-    end_run(Path("results"), STARTED)
-    forget_failures(say=True)
+    finish_run()
 
 
 onerror:
-    forget_failures()
+    forget_failures(RESULTS, MODELS.index)
 
 
 rule all:

@@ -24,15 +24,21 @@ from kernel_atlas.figures import registry
 from kernel_atlas.findings import questions
 from kernel_atlas.io.formats.signatures import opened_files
 from kernel_atlas.io.packages import files_to_watch
-from kernel_atlas.io.results import begin_run, end_run
+from kernel_atlas.io.places import Folder, Storage
+from kernel_atlas.io.results import begin_run, end_run, forget_failures
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
-from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
+from kernel_atlas.io.shards import reason_of, shards_of
 from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
 from kernel_atlas.model.clusters import read_clusters
 from kernel_atlas.publish.report import versions
 from kernel_atlas.stats.independence import related
 
 STARTED = time.time()
+STORAGE = workflow.storage_settings.default_storage_provider
+if STORAGE:
+    RESULTS = Storage(lambda name: workflow.inputfile(f"results/{name}").storage_object)
+else:
+    RESULTS = Folder("results")
 # every table of results, as schemas/tables.yaml describes it
 TABLES = yaml.load(DESCRIPTIONS.read_bytes(), yaml.CSafeLoader)
 
@@ -49,14 +55,14 @@ def memory(megabytes):
 
 
 def beside(path):
-    """Path of a project file relative to the working directory, so that moving both reruns nothing."""
-    return os.path.relpath(os.path.join(BASE, path))
+    """Path of a project file relative to the working directory, so that moving both reruns nothing; never in storage."""
+    return local(os.path.relpath(os.path.join(BASE, path)))
 
 
 def find_file(path):
     """Path of a configured file: in the working directory if it exists there, else beside the Snakefile."""
     ours = beside(path)
-    return ours if os.path.exists(ours) and not os.path.exists(path) else path
+    return ours if os.path.exists(ours) and not os.path.exists(path) else local(path)
 
 
 def library(script, *modules):
@@ -77,7 +83,7 @@ def library(script, *modules):
                 if os.path.exists(path) and path not in found:
                     found.add(path)
                     waiting.append(path)
-    return sorted(os.path.relpath(path) for path in found)
+    return local(sorted(os.path.relpath(path) for path in found))
 
 
 def figure_library(wildcards):
@@ -85,11 +91,17 @@ def figure_library(wildcards):
     return library("draw_figure.py", f"figures/{wildcards.figure}.py")
 
 
+def listed(table):
+    """A table about the inventory, fetched where results are in storage; known after extraction."""
+    with getattr(checkpoints.collect_inventory.get().output, table).open() as file:
+        return read_csv(file.name)
+
+
 def files_of(pattern, *uses):
     """One file of each readable model with one of these uses; known after extraction."""
 
     def files(wildcards):
-        sources = read_csv(checkpoints.collect_inventory.get().output.sources)
+        sources = listed("sources")
         read = set(sources.loc[sources["failure"].isna(), "model"])
         models = [model for model in models_of(*uses) if model in read]
         return expand(pattern, model=models, allow_missing=True)
@@ -99,7 +111,7 @@ def files_of(pattern, *uses):
 
 def trained_sizes():
     """Sizes with enough kernels for an autoencoder; known after extraction."""
-    counts = read_csv(checkpoints.collect_inventory.get().output.sizes)
+    counts = listed("sizes")
     return counts.loc[counts["trained"], "size"].tolist()
 
 
@@ -120,7 +132,8 @@ def files_read(model):
 
 def checkpoint_files(wildcards):
     """Local files of a model that Snakemake can track: a brace in a path means a wildcard to it."""
-    return [file for file in files_read(wildcards.model) if not re.search("[{}]", file)]
+    files = files_read(wildcards.model)
+    return local([file for file in files if not re.search("[{}]", file)])
 
 
 def changed(wildcards):
@@ -351,16 +364,16 @@ def of_net(column):
 def start_run():
     """Keep what this run is, and take away what was made of models of another one."""
     try:
-        begin_run(Path("results"), SHEET, MODELS.index, config, versions())
+        begin_run(RESULTS, str(SHEET), MODELS.index, config, versions())
     except AtlasError as error:
         raise SystemExit(f"error: {error}")
 
 
-def forget_failures(say=False):
-    """Name the unreadable models and delete their results, so that the next run tries them again."""
-    folders = [Path(f"results/kernels/{model}") for model in sorted(MODELS.index)]
-    failed = [folder.name for folder in folders if forget_failure(folder)]
-    if say and failed:
+def finish_run():
+    """Say what was found and where the pages are, and which models were left out; the next run tries these again."""
+    end_run(RESULTS, STARTED, registry.FIGURES)
+    failed = forget_failures(RESULTS, MODELS.index)
+    if failed:
         raise SystemExit(
             f"error: {len(failed)} of {len(MODELS)} models could not be read and are left out: {', '.join(failed)}; "
             "the reasons are above and in results/logs/extract_kernels; mend them or take them out of "
@@ -390,9 +403,11 @@ try:
             raise AtlasError(
                 f"configuration: ablation: models: {model} is not in {SHEET}; add it there"
             )
-    check_schema("results/inventory.parquet")
-    # Snakemake does not check the content of folders; the main process does, once for all jobs
-    for model in MODELS.index if workflow.is_main_process else []:
+    # Snakemake does not check the content of tables and folders; the main process does, once for all jobs
+    if workflow.is_main_process:
+        check_schema(RESULTS.local("inventory.parquet"))
+    # in storage, the jobs that read them do
+    for model in MODELS.index if workflow.is_main_process and not STORAGE else []:
         folder = f"results/kernels/{model}"
         if os.path.exists(folder) and reason_of(folder) is None:
             shards_of(folder)

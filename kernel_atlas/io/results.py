@@ -1,16 +1,16 @@
 """What a results folder holds: one run, and nothing of models or sizes that are not in it."""
 
 import re
-import shutil
 import sys
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.job import disk_line
+from kernel_atlas.io.places import Folder, Storage
+from kernel_atlas.io.shards import REASON
 from kernel_atlas.io.tables import read_csv, whole
 
 KERNELS = "kernels/*"
@@ -27,20 +27,21 @@ OF_SIZES = (
     "merged/*.parquet",
     "samples/*.parquet",
     "kmeans/*.parquet",
-    "evidence/*x*",
-    "figures/*_*x*.*",
+    "evidence/*",
+    "figures/*.svg",
+    "figures/*.pdf",
+    "figures/*.csv",
+    "figures/*.json",
 )
-SIZE = re.compile(r"(?:^|_)(\d+x\d+)(?:\.\w+)*$")
-
-
-def read_run(results: Path) -> dict[str, Any]:
-    """What run.yaml says; empty where there is none."""
-    path = results / "run.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+SIZE = re.compile(r"(?:^|_)(\d+x\d+)(?:\.phone)?$")
 
 
 def begin_run(
-    results: Path, sheet: str, models: Collection[str], config: Mapping[str, Any], versions: Mapping[str, str]
+    results: Folder | Storage,
+    sheet: str,
+    models: Collection[str],
+    config: Mapping[str, Any],
+    versions: Mapping[str, str],
 ) -> None:
     """Write run.yaml, take away what was made of models of another run, and print a line that says so.
 
@@ -54,14 +55,15 @@ def begin_run(
     """
     run = {"sheet": sheet, "models": sorted(models), "configuration": dict(config), "versions": dict(versions)}
     said = yaml.safe_dump(run, sort_keys=False, allow_unicode=True)
-    path = results / "run.yaml"
+    path = results.local("run.yaml")
     try:
-        before = read_run(results)
-        gone = drop_models(results, set(models))
+        before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        gone = drop_models(results, set(models), set(before.get("models", ())))
         if yaml.safe_load(said) != before:
-            results.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             with whole(path) as partial:
                 partial.write_text(said, encoding="utf-8")
+            results.store("run.yaml")
     except OSError as error:
         raise AtlasError(disk_line(error, path)) from error
     if gone:
@@ -73,60 +75,61 @@ def begin_run(
         )
 
 
-def end_run(results: Path, started: float) -> None:
+def end_run(results: Folder | Storage, started: float, figures: Collection[str]) -> None:
     """Delete what has no size any more; print the headline and where the pages are that were written since `started`.
 
-    `started` is in seconds of `time.time`.
+    `started` is in seconds of `time.time`; `figures` are the names of those of one size.
     """
-    drop_sizes(results)
-    pages = [results / "report.html", results / "atlas.html"]
-    written = [page for page in pages if page.exists() and page.stat().st_mtime > started]
+    drop_sizes(results, figures)
+    pages = ["report.html", "atlas.html"]
+    written = [page for page in pages if results.exists(page) and results.written(page) > started]
     if written:
-        said = read_csv(results / "findings.csv")
+        said = read_csv(results.local("findings.csv"))
         for sentence in said.loc[said["question"] == "summary", "sentence"]:
             print(sentence)
     for page in written:
-        print(f"{page.stem}: {page.absolute()}")
+        print(f"{page.removesuffix('.html')}: {results.tell(page)}")
 
 
-def drop_models(results: Path, models: Collection[str]) -> list[str]:
+def drop_models(results: Folder | Storage, models: Collection[str], known: Collection[str]) -> list[str]:
     """Delete what was made of models that are not among `models`; the sorted names of these models.
 
     Whoever reads all files of a folder so reads one run. Kernels, which may have taken hours to fetch, are moved to
-    unused/kernels. A release is deleted with the first model.
+    unused/kernels. A release is deleted with the first model. `known` are models of the run before.
     """
-    gone = {path.name for path in results.glob(KERNELS) if path.name not in models and path.name[0] != "."}
-    for model in gone:
-        unused = results / "unused/kernels" / model
-        unused.parent.mkdir(parents=True, exist_ok=True)
-        _delete(unused)
-        (results / "kernels" / model).rename(unused)
+    left, gone = set(known) - set(models), set()
+    for model, name in results.found(KERNELS, left):
+        if model not in models and model[0] != ".":
+            gone.add(model)
+            results.move(name, f"unused/{name}")
     for pattern in OF_MODELS:
-        for path in results.glob(pattern):
-            model = path.name.removesuffix(Path(pattern).suffix)
+        for model, name in results.found(pattern, left):
             if model not in models:
                 gone.add(model)
-                _delete(path)
+                results.delete(name)
     if gone:
-        _delete(results / "release")
+        results.delete("release")
     return sorted(gone)
 
 
-def drop_sizes(results: Path) -> None:
+def drop_sizes(results: Folder | Storage, figures: Collection[str]) -> None:
     """Delete what was made of autoencoders of sizes that have none by sizes.csv."""
-    if not (results / "sizes.csv").exists():
+    if not results.exists("sizes.csv"):
         return
-    counts = read_csv(results / "sizes.csv")
-    sizes = set(counts.loc[counts["trained"], "size"])
+    counts = read_csv(results.local("sizes.csv"))
+    trained = set(counts.loc[counts["trained"], "size"])
+    sizes = set(counts["size"]) - trained
+    drawn = [f"{figure}_{size}{end}" for figure in figures for size in sizes for end in ("", ".phone")]
     for pattern in OF_SIZES:
-        for path in results.glob(pattern):
-            named = SIZE.search(path.name)
-            if named and named[1] not in sizes:
-                _delete(path)
+        for star, name in results.found(pattern, drawn if "figures" in pattern else sizes):
+            named = SIZE.search(star)
+            if named and named[1] not in trained:
+                results.delete(name)
 
 
-def _delete(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def forget_failures(results: Folder | Storage, models: Collection[str]) -> list[str]:
+    """Delete the folders of models that could not be read, for the next run to try them again; their sorted names."""
+    failed = [model for model in sorted(models) if results.exists(f"kernels/{model}/{REASON}")]
+    for model in failed:
+        results.delete(f"kernels/{model}")
+    return failed
