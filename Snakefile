@@ -34,11 +34,12 @@ onstart:
 
 
 onsuccess:
-    finish_run()
+    results.end_run(RESULTS, STARTED, registry.FIGURES)
+    end_with([])
 
 
 onerror:
-    forget_failures(RESULTS, MODELS.index)
+    end_with(results.errors_of(log))
 
 
 rule all:

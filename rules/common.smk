@@ -22,23 +22,20 @@ from kernel_atlas.core.patterns import read_patterns
 from kernel_atlas.evidence.kernels import subject_of
 from kernel_atlas.figures import registry
 from kernel_atlas.findings import questions
+from kernel_atlas.io import results
 from kernel_atlas.io.formats.signatures import opened_files
 from kernel_atlas.io.packages import files_to_watch
 from kernel_atlas.io.places import Folder, Storage
-from kernel_atlas.io.results import begin_run, end_run, forget_failures
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
-from kernel_atlas.io.shards import reason_of, shards_of
-from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
+from kernel_atlas.io.tables import DESCRIPTIONS, read_csv
 from kernel_atlas.model.clusters import read_clusters
 from kernel_atlas.publish.report import versions
 from kernel_atlas.stats.independence import related
 
 STARTED = time.time()
-STORAGE = workflow.storage_settings.default_storage_provider
-if STORAGE:
+RESULTS = Folder("results")
+if workflow.storage_settings.default_storage_provider:
     RESULTS = Storage(lambda name: workflow.inputfile(f"results/{name}").storage_object)
-else:
-    RESULTS = Folder("results")
 # every table of results, as schemas/tables.yaml describes it
 TABLES = yaml.load(DESCRIPTIONS.read_bytes(), yaml.CSafeLoader)
 
@@ -92,16 +89,16 @@ def figure_library(wildcards):
 
 
 def listed(table):
-    """A table about the inventory, fetched where results are in storage; known after extraction."""
-    with getattr(checkpoints.collect_inventory.get().output, table).open() as file:
-        return read_csv(file.name)
+    """A table of the inventory; known after extraction."""
+    checkpoints.collect_inventory.get()
+    return read_csv(RESULTS.local(table))
 
 
 def files_of(pattern, *uses):
     """One file of each readable model with one of these uses; known after extraction."""
 
     def files(wildcards):
-        sources = listed("sources")
+        sources = listed("sources.csv")
         read = set(sources.loc[sources["failure"].isna(), "model"])
         models = [model for model in models_of(*uses) if model in read]
         return expand(pattern, model=models, allow_missing=True)
@@ -111,7 +108,7 @@ def files_of(pattern, *uses):
 
 def trained_sizes():
     """Sizes with enough kernels for an autoencoder; known after extraction."""
-    counts = listed("sizes")
+    counts = listed("sizes.csv")
     return counts.loc[counts["trained"], "size"].tolist()
 
 
@@ -186,7 +183,7 @@ def of_sizes(*patterns):
 
 def labeller(wildcards):
     """The labeller of the run. Planned before its sizes are known, the rules that take it would run again."""
-    trained_sizes()
+    checkpoints.collect_inventory.get()
     return "results/encoder.safetensors"
 
 
@@ -255,24 +252,17 @@ def tables_drawn(wildcards):
 def figure_files(ending, names=(*registry.FIGURES, *registry.OVERVIEWS)):
     """A file of each figure in this order, the largest size first; k-means and evidence only as configured."""
     asked = [f"{side}x{side}" for side in config["kmeans_sizes"]]
-    wanted = [
-        name
-        for name in names
-        if config["evidence"]["wanted"] or not registry.is_evidence(name)
-    ]
-    return lambda wildcards: [
-        f"results/figures/{name}{size}.{ending}"
-        for name in wanted
-        for size in (
-            [
-                f"_{size}"
-                for size in trained_sizes()[::-1]
-                if name != "kmeans" or size in asked
-            ]
-            if name in registry.FIGURES
-            else [""]
-        )
-    ]
+    evidence = config["evidence"]["wanted"]
+    wanted = [name for name in names if evidence or not registry.is_evidence(name)]
+
+    def files(name):
+        if name in registry.OVERVIEWS:
+            return [f"results/figures/{name}.{ending}"]
+        sizes = trained_sizes()[::-1]
+        sizes = [size for size in sizes if name != "kmeans" or size in asked]
+        return expand(f"results/figures/{name}_{{size}}.{ending}", size=sizes)
+
+    return lambda wildcards: [*chain.from_iterable(map(files, wanted))]
 
 
 def of_model(column):
@@ -364,21 +354,16 @@ def of_net(column):
 def start_run():
     """Keep what this run is, and take away what was made of models of another one."""
     try:
-        begin_run(RESULTS, str(SHEET), MODELS.index, config, versions())
+        results.begin_run(RESULTS, str(SHEET), MODELS.index, config, versions())
     except AtlasError as error:
         raise SystemExit(f"error: {error}")
 
 
-def finish_run():
-    """Say what was found and where the pages are, and which models were left out; the next run tries these again."""
-    end_run(RESULTS, STARTED, registry.FIGURES)
-    failed = forget_failures(RESULTS, MODELS.index)
-    if failed:
-        raise SystemExit(
-            f"error: {len(failed)} of {len(MODELS)} models could not be read and are left out: {', '.join(failed)}; "
-            "the reasons are above and in results/logs/extract_kernels; mend them or take them out of "
-            f"{SHEET}, and run again"
-        )
+def end_with(lines):
+    """End a run, before Snakemake adds its own lines, with these and the models left out, if there are any."""
+    lines = [*lines, *results.forget_failures(RESULTS, MODELS.index, SHEET)]
+    if lines:
+        raise SystemExit("\n".join(lines))
 
 
 try:
@@ -403,13 +388,8 @@ try:
             raise AtlasError(
                 f"configuration: ablation: models: {model} is not in {SHEET}; add it there"
             )
-    # Snakemake does not check the content of tables and folders; the main process does, once for all jobs
+    # Snakemake does not check the content of files; the main process does, once for all jobs
     if workflow.is_main_process:
-        check_schema(RESULTS.local("inventory.parquet"))
-    # in storage, the jobs that read them do
-    for model in MODELS.index if workflow.is_main_process and not STORAGE else []:
-        folder = f"results/kernels/{model}"
-        if os.path.exists(folder) and reason_of(folder) is None:
-            shards_of(folder)
+        results.check_results(RESULTS, MODELS.index)
 except AtlasError as error:
     raise SystemExit(f"error: {error}")  # one line with the remedy, no traceback

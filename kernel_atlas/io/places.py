@@ -1,6 +1,7 @@
 """Where results are: in a folder, or in storage that one of Snakemake's plugins reaches. Names are as in `results/`."""
 
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ class Folder:
 class Storage:
     """Results in storage, which can be asked for one object at a time: not every plugin lists.
 
+    Copies are fetched to a temporary folder. Where Snakemake has its own, it takes one of a file that is to be made
+    again for write-protected.
+
     Parameters
     ----------
     object_of : function
@@ -61,6 +65,7 @@ class Storage:
 
     def __init__(self, object_of: Callable[[str], Any]):
         self.object_of = object_of
+        self.copies = tempfile.TemporaryDirectory()
 
     def exists(self, name: str) -> bool:
         return self.object_of(name).exists()
@@ -73,14 +78,14 @@ class Storage:
 
     def local(self, name: str) -> Path:
         """A copy on this machine, fetched if there is one."""
-        there = self.object_of(name)
+        there = self._copied(name, name)
         there.local_path().parent.mkdir(parents=True, exist_ok=True)
         if there.exists():
             there.retrieve_object()
         return there.local_path()
 
     def store(self, name: str) -> None:
-        self.object_of(name).store_object()
+        self._copied(name, name).store_object()
 
     def found(self, pattern: str, stars: Collection[str]) -> Iterator[tuple[str, str]]:
         for star in stars:
@@ -95,7 +100,12 @@ class Storage:
 
     def move(self, name: str, to: str) -> None:
         self.delete(to)
-        copy, there = self.local(name), self.object_of(to)
-        there.set_local_path(copy)
-        there.store_object()
+        self.local(name)
+        self._copied(to, name).store_object()
         self.delete(name)
+
+    def _copied(self, name: str, copy: str) -> Any:
+        """The object of a name, with the copy of another one."""
+        there = self.object_of(name)
+        there.set_local_path(Path(self.copies.name, copy))
+        return there

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -10,8 +11,8 @@ import yaml
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.job import disk_line
 from kernel_atlas.io.places import Folder, Storage
-from kernel_atlas.io.shards import REASON
-from kernel_atlas.io.tables import read_csv, whole
+from kernel_atlas.io.shards import REASON, reason_of, shards_of
+from kernel_atlas.io.tables import check_schema, read_csv, whole
 
 KERNELS = "kernels/*"
 # Where else files or folders are named after a model, and where after a size.
@@ -69,8 +70,8 @@ def begin_run(
     if gone:
         few = ", ".join(gone[:5]) + (" ..." if len(gone) > 5 else "")
         print(
-            f"results/ held a run of {before.get('sheet', 'another sheet')} and becomes one of {sheet}: what was made of "
-            f"{len(gone)} models that are not in it is deleted, their kernels are in results/unused ({few})",
+            f"results/ held a run of {before.get('sheet', 'another sheet')} and becomes one of {sheet}: what was made "
+            f"of {len(gone)} models that are not in it is deleted, their kernels are in results/unused ({few})",
             file=sys.stderr,
         )
 
@@ -127,9 +128,43 @@ def drop_sizes(results: Folder | Storage, figures: Collection[str]) -> None:
                 results.delete(name)
 
 
-def forget_failures(results: Folder | Storage, models: Collection[str]) -> list[str]:
-    """Delete the folders of models that could not be read, for the next run to try them again; their sorted names."""
+def check_results(results: Folder | Storage, models: Collection[str]) -> None:
+    """Refuse results of another version of the schema, and a model's folder that misses shards.
+
+    What is in storage is checked by the jobs that fetch it.
+
+    Raises
+    ------
+    AtlasError
+        As `check_schema` and `shards_of`.
+    """
+    if isinstance(results, Storage):
+        return
+    check_schema(results.local("inventory.parquet"))
+    for model in models:
+        folder = results.local(f"kernels/{model}")
+        if folder.exists() and reason_of(folder) is None:
+            shards_of(folder)
+
+
+def forget_failures(results: Folder | Storage, models: Collection[str], sheet: str) -> list[str]:
+    """Delete the folders of models that could not be read, for the next run to try them again; a line that says so."""
     failed = [model for model in sorted(models) if results.exists(f"kernels/{model}/{REASON}")]
     for model in failed:
         results.delete(f"kernels/{model}")
-    return failed
+    if not failed:
+        return []
+    return [
+        f"error: {len(failed)} of {len(models)} models could not be read and are left out: {', '.join(failed)}; the "
+        f"reasons are above and in results/logs/extract_kernels; mend them or take them out of {sheet}, and run again"
+    ]
+
+
+def errors_of(log: str | Path) -> list[str]:
+    """The lines of errors in the logs of the jobs that failed in a run, each once; `log` is Snakemake's own."""
+    said = Path(log).read_text(encoding="utf-8", errors="replace")
+    if "Terminating processes on user request" in said:
+        return ["error: stopped by hand; what was finished is kept: run again to go on"]
+    logs = [Path(path) for paths in re.findall(r" log: (.+) \(check log file", said) for path in paths.split(", ")]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in dict.fromkeys(logs) if path.is_file()]
+    return [*dict.fromkeys(line for text in texts for line in re.findall(r"^error: .*", text, re.M))]
