@@ -8,6 +8,7 @@ min_version("9.0")
 configfile: workflow.source_path("config.yaml")
 
 
+include: "rules/project.smk"
 include: "rules/common.smk"
 include: "rules/extract.smk"
 include: "rules/merge.smk"
@@ -39,7 +40,7 @@ onsuccess:
 
 
 onerror:
-    end_with(results.errors_of(log))
+    end_with(results.errors_of(RESULTS, log))
 
 
 rule all:

@@ -3,19 +3,12 @@
 import ast
 import os
 import re
-import sys
 import time
 from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 import yaml
-
-# this project's folder, also if another workflow imports it as a module
-BASE = os.path.dirname(workflow.current_basedir.get_path_or_uri(False))
-sys.path.insert(0, BASE)
-# scripts import kernel_atlas from here, installed or not; no backend of a notebook draws
-os.environ.update(PYTHONPATH=BASE, MPLBACKEND="Agg")
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import read_patterns

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -160,11 +160,12 @@ def forget_failures(results: Folder | Storage, models: Collection[str], sheet: s
     ]
 
 
-def errors_of(log: str | Path) -> list[str]:
-    """The lines of errors in the logs of the jobs that failed in a run, each once; `log` is Snakemake's own."""
-    said = Path(log).read_text(encoding="utf-8", errors="replace")
+def errors_of(results: Folder | Storage, logs: Iterable[str]) -> list[str]:
+    """The lines of errors in the logs of the jobs that failed in a run, each once; `logs` are Snakemake's own."""
+    said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     if "Terminating processes on user request" in said:
         return ["error: stopped by hand; what was finished is kept: run again to go on"]
-    logs = [Path(path) for paths in re.findall(r" log: (.+) \(check log file", said) for path in paths.split(", ")]
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in dict.fromkeys(logs) if path.is_file()]
+    failed = "\n".join(re.findall(r" log: (.+) \(check log file", said))
+    copies = [results.local(name) for name in dict.fromkeys(re.findall(r"\bresults/(logs/[\w./-]+)", failed))]
+    texts = [copy.read_text(encoding="utf-8", errors="replace") for copy in copies if copy.exists()]
     return [*dict.fromkeys(line for text in texts for line in re.findall(r"^error: .*", text, re.M))]
