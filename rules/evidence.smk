@@ -35,7 +35,7 @@ rule pick_kernels:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(4096),
         runtime=120,
     params:
         subjects=subjects(),
@@ -64,7 +64,7 @@ rule scale_space:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(4096),
         runtime=120,
     params:
         question="scale_space",
