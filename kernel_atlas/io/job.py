@@ -53,6 +53,8 @@ def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[TextI
                     print(f"error: {line}", file=terminal)
                     traceback.print_exc(file=log)
                     leave_reason(model, line)
+    except KeyboardInterrupt:  # Snakemake says so
+        sys.exit(130)
     except Exception as error:  # of the log itself, too
         if isinstance(error, OSError) and error.errno in _MENDS:
             line = f"error: {disk_line(error, path)}"
