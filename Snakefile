@@ -8,6 +8,7 @@ min_version("9.0")
 configfile: workflow.source_path("config.yaml")
 
 
+include: "rules/project.smk"
 include: "rules/common.smk"
 include: "rules/extract.smk"
 include: "rules/merge.smk"
@@ -34,12 +35,12 @@ onstart:
 
 
 onsuccess:
-    end_run(Path("results"), STARTED)
-    forget_failures(say=True)
+    results.end_run(RESULTS, STARTED, registry.FIGURES)
+    end_with([])
 
 
 onerror:
-    forget_failures()
+    end_with(results.errors_of(RESULTS, log))
 
 
 rule all:

@@ -29,7 +29,7 @@ rule ablate_model:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(8192),
         runtime=720,
         gpu=1,
     params:

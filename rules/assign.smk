@@ -66,7 +66,7 @@ rule sample_kernels:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(4096),
     params:
         kernels=10000,
         seed=config["seed"],

@@ -41,7 +41,7 @@ rule write_atlas:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(4096),
     params:
         title=config["title"],
         thresholds=config["thresholds"],

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import time
 from functools import cache
 from itertools import chain
@@ -11,26 +10,23 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-# this project's folder, also if another workflow imports it as a module
-BASE = os.path.dirname(workflow.current_basedir.get_path_or_uri(False))
-sys.path.insert(0, BASE)
-# scripts import kernel_atlas from here, installed or not; no backend of a notebook draws
-os.environ.update(PYTHONPATH=BASE, MPLBACKEND="Agg")
-
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import read_patterns
 from kernel_atlas.figures import registry
 from kernel_atlas.findings import questions
+from kernel_atlas.io import results
 from kernel_atlas.io.formats.signatures import opened_files
 from kernel_atlas.io.packages import files_to_watch
-from kernel_atlas.io.results import begin_run, end_run
+from kernel_atlas.io.places import Folder, Storage
 from kernel_atlas.io.sheet import USES, check_config, permissive_only, read_sheet
-from kernel_atlas.io.shards import forget_failure, reason_of, shards_of
-from kernel_atlas.io.tables import DESCRIPTIONS, check_schema, read_csv
+from kernel_atlas.io.tables import DESCRIPTIONS, read_csv
 from kernel_atlas.model.clusters import read_clusters
 from kernel_atlas.stats.independence import related
 
 STARTED = time.time()
+RESULTS = Folder("results")
+if workflow.storage_settings.default_storage_provider:
+    RESULTS = Storage(lambda name: workflow.inputfile(f"results/{name}").storage_object)
 # every table of results, as schemas/tables.yaml describes it
 TABLES = yaml.load(DESCRIPTIONS.read_bytes(), yaml.CSafeLoader)
 
@@ -47,14 +43,14 @@ def memory(megabytes):
 
 
 def beside(path):
-    """Path of a project file relative to the working directory, so that moving both reruns nothing."""
-    return os.path.relpath(os.path.join(BASE, path))
+    """Path of a project file relative to the working directory, so that moving both reruns nothing; never in storage."""
+    return local(os.path.relpath(os.path.join(BASE, path)))
 
 
 def find_file(path):
     """Path of a configured file: in the working directory if it exists there, else beside the Snakefile."""
     ours = beside(path)
-    return ours if os.path.exists(ours) and not os.path.exists(path) else path
+    return ours if os.path.exists(ours) and not os.path.exists(path) else local(path)
 
 
 @cache
@@ -87,7 +83,7 @@ def library(script, *modules):
         new = imported(waiting.pop()) - found
         found |= new
         waiting += new
-    return sorted(os.path.relpath(path) for path in found)
+    return local(sorted(os.path.relpath(path) for path in found))
 
 
 def figure_library(wildcards):
@@ -95,11 +91,17 @@ def figure_library(wildcards):
     return library("draw_figure.py", f"figures/{wildcards.figure}.py")
 
 
+def listed(table):
+    """A table of the inventory; known after extraction."""
+    checkpoints.collect_inventory.get()
+    return read_csv(RESULTS.local(table))
+
+
 def files_of(pattern, *uses):
     """One file of each readable model with one of these uses; known after extraction."""
 
     def files(wildcards):
-        sources = read_csv(checkpoints.collect_inventory.get().output.sources)
+        sources = listed("sources.csv")
         read = set(sources.loc[sources["failure"].isna(), "model"])
         models = [model for model in models_of(*uses) if model in read]
         return expand(pattern, model=models, allow_missing=True)
@@ -109,7 +111,7 @@ def files_of(pattern, *uses):
 
 def trained_sizes():
     """Sizes with enough kernels for an autoencoder; known after extraction."""
-    counts = read_csv(checkpoints.collect_inventory.get().output.sizes)
+    counts = listed("sizes.csv")
     return counts.loc[counts["trained"], "size"].tolist()
 
 
@@ -130,7 +132,8 @@ def files_read(model):
 
 def checkpoint_files(wildcards):
     """Local files of a model that Snakemake can track: a brace in a path means a wildcard to it."""
-    return [file for file in files_read(wildcards.model) if not re.search("[{}]", file)]
+    files = files_read(wildcards.model)
+    return local([file for file in files if not re.search("[{}]", file)])
 
 
 def changed(wildcards):
@@ -183,7 +186,7 @@ def of_sizes(*patterns):
 
 def labeller(wildcards):
     """The labeller of the run. Planned before its sizes are known, the rules that take it would run again."""
-    trained_sizes()
+    checkpoints.collect_inventory.get()
     return "results/encoder.safetensors"
 
 
@@ -244,24 +247,17 @@ def tables_drawn(wildcards):
 def figure_files(ending, names=(*registry.FIGURES, *registry.OVERVIEWS)):
     """A file of each figure in this order, the largest size first; k-means and evidence only as configured."""
     asked = [f"{side}x{side}" for side in config["kmeans_sizes"]]
-    wanted = [
-        name
-        for name in names
-        if config["evidence"]["wanted"] or not registry.is_evidence(name)
-    ]
-    return lambda wildcards: [
-        f"results/figures/{name}{size}.{ending}"
-        for name in wanted
-        for size in (
-            [
-                f"_{size}"
-                for size in trained_sizes()[::-1]
-                if name != "kmeans" or size in asked
-            ]
-            if name in registry.FIGURES
-            else [""]
-        )
-    ]
+    evidence = config["evidence"]["wanted"]
+    wanted = [name for name in names if evidence or not registry.is_evidence(name)]
+
+    def files(name):
+        if name in registry.OVERVIEWS:
+            return [f"results/figures/{name}.{ending}"]
+        sizes = trained_sizes()[::-1]
+        sizes = [size for size in sizes if name != "kmeans" or size in asked]
+        return expand(f"results/figures/{name}_{{size}}.{ending}", size=sizes)
+
+    return lambda wildcards: [*chain.from_iterable(map(files, wanted))]
 
 
 def of_model(column):
@@ -353,21 +349,16 @@ def of_net(column):
 def start_run():
     """Keep what this run is, and take away what was made of models of another one."""
     try:
-        begin_run(Path("results"), SHEET, MODELS.index, config)
+        results.begin_run(RESULTS, str(SHEET), MODELS.index, config)
     except AtlasError as error:
         raise SystemExit(f"error: {error}")
 
 
-def forget_failures(say=False):
-    """Name the unreadable models and delete their results, so that the next run tries them again."""
-    folders = [Path(f"results/kernels/{model}") for model in sorted(MODELS.index)]
-    failed = [folder.name for folder in folders if forget_failure(folder)]
-    if say and failed:
-        raise SystemExit(
-            f"error: {len(failed)} of {len(MODELS)} models could not be read and are left out: {', '.join(failed)}; "
-            "the reasons are above and in results/logs/extract_kernels; mend them or take them out of "
-            f"{SHEET}, and run again"
-        )
+def end_with(lines):
+    """End a run, before Snakemake adds its own lines, with these and the models left out, if there are any."""
+    lines = [*lines, *results.forget_failures(RESULTS, MODELS.index, SHEET)]
+    if lines:
+        raise SystemExit("\n".join(lines))
 
 
 try:
@@ -392,11 +383,8 @@ try:
             raise AtlasError(
                 f"configuration: ablation: models: {model} is not in {SHEET}; add it there"
             )
-    check_schema("results/inventory.parquet")
-    # Snakemake does not check the content of folders; the main process does, once for all jobs
-    for model in MODELS.index if workflow.is_main_process else []:
-        folder = f"results/kernels/{model}"
-        if os.path.exists(folder) and reason_of(folder) is None:
-            shards_of(folder)
+    # Snakemake does not check the content of files; the main process does, once for all jobs
+    if workflow.is_main_process:
+        results.check_results(RESULTS, MODELS.index)
 except AtlasError as error:
     raise SystemExit(f"error: {error}")  # one line with the remedy, no traceback

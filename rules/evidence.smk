@@ -37,7 +37,7 @@ rule pick_kernels:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(4096),
         runtime=120,
     params:
         subjects=subjects_of(MODELS),
@@ -66,7 +66,7 @@ rule scale_space:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(4096),
         runtime=120,
     params:
         question="scale_space",

@@ -58,7 +58,7 @@ rule train_experiment_net:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(8192),
         runtime=720,
         gpu=1,
     params:

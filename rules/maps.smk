@@ -23,7 +23,7 @@ rule measure_maps:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(8192),
         runtime=240,
         gpu=1,
     params:

@@ -22,7 +22,7 @@ rule choose_patterns:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(8192),
     params:
         units=units(),
         thresholds=config["thresholds"],

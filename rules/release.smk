@@ -37,7 +37,7 @@ rule write_release:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(4096),
     params:
         title=config["title"],
         # parameters that determine kernels and labels

@@ -96,7 +96,7 @@ rule cluster_kmeans:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(8192),
     params:
         clusters=config["kmeans_clusters"],
         threshold=lambda wildcards: config["thresholds"][wildcards.size],

@@ -33,7 +33,7 @@ rule summarise_assignments:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(4096),
     params:
         seed=config["seed"],
         thresholds=config["thresholds"],

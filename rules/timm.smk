@@ -19,7 +19,7 @@ rule timm_layers:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(4096),
     message:
         "Listing the depthwise layers of timm's pretrained networks"
     script:

@@ -24,7 +24,7 @@ rule train_autoencoder:
     # one thread, as sizes train in parallel; profiles/slurm sets more
     threads: 1
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(8192),
         runtime=240,
         gpu=1,
     params:

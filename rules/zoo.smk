@@ -23,7 +23,7 @@ rule train_zoo_net:
     conda:
         "../envs/atlas.yaml"
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(8192),
         runtime=720,
         gpu=lambda wildcards: 0 if wildcards.net in UNTRAINED else 1,
     params:

@@ -39,11 +39,13 @@ def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[TextI
                 try:
                     yield terminal
                 except AtlasError as error:
-                    print(f"error: {error}", file=terminal)
-                    print(f"error: {error}", file=log)
+                    # what was fetched is gone when the run has ended: name it as in storage
+                    line = str(error).replace(".snakemake/storage/", "")
+                    print(f"error: {line}", file=terminal)
+                    print(f"error: {line}", file=log)
                     if model is None:
                         sys.exit(1)
-                    leave_reason(model, str(error))
+                    leave_reason(model, line)
                 except Exception as error:
                     if model is None or (isinstance(error, OSError) and error.errno in _MENDS):
                         raise
@@ -51,6 +53,8 @@ def job_log(path: str | Path, model: str | Path | None = None) -> Iterator[TextI
                     print(f"error: {line}", file=terminal)
                     traceback.print_exc(file=log)
                     leave_reason(model, line)
+    except KeyboardInterrupt:  # Snakemake says so
+        sys.exit(130)
     except Exception as error:  # of the log itself, too
         if isinstance(error, OSError) and error.errno in _MENDS:
             line = f"error: {disk_line(error, path)}"

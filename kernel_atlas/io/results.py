@@ -3,9 +3,8 @@
 import importlib.metadata
 import platform
 import re
-import shutil
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ import yaml
 from kernel_atlas import __version__
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.io.job import disk_line
-from kernel_atlas.io.tables import read_csv, whole
+from kernel_atlas.io.places import Folder, Storage
+from kernel_atlas.io.shards import REASON, reason_of, shards_of
+from kernel_atlas.io.tables import check_schema, read_csv, whole
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 KERNELS = "kernels/*"
@@ -31,16 +32,13 @@ OF_SIZES = (
     "merged/*.parquet",
     "samples/*.parquet",
     "kmeans/*.parquet",
-    "evidence/*x*",
-    "figures/*_*x*.*",
+    "evidence/*",
+    "figures/*.svg",
+    "figures/*.pdf",
+    "figures/*.csv",
+    "figures/*.json",
 )
-SIZE = re.compile(r"(?:^|_)(\d+x\d+)(?:\.\w+)*$")
-
-
-def read_run(results: Path) -> dict[str, Any]:
-    """What run.yaml says; empty where there is none."""
-    path = results / "run.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+SIZE = re.compile(r"(?:^|_)(\d+x\d+)(?:\.phone)?$")
 
 
 def versions() -> dict[str, str]:
@@ -49,7 +47,7 @@ def versions() -> dict[str, str]:
     return found | {package: importlib.metadata.version(package) for package in PACKAGES}
 
 
-def begin_run(results: Path, sheet: str, models: Collection[str], config: Mapping[str, Any]) -> None:
+def begin_run(results: Folder | Storage, sheet: str, models: Collection[str], config: Mapping[str, Any]) -> None:
     """Write run.yaml, take away what was made of models of another run, and print a line that says so.
 
     run.yaml holds the path of the sheet, models, configuration and versions of what is in the folder from now on. It is
@@ -62,14 +60,15 @@ def begin_run(results: Path, sheet: str, models: Collection[str], config: Mappin
     """
     run = {"sheet": sheet, "models": sorted(models), "configuration": dict(config), "versions": versions()}
     said = yaml.safe_dump(run, sort_keys=False, allow_unicode=True)
-    path = results / "run.yaml"
+    path = results.local("run.yaml")
     try:
-        before = read_run(results)
-        gone = drop_models(results, set(models))
+        before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        gone = drop_models(results, set(models), set(before.get("models", ())))
         if yaml.safe_load(said) != before:
-            results.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             with whole(path) as partial:
                 partial.write_text(said, encoding="utf-8")
+            results.store("run.yaml")
     except OSError as error:
         raise AtlasError(disk_line(error, path)) from error
     if gone:
@@ -81,60 +80,96 @@ def begin_run(results: Path, sheet: str, models: Collection[str], config: Mappin
         )
 
 
-def end_run(results: Path, started: float) -> None:
+def end_run(results: Folder | Storage, started: float, figures: Collection[str]) -> None:
     """Delete what has no size any more; print the headline and where the pages are that were written since `started`.
 
-    `started` is in seconds of `time.time`.
+    `started` is in seconds of `time.time`; `figures` are the names of those of one size.
     """
-    drop_sizes(results)
-    pages = [results / "report.html", results / "atlas.html"]
-    written = [page for page in pages if page.exists() and page.stat().st_mtime > started]
+    drop_sizes(results, figures)
+    pages = ["report.html", "atlas.html"]
+    written = [page for page in pages if results.exists(page) and results.written(page) > started]
     if written:
-        said = read_csv(results / "findings.csv")
+        said = read_csv(results.local("findings.csv"))
         for sentence in said.loc[said["question"] == "summary", "sentence"]:
             print(sentence)
     for page in written:
-        print(f"{page.stem}: {page.absolute()}")
+        print(f"{page.removesuffix('.html')}: {results.tell(page)}")
 
 
-def drop_models(results: Path, models: Collection[str]) -> list[str]:
+def drop_models(results: Folder | Storage, models: Collection[str], known: Collection[str]) -> list[str]:
     """Delete what was made of models that are not among `models`; the sorted names of these models.
 
     Whoever reads all files of a folder so reads one run. Kernels, which may have taken hours to fetch, are moved to
-    unused/kernels. A release is deleted with the first model.
+    unused/kernels. A release is deleted with the first model. `known` are models of the run before.
     """
-    gone = {path.name for path in results.glob(KERNELS) if path.name not in models and path.name[0] != "."}
-    for model in gone:
-        unused = results / "unused/kernels" / model
-        unused.parent.mkdir(parents=True, exist_ok=True)
-        _delete(unused)
-        (results / "kernels" / model).rename(unused)
+    left, gone = set(known) - set(models), set()
+    for model, name in results.found(KERNELS, left):
+        if model not in models and model[0] != ".":
+            gone.add(model)
+            results.move(name, f"unused/{name}")
     for pattern in OF_MODELS:
-        for path in results.glob(pattern):
-            model = path.name.removesuffix(Path(pattern).suffix)
+        for model, name in results.found(pattern, left):
             if model not in models:
                 gone.add(model)
-                _delete(path)
+                results.delete(name)
     if gone:
-        _delete(results / "release")
+        results.delete("release")
     return sorted(gone)
 
 
-def drop_sizes(results: Path) -> None:
+def drop_sizes(results: Folder | Storage, figures: Collection[str]) -> None:
     """Delete what was made of autoencoders of sizes that have none by sizes.csv."""
-    if not (results / "sizes.csv").exists():
+    if not results.exists("sizes.csv"):
         return
-    counts = read_csv(results / "sizes.csv")
-    sizes = set(counts.loc[counts["trained"], "size"])
+    counts = read_csv(results.local("sizes.csv"))
+    trained = set(counts.loc[counts["trained"], "size"])
+    sizes = set(counts["size"]) - trained
+    drawn = [f"{figure}_{size}{end}" for figure in figures for size in sizes for end in ("", ".phone")]
     for pattern in OF_SIZES:
-        for path in results.glob(pattern):
-            named = SIZE.search(path.name)
-            if named and named[1] not in sizes:
-                _delete(path)
+        for star, name in results.found(pattern, drawn if "figures" in pattern else sizes):
+            named = SIZE.search(star)
+            if named and named[1] not in trained:
+                results.delete(name)
 
 
-def _delete(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def check_results(results: Folder | Storage, models: Collection[str]) -> None:
+    """Refuse results of another version of the schema, and a model's folder that misses shards.
+
+    What is in storage is checked by the jobs that fetch it.
+
+    Raises
+    ------
+    AtlasError
+        As `check_schema` and `shards_of`.
+    """
+    if isinstance(results, Storage):
+        return
+    check_schema(results.local("inventory.parquet"))
+    for model in models:
+        folder = results.local(f"kernels/{model}")
+        if folder.exists() and reason_of(folder) is None:
+            shards_of(folder)
+
+
+def forget_failures(results: Folder | Storage, models: Collection[str], sheet: str) -> list[str]:
+    """Delete the folders of models that could not be read, for the next run to try them again; a line that says so."""
+    failed = [model for model in sorted(models) if results.exists(f"kernels/{model}/{REASON}")]
+    for model in failed:
+        results.delete(f"kernels/{model}")
+    if not failed:
+        return []
+    return [
+        f"error: {len(failed)} of {len(models)} models could not be read and are left out: {', '.join(failed)}; the "
+        f"reasons are above and in results/logs/extract_kernels; mend them or take them out of {sheet}, and run again"
+    ]
+
+
+def errors_of(results: Folder | Storage, logs: Iterable[str]) -> list[str]:
+    """The lines of errors in the logs of the jobs that failed in a run, each once; `logs` are Snakemake's own."""
+    said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
+    if "Terminating processes on user request" in said:
+        return ["error: stopped by hand; what was finished is kept: run again to go on"]
+    failed = "\n".join(re.findall(r" log: (.+) \(check log file", said))
+    copies = [results.local(name) for name in dict.fromkeys(re.findall(r"\bresults/(logs/[\w./-]+)", failed))]
+    texts = [copy.read_text(encoding="utf-8", errors="replace") for copy in copies if copy.exists()]
+    return [*dict.fromkeys(line for text in texts for line in re.findall(r"^error: .*", text, re.M))]

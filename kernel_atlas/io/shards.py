@@ -89,25 +89,17 @@ def shards_of(model: str | Path) -> list[Shard]:
     raise AtlasError(f"model {folder.name}: shards are missing in {folder}; remove the folder and run again")
 
 
-_REASON = "_failed"  # in place of the shards of a model that cannot be read
+REASON = "_failed"  # in place of the shards of a model that cannot be read
 
 
 def reason_of(model: str | Path) -> str | None:
     """Why a model could not be read, from the folder of its shards; None if it could."""
-    reason = Path(model, _REASON)
+    reason = Path(model, REASON)
     return reason.read_text(encoding="utf-8").strip() if reason.exists() else None
-
-
-def forget_failure(model: str | Path) -> bool:
-    """Remove the folder of a model that could not be read, for the next run to try it again; tell if there was one."""
-    failed = reason_of(model) is not None
-    if failed:
-        shutil.rmtree(model)
-    return failed
 
 
 def leave_reason(model: str | Path, reason: str) -> None:
     """Put the reason why a model could not be read in place of its shards."""
     shutil.rmtree(model, ignore_errors=True)
     Path(model).mkdir(parents=True)
-    Path(model, _REASON).write_text(f"{reason}\n", encoding="utf-8")
+    Path(model, REASON).write_text(f"{reason}\n", encoding="utf-8")

@@ -44,7 +44,16 @@ def start(project: Path) -> subprocess.Popen:
     """A Snakemake that goes on, with its jobs in a process group of its own."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2"]
     log = (project / "run.log").open("a")
-    return subprocess.Popen(command, cwd=project, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        cwd=project,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # shells start what is in the background without
+    )
 
 
 def kill(process: subprocess.Popen, with_jobs: bool) -> None:
@@ -285,10 +294,27 @@ def test_kernels_all_alike_train_nothing_and_say_so(project):
     make_sheet(project, ["same file:nets/same.safetensors train"])
     stopped = snakemake(project, check=False)
     assert stopped.returncode != 0
+    assert stopped.stdout.splitlines()[-1].startswith("error: autoencoder of 25 taps: ")
     assert set(re.findall("^error: .*", stopped.stdout, re.M)) == {  # of kernels as they are, and in one pose
         "error: autoencoder of 25 taps: all 1 starts collapsed to one code; "
         "the 300 kernels may be all alike: add models, or raise training.restarts"
     }
+
+
+def test_a_run_that_is_stopped_by_hand_ends_with_one_line(project):
+    config = (project / "config.yaml").read_text()
+    (project / "config.yaml").write_text(config.replace("steps: 160", "steps: 100000"))
+    logs = [project / f"results/logs/train_{name}/5x5.log" for name in ("autoencoder", "posed")]
+    for log in logs:
+        log.unlink()
+    process = start(project)
+    while not any(log.exists() and "kernels on" in log.read_text() for log in logs) and process.poll() is None:
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(120) != 0
+    said = (project / "run.log").read_text()
+    assert said.splitlines()[-1] == "error: stopped by hand; what was finished is kept: run again to go on"
+    assert not list((project / ".snakemake/locks").glob("*"))
 
 
 def test_a_gpu_without_memory_hands_over_to_the_cpu(monkeypatch):
