@@ -67,8 +67,8 @@ def begin_run(
     if gone:
         few = ", ".join(gone[:5]) + (" ..." if len(gone) > 5 else "")
         print(
-            f"results/ held a run of {before.get('sheet', 'another sheet')} and becomes one of {sheet}: what was made of "
-            f"{len(gone)} models that are not in it is deleted, their kernels are in results/unused ({few})",
+            f"results/ held a run of {before.get('sheet', 'another sheet')} and becomes one of {sheet}: what was made "
+            f"of {len(gone)} models that are not in it is deleted, their kernels are in results/unused ({few})",
             file=sys.stderr,
         )
 
@@ -93,7 +93,7 @@ def drop_models(results: Path, models: Collection[str]) -> list[str]:
     """Delete what was made of models that are not among `models`; the sorted names of these models.
 
     Whoever reads all files of a folder so reads one run. Kernels, which may have taken hours to fetch, are moved to
-    unused/kernels. A release is deleted with the first model.
+    unused/kernels. A release, and what publishes it, is deleted with the first model.
     """
     gone = {path.name for path in results.glob(KERNELS) if path.name not in models and path.name[0] != "."}
     for model in gone:
@@ -109,6 +109,7 @@ def drop_models(results: Path, models: Collection[str]) -> list[str]:
                 _delete(path)
     if gone:
         _delete(results / "release")
+        _delete(results / "release_hub")
     return sorted(gone)
 
 
