@@ -4,17 +4,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what __getattr__ finds, for editors and type checkers
-    from kernel_atlas.api import AtlasError, assign, describe, diff, extract, label, templates
+    from kernel_atlas.api import AtlasError, assign, describe, diff, extract, label, read_tensors, templates
     from kernel_atlas.monitor import KernelMonitor
 
 __version__ = "0.1.0"
 SCHEMA_VERSION = 4  # of the tables in schemas/tables.yaml; raise it when a column changes its meaning
 
 # Public name -> the module that has it.
-_PUBLIC = dict.fromkeys(("AtlasError", "assign", "describe", "diff", "extract", "label", "templates"), "api")
+_PUBLIC = dict.fromkeys(
+    ("AtlasError", "assign", "describe", "diff", "extract", "label", "read_tensors", "templates"), "api"
+)
 _PUBLIC["KernelMonitor"] = "monitor"
 
-__all__ = ["AtlasError", "KernelMonitor", "assign", "describe", "diff", "extract", "label", "templates"]
+__all__ = ["AtlasError", "KernelMonitor", "assign", "describe", "diff", "extract", "label", "read_tensors", "templates"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""`kernel-atlas`: read, label and describe the depthwise kernels of networks, and compare two, without a run."""
+"""`kernel-atlas`: read, label and describe depthwise kernels of networks, compare two, and publish those of a run."""
 
 import argparse
 import json
@@ -18,13 +18,14 @@ os.environ["MPLBACKEND"] = "Agg"
 from kernel_atlas import __version__, api
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.patterns import REFERENCE
+from kernel_atlas.io.sources import without_secrets
 from kernel_atlas.io.tables import write_csv
 from kernel_atlas.model.description import sizes_of
 from kernel_atlas.views import Description, Kernels, describe_words, difference_words
 
 NETWORK = (
     "a checkpoint (safetensors, PyTorch, ONNX, TFLite; no code in it is run), timm:NAME.TAG, hf:OWNER/REPO:FILE, "
-    "package:DISTRIBUTION:PATH, init:TIMM_NAME, or the address of a file on the hub"
+    "package:DISTRIBUTION:PATH, init:TIMM_NAME, or the address of a file: https://, or of a store that fsspec knows (s3://)"
 )
 TEXTS = ("layer", "size", "label", "commonest patterns")  # columns that are not numbers
 
@@ -58,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
         if run is label:
             command.add_argument("--patterns", type=Path, default=REFERENCE, help="a table of patterns of one's own")
             command.add_argument("--sheet", type=Path, help="the picture, a PNG (default: NETWORK_kernels.png)")
+    command = commands.add_parser("publish", help=publish.__doc__, description=publish.__doc__)
+    command.set_defaults(run=publish)
+    command.add_argument("repository", metavar="OWNER/NAME", help="data set and page on the hub; both get this name")
+    command.add_argument(
+        "--release",
+        type=Path,
+        default=Path("results/release"),
+        help="what `snakemake all release` wrote (default: results/release, with atlas.html beside it)",
+    )
+    command.add_argument("--dry-run", action="store_true", help="write RELEASE_hub and say what would be sent")
     return parser
 
 
@@ -76,8 +87,8 @@ def label(given: argparse.Namespace) -> None:
     kernels = api.label(_kernels(given.network, given.only), given.encoder, given.patterns)
     if not _gave(given, kernels):
         _say(api.describe(kernels, given.encoder))
-        path = Path(given.network)
-        name = path.stem if path.exists() else re.sub(r"[^\w.-]+", "_", given.network)
+        path = Path(shown := without_secrets(given.network))
+        name = path.stem if path.exists() else re.sub(r"[^\w.-]+", "_", shown)
         sheet = given.sheet or Path(f"{name}_kernels.png")
         _draw(kernels, path.name, sheet)
         print(f"\nThe kernels are drawn in {sheet}")
@@ -101,6 +112,25 @@ def diff(given: argparse.Namespace) -> None:
         print(_aligned(difference_words(change)))
 
 
+def publish(given: argparse.Namespace) -> None:
+    """Put the release of a run on the Hugging Face hub, as a data set with pictures and a page with the atlas."""
+    from kernel_atlas.publish.dataset import FOLDERS, files_of, write_folders
+
+    folder = write_folders(given.release, given.release.with_name("atlas.html"), given.repository)
+    if not given.dry_run:
+        with api.one_line(given.repository):
+            from kernel_atlas.publish.upload import upload_folders
+        for line in upload_folders(folder, given.repository):
+            print(line)
+        return
+    for kind in FOLDERS:
+        print(f"{kind} {given.repository}")
+        for name, path in files_of(folder / kind).items():
+            print(f"  {path.stat().st_size:>14,} bytes  {name}")
+    sizes = [path.stat().st_size for path in files_of(folder).values()]
+    print(f"{len(sizes)} files, {sum(sizes):,} bytes, lie in {folder}; nothing was sent")
+
+
 def _kernels(network: str, only: str | None) -> Kernels:
     """The kernels of a network, those of one size where that is asked for."""
     kernels = api.extract(network)
@@ -108,14 +138,16 @@ def _kernels(network: str, only: str | None) -> Kernels:
         return kernels
     sizes = sizes_of(kernels)
     if not (sizes == only).any():
-        raise AtlasError(f"{network}: no kernels of {only}; it has {', '.join(sorted(set(sizes)))}")
+        raise AtlasError(f"{without_secrets(network)}: no kernels of {only}; it has {', '.join(sorted(set(sizes)))}")
     return kernels[sizes == only]
 
 
 def _check_any(network: str, table: pd.DataFrame) -> None:
     """End with an error where no kernel has an answer."""
     if table["label"].isna().all():
-        raise AtlasError(f"{network}: no kernel is square and alive, so that none can have a reference pattern")
+        raise AtlasError(
+            f"{without_secrets(network)}: no kernel is square and alive, so that none can have a reference pattern"
+        )
 
 
 def _gave(given: argparse.Namespace, table: pd.DataFrame, parts: dict[str, pd.DataFrame] | None = None) -> bool:

@@ -1,8 +1,10 @@
 """One's own network, without a run: `kernel_atlas.extract`, `label`, `describe` and `diff`."""
 
 import contextlib
+import difflib
 import os
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,17 @@ from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.files import data_file
 from kernel_atlas.core.kernels import is_dead
 from kernel_atlas.core.patterns import REFERENCE, read_patterns, templates
+from kernel_atlas.io import sources
 from kernel_atlas.io.checkpoint import tell_not_read
 from kernel_atlas.io.memory import KINDS, values_of
-from kernel_atlas.io.sources import SOURCES, Wanted, read_layers
+from kernel_atlas.io.sources import Wanted, read_layers
 from kernel_atlas.io.tables import read_csv
 from kernel_atlas.model.assign import ASSIGNED, SCHEMA, Assigner
 from kernel_atlas.model.description import compare, describe_layers, describe_sizes
 from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.views import Description, Difference, Kernels
 
-__all__ = ["AtlasError", "assign", "describe", "diff", "extract", "label", "templates"]
+__all__ = ["AtlasError", "assign", "describe", "diff", "extract", "label", "read_tensors", "templates"]
 
 ENCODER = data_file("resources/encoder.safetensors")  # encoder.md beside it names its run
 NETWORKS = data_file("resources/reference/networks.csv")
@@ -36,6 +39,7 @@ EXTRAS = {
     "tflite": "onnx",
     "huggingface_hub": "hub",
     "httpx2": "hub",
+    "fsspec": "hub",
 }
 
 
@@ -47,8 +51,9 @@ def extract(network: Any, convolution: str = "depthwise") -> Kernels:
     network : path, str, nn.Module, state dict, array, or list of arrays
         A path of a checkpoint: safetensors, PyTorch (a state dict, bare or in a training checkpoint), ONNX or TFLite.
         Content decides the format; no code in the file is run. A source of a model sheet: `timm:NAME.TAG`,
-        `hf:OWNER/REPO[@REVISION]:FILE`, `package:DISTRIBUTION:PATH`, `init:TIMM_NAME[:SEED]`, or the address of a file
-        on the hub. A network in memory, on any device. Arrays or tensors [n, 1, kh, kw], a layer each.
+        `hf:OWNER/REPO[@REVISION]:FILE`, `package:DISTRIBUTION:PATH`, `init:TIMM_NAME[:SEED]`. The address of a file:
+        `https://HOST/FILE`, or of a store that fsspec knows, `s3://BUCKET/FILE` say. A network in memory, on any
+        device. Arrays or tensors [n, 1, kh, kw], a layer each.
     convolution : str
         "depthwise", or "dense": every [kh, kw] slice of regular convolutions.
 
@@ -79,7 +84,7 @@ def extract(network: Any, convolution: str = "depthwise") -> Kernels:
     """
     source, name = _source(network)
     parts = []
-    try:
+    with one_line(name):
         checkpoint = read_layers(source, Wanted(Path(), convolution))
         with contextlib.closing(checkpoint.layers) as layers:
             for index, layer in enumerate(layers):
@@ -87,14 +92,6 @@ def extract(network: Any, convolution: str = "depthwise") -> Kernels:
                 taps = layer.weight.reshape(-1, kh * kw)
                 place = {"layer_index": index, "layer": layer.name, "channel": np.arange(len(taps)), "kh": kh, "kw": kw}
                 parts.append(pd.DataFrame({**place, "weight": list(taps), "dead": is_dead(taps)}))
-    except AtlasError as error:
-        raise AtlasError(f"{name}: {error}") from error
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
-            raise
-        wanted = f"pip install 'kernel-atlas[{EXTRAS[package]}]'"
-        raise AtlasError(f"{name}: needs {package}, which is not installed: {wanted}") from error
     if checkpoint.not_read:
         warnings.warn(f"{name}: {tell_not_read(checkpoint.not_read)}", stacklevel=2)
     return Kernels(pd.concat(parts, ignore_index=True))
@@ -107,8 +104,85 @@ def _source(network: Any) -> tuple[Any, str]:
     if isinstance(network, str):
         if len(network) > MAX_PATH or not network.isprintable():
             raise AtlasError(f"{network[:40]!r}: a text that is neither a path nor a source; give {KINDS}")
-        return network if network.partition(":")[0] in SOURCES else f"file:{network}", network
+        kind = sources.kind_of(network)
+        shown = sources.without_secrets(network) if kind else network
+        return network if kind else f"file:{network}", shown
     return network, type(network).__name__
+
+
+@contextlib.contextmanager
+def one_line(name: str) -> Iterator[None]:
+    """Put the name of a network before what fails; a package that is missing is an extra to install."""
+    try:
+        yield
+    except AtlasError as error:
+        raise AtlasError(f"{name}: {error}") from error
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        wanted = f"pip install 'kernel-atlas[{EXTRAS[package]}]'"
+        raise AtlasError(f"{name}: needs {package}, which is not installed: {wanted}") from error
+
+
+def read_tensors(
+    address: str | os.PathLike[str], wanted: Iterable[str] | Callable[[str, tuple[int, ...]], bool] | None = None
+) -> dict[str, np.ndarray]:
+    """Read tensors of a checkpoint by name, of a safetensors file elsewhere without the rest of the file.
+
+    Of a safetensors file behind an address, and of the shards that an index (`*.safetensors.index.json`) names, the
+    headers and the wanted tensors are read, by ranges of bytes; tensors less than 128 KiB apart come with what lies
+    between them. A PyTorch checkpoint, or a file of a server that knows no ranges, is fetched whole and kept in the
+    cache of huggingface_hub. No code in a file is run.
+
+    Parameters
+    ----------
+    address : str or path
+        A path, `hf:OWNER/REPO[@REVISION]:FILE`, `package:DISTRIBUTION:PATH`, `https://HOST/FILE`, or SCHEME://PATH of
+        a store that fsspec knows (`s3://`, `gs://`, `memory://`), whose credentials are those of its own package.
+    wanted : iterable of str, or callable, optional
+        Names of tensors; or a function of name and shape that says whether a tensor is wanted. By default all.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        The tensors in their own shape and dtype (bfloat16 and float8 are those of ml_dtypes; quantized ones of PyTorch
+        are float32), in the order of `wanted` if it names them, else of the file. They cannot be written to.
+
+    Raises
+    ------
+    AtlasError
+        The file is missing, may not be read, is damaged, changes meanwhile, is no state dict or would run code; it has
+        no tensor of a name; or a package is not installed (one line).
+
+    Examples
+    --------
+    >>> tensors = read_tensors("resources/zoo/cifar10_7x7_s0.safetensors", ["stages.0.1.depthwise.weight"])
+    >>> tensors["stages.0.1.depthwise.weight"].shape
+    (48, 1, 7, 7)
+    >>> len(read_tensors("resources/zoo/cifar10_7x7_s0.safetensors", lambda name, shape: shape[1:] == (1, 7, 7)))
+    3
+    """
+    source, name = _source(address)
+    if not isinstance(source, str):
+        raise AtlasError(f"{name}: no path and no address; give one, as text")
+    names = None if wanted is None or callable(wanted) else list(dict.fromkeys(wanted))
+    there: list[str] = []
+
+    def chosen(tensor: str, shape: tuple[int, ...]) -> bool:
+        there.append(tensor)
+        return wanted(tensor, shape) if callable(wanted) else names is None or tensor in asked
+
+    asked = set(names or ())
+    with one_line(name):
+        found = sources.read_tensors(source, chosen)
+    missing = [one for one in names or () if one not in found]
+    if missing:
+        near = difflib.get_close_matches(missing[0], there, 3, cutoff=0)
+        raise AtlasError(
+            f"{name}: none of its {len(there)} tensors is called {missing[0][:100]!r}; near are {', '.join(near)}"
+        )
+    return found if names is None else {one: found[one] for one in names}
 
 
 def label(kernels: Any, encoder: str | Path | None = None, patterns: str | Path = REFERENCE) -> pd.DataFrame:

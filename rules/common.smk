@@ -144,14 +144,15 @@ def changed(wildcards):
 
 def on_hub(model):
     """Whether a model's source needs the network."""
-    return MODELS.at[model, "source"].startswith(("timm:", "hf:"))
+    source = MODELS.at[model, "source"]
+    return source.startswith(("timm:", "hf:")) or "://" in source
 
 
 def known_to_timm(wildcards):
     """The table of timm's depthwise layers, an input where timm may know the architecture."""
     source, architecture = MODELS.loc[wildcards.model, ["source", "architecture"]]
     asked = source.startswith("timm:") or (
-        architecture and source.startswith(("file:", "hf:", "package:"))
+        architecture and not source.startswith("init:")
     )
     return [beside("resources/timm_layers.parquet")] if asked else []
 

@@ -13,6 +13,8 @@ import struct
 import sys
 import threading
 import time
+from base64 import b64decode
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +22,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-GOOD = "Bearer hf_good"  # opens gated and private repositories
+GOOD = "Bearer hf_good"  # opens gated and private repositories, and may write to all
+READS = "Bearer hf_reads"  # is known, and may not write
 BLOCK = 64 * 1024
 FAULTS = {
     **{name: f"status {name}" for name in ("500", "502", "503", "504", "404", "401", "403", "416")},
@@ -50,6 +53,7 @@ class Request(NamedTuple):
     range: str | None
     status: int  # 0 for no response
     sent: int  # bytes of body given to the socket; a client that hangs up may have read less
+    received: int = 0  # bytes of the request's own body
 
 
 class Content:
@@ -70,7 +74,10 @@ class Content:
 
 @dataclass
 class Repo:
-    """A repository. `lfs` says of all its files whether they are large; without it, name and size do."""
+    """A repository; the id of a data set or a page begins with `datasets/` or `spaces/`.
+
+    `lfs` says of all its files whether they are large; without it, name and size do.
+    """
 
     id: str
     licence: str | None = "apache-2.0"
@@ -84,12 +91,17 @@ class Repo:
     def commit(self) -> str:
         return self.revisions["main"]
 
-    def add(self, files: dict[str, bytes | str | Path]) -> str:
+    def is_large(self, name: str, size: int) -> bool:
+        large = size >= 1_000_000 or name.endswith((".safetensors", ".bin", ".pth", ".parquet"))
+        return large if self.lfs is None else self.lfs
+
+    def add(self, files: dict[str, bytes | str | Path], removed: Sequence[str] = ()) -> str:
         tree = dict(self.commits[self.commit]) if self.commits else {}
         for name, source in files.items():
             data = source if isinstance(source, bytes) else Path(source).read_bytes()
-            large = len(data) >= 1_000_000 or name.endswith((".safetensors", ".bin", ".pth"))
-            tree[name] = Content(data, large if self.lfs is None else self.lfs)
+            tree[name] = Content(data, self.is_large(name, len(data)))
+        for name in removed:
+            del tree[name]
         names = self.id, len(self.commits), sorted((name, content.sha256) for name, content in tree.items())
         self.revisions["main"] = hashlib.sha1(repr(names).encode()).hexdigest()
         self.commits[self.commit] = tree
@@ -259,11 +271,14 @@ class Hub:
         if self.closing.wait(pause):
             raise ConnectionAbortedError
 
-    def answer(self, server: str, method: str, path: str, headers: dict) -> tuple[Reply, str | None]:
+    def answer(self, server: str, method: str, path: str, headers: dict, body: bytes) -> tuple[Reply, str | None]:
         """The reply to a request and the fault it met."""
         with self.lock:
             parts = [unquote(part) for part in urlsplit(path).path.split("/")[1:]]  # a revision may hold a quoted slash
-            reply = (self._stored if server == "cdn" else self._page)(parts, path, headers)
+            if method in ("POST", "PUT"):
+                reply = self._keep(parts, headers, body) if server == "cdn" else self._take(parts, headers, body)
+            else:
+                reply = (self._stored if server == "cdn" else self._page)(parts, path, headers)
             for armed in self.faults:
                 fault, times, match = armed
                 if match in f"{server}:{unquote(path)}" and _applies(fault, method, reply):
@@ -290,7 +305,62 @@ class Hub:
         reply = _serve(content, headers["range"], {"ETag": f'"{content.sha256[::-2]}"'})
         return replace(reply, file=("/".join(parts[1:3]), "/".join(parts[4:])))
 
+    def _keep(self, parts: list[str], headers: dict, body: bytes) -> Reply:
+        """Store a large file under its hash, as the address says that came with leave to do so."""
+        self.leaks += "authorization" in headers
+        content = Content(body, True)
+        if parts != ["uploads", content.sha256]:
+            return Reply(400, {}, b"another hash")
+        self.stored[content.sha256] = content
+        return Reply(200, {}, b"")
+
+    def _take(self, parts: list[str], headers: dict, body: bytes) -> Reply:
+        """What a client sends to write: a new repository, questions about files, a commit."""
+        if parts == ["api", "validate-yaml"]:
+            return _json({"errors": [], "warnings": []})
+        if headers["authorization"] != GOOD:
+            refused = 403 if headers["authorization"] == READS else 401
+            return _json({"error": "You don't have the rights" if refused == 403 else "Invalid token"}, refused)
+        match parts:
+            case ["api", "repos", "create"]:
+                asked = json.loads(body)
+                repo_id = f"{asked['type']}s/{asked['organization']}/{asked['name']}"
+                known = repo_id in self.repos
+                if not known:
+                    self.add(repo_id, {".gitattributes": b"*.parquet filter=lfs"}, licence=None)
+                return _json({"url": f"{self.endpoint}/{repo_id}"}, 409 if known else 200)
+            case ["api", kind, owner, name, "preupload", "main"]:
+                repo = self.repos[f"{kind}/{owner}/{name}"]
+                modes = {
+                    file["path"]: "lfs" if repo.is_large(file["path"], file["size"]) else "regular"
+                    for file in json.loads(body)["files"]
+                }
+                files = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
+                return _json({"files": files})
+            case [_, _, _, "info", "lfs", "objects", "batch"]:
+                objects = [
+                    {"oid": one["oid"], "size": one["size"]}
+                    | ({} if one["oid"] in self.stored else {"actions": {"upload": self._place(one["oid"])}})
+                    for one in json.loads(body)["objects"]
+                ]
+                return _json({"transfer": "basic", "objects": objects})
+            case ["api", kind, owner, name, "commit", "main"]:
+                repo = self.repos[f"{kind}/{owner}/{name}"]
+                lines = [json.loads(line) for line in body.splitlines()]
+                said = [(line["key"], line["value"]) for line in lines]
+                files = {value["path"]: b64decode(value["content"]) for key, value in said if key == "file"}
+                files |= {value["path"]: self.stored[value["oid"]].data for key, value in said if key == "lfsFile"}
+                commit = repo.add(files, [value["path"] for key, value in said if key == "deletedFile"])
+                return _json({"commitUrl": f"{self.endpoint}/{repo.id}/commit/{commit}", "commitOid": commit})
+        return _json({"error": "Not Found"}, 404)
+
+    def _place(self, oid: str) -> dict[str, str]:
+        return {"href": f"{self.store}/uploads/{oid}"}
+
     def _page(self, parts: list[str], path: str, headers: dict) -> Reply:
+        prefix = next((f"{name}/" for name in ("datasets", "spaces") if name in parts[:2]), "")
+        if prefix:  # as a model's, but for the name
+            parts = ["api", "models", *parts[2:]] if parts[0] == "api" else parts[1:]
         match parts:
             case ["api", "models", owner, name]:
                 kind, revision, inside = "revision", "main", ""
@@ -300,7 +370,7 @@ class Hub:
                 inside = "/".join(rest)
             case _:
                 return _json({"error": "Not Found"}, 404)
-        repo_id, token = f"{owner}/{name}", headers["authorization"]
+        repo_id, token = f"{prefix}{owner}/{name}", headers["authorization"]
         if repo_id in self.renamed and repo_id not in self.repos:
             return Reply(307, {"Location": path.replace(repo_id, self.renamed[repo_id], 1)}, b"Temporary Redirect")
         repo = self.repos.get(repo_id)
@@ -363,16 +433,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         hub, log = self.server.hub, self.server.hub.requests
+        received = self.rfile.read(int(self.headers["content-length"] or 0))
         if self.path == "/api/agent-harnesses":  # telemetry of the client, which no test means: no faults, no entry
             reply, fault, log = _json({"standardEnvVars": [], "harnesses": {}}), None, []
         else:
             hub.closing.wait(hub.delay)
-            reply, fault = hub.answer(self.server.name, self.command, self.path, self.headers)
-        body = reply.body if self.command == "GET" else b""
+            reply, fault = hub.answer(self.server.name, self.command, self.path, self.headers, received)
+        body = b"" if self.command == "HEAD" else reply.body
         body = body[: len(body) // 2] if fault == "cut" else body
         silent = fault in ("reset", "rst", "hang")
         status, sent = (0, 0) if silent else (reply.status, len(body))
-        request = Request(self.server.name, self.command, self.path, self.headers["range"], status, sent)
+        asked = self.server.name, self.command, self.path, self.headers["range"]
+        request = Request(*asked, status, sent, len(received))
         with hub.lock:
             log.append(request)
         self.close_connection |= silent or fault == "cut"
@@ -392,7 +464,7 @@ class _Handler(BaseHTTPRequestHandler):
             with hub.lock, suppress(ValueError):  # the log may have been cleared meanwhile
                 log[log.index(request)] = request._replace(sent=sent)
 
-    do_HEAD = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def break_off(self, fault: str) -> None:
         if fault == "hang":

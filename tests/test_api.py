@@ -564,11 +564,13 @@ def test_the_command_says_what_has_no_label_or_encoder_and_what_is_dead(odd, tmp
     "arguments, line",
     [
         (["none.pth"], "error: none.pth: cannot read none.pth: No such file or directory; check the path"),
-        (["http://example.org/a.pth"], "error: http://example.org/a.pth: not of the form http"),
+        (["hf://me/net/a.pth"], "error: hf://me/net/a.pth: not of the form hf:OWNER/REPO[@REVISION]:FILE"),
+        (["http:///a.pth"], "error: http:///a.pth: not of the form https://HOST/FILE"),
         (
-            ["https://example.org/me/net/resolve/main/a.safetensors"],
-            "error: https://example.org/me/net/resolve/main/a.safetensors: example.org is not the hub (",
+            ["http://127.0.0.1:9/me/net/resolve/main/a.safetensors?signature=1"],
+            "error: http://127.0.0.1:9/me/net/resolve/main/a.safetensors: cannot be read (",
         ),
+        (["nosuch://net"], "error: nosuch://net: no kind of store is called nosuch://; use https://, s3://, gs://"),
         (["nosuch:net"], "error: nosuch:net: cannot read nosuch:net: No such file or directory; check the path"),
         ([ROOT / "README.md"], f"error: {ROOT / 'README.md'}: unknown format; known are safetensors, PyTorch"),
         ([NET, "--encoder", NET], f"error: {NET}: not an encoder of kernel-atlas"),

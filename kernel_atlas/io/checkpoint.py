@@ -71,6 +71,7 @@ class Selection(NamedTuple):
 
 Rule = Callable[[Form], bool]
 Choice = Callable[[Mapping[str, Form]], Selection]  # from all tensors of a checkpoint
+TensorFilter = Callable[[str, tuple[int, ...]], bool]  # whether a tensor is wanted, by name and shape
 
 
 def is_depthwise(form: Form) -> bool:

@@ -100,7 +100,8 @@ def drop_models(results: Folder | Storage, models: Collection[str], known: Colle
     """Delete what was made of models that are not among `models`; the sorted names of these models.
 
     Whoever reads all files of a folder so reads one run. Kernels, which may have taken hours to fetch, are moved to
-    unused/kernels. A release is deleted with the first model. `known` are models of the run before.
+    unused/kernels. A release, and what publishes it, is deleted with the first model. `known` are models of the run
+    before.
     """
     left, gone = set(known) - set(models), set()
     for model, name in results.found(KERNELS, left):
@@ -114,6 +115,7 @@ def drop_models(results: Folder | Storage, models: Collection[str], known: Colle
                 results.delete(name)
     if gone:
         results.delete("release")
+        results.delete("release_hub")
     return sorted(gone)
 
 

@@ -20,7 +20,7 @@ import yaml
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.files import data_file
 from kernel_atlas.core.kernels import size_name
-from kernel_atlas.io.sources import SOURCES
+from kernel_atlas.io.sources import SOURCES, STORE, is_source
 
 SCHEMA = data_file("schemas/models.schema.yaml")
 COLUMNS: dict[str, dict] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))["columns"]
@@ -224,9 +224,8 @@ def _check_column(path: str | Path, table: pd.DataFrame, column: str, rules: dic
     cells = table[column]
     checks = [(cells.str.fullmatch(pattern), mend) for pattern, mend in rules.get("patterns", {}).items()]
     if column == "source":
-        known = "|".join(f"{scheme}:{source.pattern}" for scheme, source in SOURCES.items())
-        written = ", ".join(source.written for source in SOURCES.values())
-        checks.insert(0, (cells.str.fullmatch(known), f"is not a source; write {written}"))
+        written = ", ".join(dict.fromkeys(kind.written for kind in (*SOURCES.values(), STORE)))
+        checks.insert(0, (cells.map(is_source).astype(bool), f"is not a source; write {written}"))
     if "unique" in rules:
         checks.append((~cells.str.lower().duplicated(), rules["unique"]))
     if "enum" in rules:
@@ -246,6 +245,16 @@ def _check_column(path: str | Path, table: pd.DataFrame, column: str, rules: dic
 def is_permissive(licence: str | None) -> bool:
     """Whether a licence is one of `PERMISSIVE`, in any case of letters; False where it is not stated."""
     return (licence or "").lower() in PERMISSIVE
+
+
+def why_not_passed_on(licence: str | None, source: str) -> str | None:
+    """Why kernels of a source may not be passed on; None if they may.
+
+    They may with a permissive licence; and those of untrained networks (`init:`), whose weights are drawn here.
+    """
+    if is_permissive(licence) or source.startswith("init:"):
+        return None
+    return f"licence {licence or 'not stated'}"
 
 
 def permissive_only(sheet: pd.DataFrame) -> pd.DataFrame:

@@ -22,13 +22,15 @@ from kernel_atlas.io.checkpoint import (
     Layer,
     Rule,
     Selection,
+    TensorFilter,
     is_dense,
     is_depthwise,
     tell_not_read,
 )
-from kernel_atlas.io.formats.signatures import file_reader
+from kernel_atlas.io.formats.signatures import file_reader, load_arrays
 from kernel_atlas.io.memory import read_module, read_object
 from kernel_atlas.io.packages import find_packaged
+from kernel_atlas.io.ranges import Located, NoRanges, read_arrays, read_headers
 from kernel_atlas.io.state_dict import choose_by_shape, matches
 
 MAX_NAME = 1000  # characters of a layer's name; networks have a tenth of it
@@ -65,8 +67,9 @@ def read_layers(source: Any, wanted: Wanted) -> Checkpoint:
     Parameters
     ----------
     source : str, or a network in memory
-        `file:PATH`, `package:DISTRIBUTION:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE` or
-        `init:TIMM_NAME[:SEED]`; else as `memory.read_object`.
+        `file:PATH`, `package:DISTRIBUTION:PATH`, `timm:NAME.TAG`, `hf:OWNER/REPO[@REVISION]:FILE`,
+        `init:TIMM_NAME[:SEED]`, `https://HOST/FILE` or the address of a store of fsspec, `s3://BUCKET/FILE` say; else
+        as `memory.read_object`.
     wanted : Wanted
         The rest of a row of the sheet.
 
@@ -81,14 +84,67 @@ def read_layers(source: Any, wanted: Wanted) -> Checkpoint:
 
 
 def _open(source: str, wanted: Wanted) -> Checkpoint:
-    scheme, _, rest = source.partition(":")
-    if scheme not in SOURCES:
+    kind, groups = _parsed(source)
+    return kind.read(wanted, *groups)
+
+
+def read_tensors(source: str, wanted: TensorFilter) -> dict[str, np.ndarray]:
+    """The tensors of a source that are wanted, by name, in their own dtype.
+
+    Parameters
+    ----------
+    source : str
+        As of `read_layers`, but no network that is built: `init:` and `timm:`.
+    wanted : TensorFilter
+
+    Raises
+    ------
+    AtlasError
+        As `read_layers`.
+    """
+    kind, groups = _parsed(source)
+    if kind.locate is None:
+        raise AtlasError(f"{kind.written} is a network, no file; name the file that its tensors lie in")
+    located = kind.locate(*groups)
+    if located.files:
+        with contextlib.suppress(NoRanges), located.one_line():
+            places, _ = read_headers(located.files)
+            return read_arrays({name: p for name, p in places.items() if wanted(name, p.tensor.shape)})
+    path = located.whole()
+    try:
+        return load_arrays(path, wanted)
+    except OSError as error:
+        raise AtlasError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+
+
+def _parsed(source: str) -> tuple["Source", tuple[str, ...]]:
+    """The kind of a source, and the groups of its pattern."""
+    kind = kind_of(source)
+    if kind is None:
         raise AtlasError(f"unknown kind of source; use one of {', '.join(f'{known}:' for known in SOURCES)}")
-    kind = SOURCES[scheme]
-    match = re.fullmatch(kind.pattern, rest)
+    match = re.fullmatch(kind.pattern, source)
     if not match:
         raise AtlasError(f"not of the form {kind.written}")
-    return kind.read(wanted, *match.groups())
+    return kind, match.groups()
+
+
+def without_secrets(source: str) -> str:
+    """A source as it may be shown: an address without its query, which may be a signature, and without a password."""
+    if "://" not in source:
+        return source
+    return re.sub(r"://[^/@]*@", "://", source.partition("?")[0])
+
+
+def is_source(text: str) -> bool:
+    """Whether a text has the form of one of the kinds of sources."""
+    kind = kind_of(text)
+    return kind is not None and re.fullmatch(kind.pattern, text) is not None
+
+
+def kind_of(source: str) -> "Source | None":
+    """The kind of a source by its scheme; None of a text that has no known one, a path most likely."""
+    scheme, _, rest = source.partition(":")
+    return SOURCES.get(scheme, STORE if rest.startswith("//") else None)
 
 
 def _checked(checkpoint: Checkpoint, convolution: str) -> Iterator[Layer]:
@@ -184,13 +240,25 @@ def _read_hf(wanted: Wanted, repository: str, revision: str | None, file: str) -
     return _described(read_hub(repository, revision, [file], choose, kind), known, wanted)
 
 
-def _read_address(wanted: Wanted, host: str, repository: str, revision: str, file: str) -> Checkpoint:
-    """A checkpoint by its address on the hub."""
-    from kernel_atlas.io.hub import HOST
+def _read_address(wanted: Wanted, address: str) -> Checkpoint:
+    """A checkpoint by its address: on the hub, on another server, or in a store of fsspec."""
+    from kernel_atlas.io.stores import read_store
 
-    if host != HOST:
-        raise AtlasError(f"{host} is not the hub ({HOST}); fetch the file and name its path")
-    return _read_hf(wanted, repository, revision, unquote(file))
+    if place := _on_hub(address):
+        return _read_hf(wanted, *place)
+    choose, known = _choice(wanted)
+    return _described(read_store(address, choose), known, wanted)
+
+
+def _on_hub(address: str) -> tuple[str, str, str] | None:
+    """Repository, revision and file of an address on the hub; None of any other address."""
+    match = _HUB_ADDRESS.fullmatch(address)
+    if match:
+        from kernel_atlas.io.hub import HOST
+
+        host, repository, revision, file = match.groups()
+        return (repository, revision, unquote(file)) if host == HOST else None
+    return None
 
 
 def _read_timm(wanted: Wanted, tag: str) -> Checkpoint:
@@ -227,22 +295,46 @@ def _read_init(wanted: Wanted, architecture: str, seed: str | None) -> Checkpoin
     return replace(checkpoint, layers=layers, metadata={"revision": f"timm {timm.__version__}"})
 
 
+def _locate_package(distribution: str, path: str) -> Located:
+    file, _ = find_packaged(distribution, path)
+    return Located([], lambda: file)
+
+
+def _locate_hf(repository: str, revision: str | None, file: str) -> Located:
+    from kernel_atlas.io.hub import locate_hub
+
+    return locate_hub(repository, revision, file)
+
+
+def _locate_address(address: str) -> Located:
+    from kernel_atlas.io.stores import locate_store
+
+    place = _on_hub(address)
+    return _locate_hf(*place) if place else locate_store(address)
+
+
 class Source(NamedTuple):
-    """A kind of source: the pattern after its scheme, how the sheet writes it, and the reader, called with what is
-    wanted and the groups of the pattern."""
+    """A kind of source: its pattern, how the sheet writes it, the reader of its layers, and what finds its file.
+
+    `read` is called with what is wanted and the groups of the pattern, `locate` with the groups alone; it is None where
+    there is no file.
+    """
 
     pattern: str
     written: str
     read: Callable[..., Checkpoint]
+    locate: Callable[..., Located] | None = None
 
 
-_ADDRESS = r"//([^/\s]+)/([\w.-]+/[\w.-]+)/(?:resolve|blob)/([^/\s]+)/([^\s?]+)(?:\?\S*)?"
+_HUB_ADDRESS = re.compile(r"https?://([^/\s]+)/([\w.-]+/[\w.-]+)/(?:resolve|blob)/([^/\s]+)/([^\s?]+)(?:\?\S*)?")
+_WEB = Source(r"(https?://[^/\s]\S*)", "https://HOST/FILE", _read_address, _locate_address)
+STORE = Source(r"([a-z][a-z0-9+.-]*://\S+)", "STORE://FILE (s3://, gs:// ...)", _read_address, _locate_address)
 SOURCES = {
-    "file": Source(r"(\S.*)", "file:PATH", _read_file),
-    "package": Source(r"(\w[\w.-]*):(\S.*)", "package:DISTRIBUTION:PATH", _read_package),
-    "timm": Source(r"(\w+\.[\w.-]+)", "timm:NAME.TAG", _read_timm),
-    "hf": Source(r"([\w.-]+/[\w.-]+)(?:@([^:\s]+))?:(\S+)", "hf:OWNER/REPO[@REVISION]:FILE", _read_hf),
-    "init": Source(r"([\w.-]+)(?::(\d+))?", "init:TIMM_NAME[:SEED]", _read_init),
-    "https": Source(_ADDRESS, "https://HUB/OWNER/REPO/resolve/REVISION/FILE", _read_address),
-    "http": Source(_ADDRESS, "http://HUB/OWNER/REPO/resolve/REVISION/FILE", _read_address),  # a hub of one's own
+    "file": Source(r"file:(\S.*)", "file:PATH", _read_file, lambda path: Located([], lambda: Path(path))),
+    "package": Source(r"package:(\w[\w.-]*):(\S.*)", "package:DISTRIBUTION:PATH", _read_package, _locate_package),
+    "timm": Source(r"timm:(\w+\.[\w.-]+)", "timm:NAME.TAG", _read_timm),
+    "hf": Source(r"hf:([\w.-]+/[\w.-]+)(?:@([^:\s]+))?:(\S+)", "hf:OWNER/REPO[@REVISION]:FILE", _read_hf, _locate_hf),
+    "init": Source(r"init:([\w.-]+)(?::(\d+))?", "init:TIMM_NAME[:SEED]", _read_init),
+    "https": _WEB,
+    "http": _WEB,
 }

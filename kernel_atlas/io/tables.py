@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 DESCRIPTIONS = data_file("schemas/tables.yaml")
 
+# Columns of kernels whose values repeat. A dictionary shrinks these, and makes taps half as large again.
+REPEATED = ["model", "layer_index", "layer", "kh", "kw", "cluster", "label", "use"]
+
 
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:

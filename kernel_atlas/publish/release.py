@@ -22,8 +22,9 @@ from kernel_atlas.io.extract import shard_schema
 from kernel_atlas.io.merge import ROWS
 from kernel_atlas.io.results import versions
 from kernel_atlas.io.shards import shards_of
-from kernel_atlas.io.sheet import is_permissive
-from kernel_atlas.io.tables import in_order, read_table, stamped, whole_folder, write_csv
+from kernel_atlas.io.sheet import why_not_passed_on
+from kernel_atlas.io.sources import without_secrets
+from kernel_atlas.io.tables import REPEATED, in_order, read_table, stamped, whole_folder, write_csv
 from kernel_atlas.model import assign
 from kernel_atlas.model.encoder import read_encoder
 
@@ -37,16 +38,12 @@ _COUNTS = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 
 def choose_models(sources: pd.DataFrame) -> pd.DataFrame:
     """Add the column `left_out` to sources.csv: the reason why a model is not released, or None.
 
-    Released are models with a permissive licence, and untrained networks (`init:`), whose weights are drawn here.
+    Released are models whose kernels may be passed on (`sheet.why_not_passed_on`).
     """
-    reasons = []
-    for row in sources.astype(object).where(sources.notna(), None).itertuples():
-        if row.failure:
-            reasons.append("could not be read")
-        elif is_permissive(row.licence) or row.source.startswith("init:"):
-            reasons.append(None)
-        else:
-            reasons.append(f"licence {row.licence or 'not stated'}")
+    reasons = [
+        "could not be read" if row.failure else why_not_passed_on(row.licence, row.source)
+        for row in sources.astype(object).where(sources.notna(), None).itertuples()
+    ]
     return sources.assign(left_out=pd.Series(reasons, sources.index, object))
 
 
@@ -186,16 +183,15 @@ def write_release(
 
 def _write_kernels(table: pa.Table, path: Path) -> None:
     """Write a file of the data. Dictionaries shrink repeated columns, but make taps half as large again."""
-    repeated = ["model", "layer_index", "layer", "kh", "kw", "cluster", "label", "use"]
     pq.write_table(
-        table, path, row_group_size=ROWS, compression="zstd", use_dictionary=repeated, write_page_checksum=True
+        table, path, row_group_size=ROWS, compression="zstd", use_dictionary=REPEATED, write_page_checksum=True
     )
 
 
 def _source(source: str) -> str:
-    """A source as others can use it: a file without its folder on this machine."""
+    """A source as others can use it: a file without its folder on this machine, an address without a signature."""
     scheme, _, place = source.partition(":")
-    return f"file:{Path(place).name}" if scheme == "file" else source
+    return f"file:{Path(place).name}" if scheme == "file" else without_secrets(source)
 
 
 def _write_card(path: Path, template: str | Path, **facts: Any) -> None:

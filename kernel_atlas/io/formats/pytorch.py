@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer, Selection
+from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer, Selection, TensorFilter
 from kernel_atlas.io.formats.rebuild import FLOATS, ReadBytes, Storage, Tensor, dtype_of, storage_dtype
 from kernel_atlas.io.formats.unpickle import Stub, Unpickler
 from kernel_atlas.io.formats.wrappers import find_state
@@ -113,6 +113,23 @@ def choose_readable(tensors: Mapping[str, Tensor], choose: Choice) -> Selection:
         else:
             readable.append(weight)
     return selection._replace(weights=readable)
+
+
+def load_arrays(path: Path, wanted: TensorFilter) -> dict[str, np.ndarray]:
+    """The tensors of a state dict that are wanted and have values, in their own dtype; quantized ones as float32.
+
+    Raises
+    ------
+    AtlasError
+        The file is damaged, holds no state dict or would run code.
+    """
+    state = open_state(path)
+    with _reader(path) as read:
+        return {
+            name: state.values(name, read)
+            for name, tensor in state.tensors.items()
+            if not tensor.why_not and wanted(name, tensor.shape)
+        }
 
 
 def load_torch(path: Path) -> "dict[str, torch.Tensor]":

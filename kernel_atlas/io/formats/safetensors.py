@@ -15,7 +15,7 @@ import ml_dtypes  # noqa: F401  (gives numpy the type bfloat16)
 import numpy as np
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer, Selection, licence_of
+from kernel_atlas.io.checkpoint import Checkpoint, Choice, Form, Layer, Selection, TensorFilter, licence_of
 from kernel_atlas.io.parametrised import make
 
 PREFIX_BYTES = 8
@@ -31,7 +31,11 @@ _BITS = {
 # Types read as kernels. Integers and 8-bit floats need a scale, which no header tells.
 FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 NUMPY = FLOATS | {"BOOL": "bool", "U8": "uint8", "I8": "int8"}  # and types of masks
-_TOLD = NUMPY | {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I16": "int16", "I32": "int32", "I64": "int64"}
+ALL = NUMPY | {  # and all others that NumPy has
+    **{"I16": "int16", "I32": "int32", "I64": "int64", "U16": "uint16", "U32": "uint32", "U64": "uint64"},
+    **{"C64": "complex64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu"},
+    **{"F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2FNUZ": "float8_e5m2fnuz"},
+}
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def choose_tensors(tensors: list[Tensor], choose: Choice) -> Selection:
         allowed = FLOATS if len(weight.tensors) == 1 else NUMPY
         others = {known[name].dtype for name in weight.tensors} - set(allowed)
         if others:
-            selection.not_read.setdefault(f"{_TOLD.get(kind := others.pop(), kind)} without a scale", []).append(
+            selection.not_read.setdefault(f"{ALL.get(kind := others.pop(), kind)} without a scale", []).append(
                 weight.name
             )
         else:
@@ -137,22 +141,49 @@ def read_safetensors(path: Path, choose: Choice) -> Checkpoint:
     selection = choose_tensors(tensors, choose)
     known = {tensor.name: tensor for tensor in tensors}
 
-    def read(file: BinaryIO, tensor: Tensor) -> np.ndarray:
-        # Read, as the library maps: a mapped file that is truncated meanwhile kills the process (SIGBUS).
-        file.seek(tensor.start)
-        data = file.read(tensor.stop - tensor.start)
-        if len(data) < tensor.stop - tensor.start:
-            raise AtlasError(f"truncated: tensor {tensor.name[:100]!r} ends early; fetch the file again")
-        return np.frombuffer(data, NUMPY[tensor.dtype]).reshape(tensor.shape)
-
     def layers() -> Iterator[Layer]:
         with path.open("rb") as file:
             for weight in selection.weights:
                 parts = [known[name] for name in weight.tensors]
-                made = make(weight, [read(file, part) for part in parts])
+                made = make(weight, [_read(file, part) for part in parts])
                 yield Layer(weight.name, made, NUMPY[parts[0].dtype], judged_by=selection.judged_by)
 
     return Checkpoint(layers(), licence_of(metadata), selection.not_read)
+
+
+def load_arrays(path: Path, wanted: TensorFilter) -> dict[str, np.ndarray]:
+    """The tensors of a file that are wanted, in their own dtype.
+
+    Raises
+    ------
+    AtlasError
+        The file is damaged, or NumPy has no such dtype.
+    """
+    with path.open("rb") as file:
+        tensors, _ = read_header(file, path.stat().st_size)
+        return {tensor.name: _read(file, tensor) for tensor in tensors if wanted(tensor.name, tensor.shape)}
+
+
+def array_of(tensor: Tensor, data: bytes) -> np.ndarray:
+    """The values of a tensor, by its bytes.
+
+    Raises
+    ------
+    AtlasError
+        NumPy has no such dtype.
+    """
+    if tensor.dtype not in ALL:
+        raise AtlasError(f"tensor {tensor.name[:100]!r} is of dtype {tensor.dtype}, which NumPy has not; leave it out")
+    return np.frombuffer(data, ALL[tensor.dtype]).reshape(tensor.shape)
+
+
+def _read(file: BinaryIO, tensor: Tensor) -> np.ndarray:
+    # Read, as the library maps: a mapped file that is truncated meanwhile kills the process (SIGBUS).
+    file.seek(tensor.start)
+    data = file.read(tensor.stop - tensor.start)
+    if len(data) < tensor.stop - tensor.start:
+        raise AtlasError(f"truncated: tensor {tensor.name[:100]!r} ends early; fetch the file again")
+    return array_of(tensor, data)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

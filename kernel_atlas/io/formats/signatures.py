@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernel_atlas.core.errors import AtlasError
-from kernel_atlas.io.checkpoint import Checkpoint, Choice
-from kernel_atlas.io.formats import containers
+from kernel_atlas.io.checkpoint import Checkpoint, Choice, TensorFilter
+from kernel_atlas.io.formats import containers, pytorch, safetensors
 from kernel_atlas.io.formats.onnx import external_files, read_onnx
 from kernel_atlas.io.formats.parts import index_of, parts_of, read_parts
 from kernel_atlas.io.formats.pytorch import load_torch, read_torch
@@ -17,6 +17,7 @@ from kernel_atlas.io.formats.safetensors import read_safetensors
 from kernel_atlas.io.formats.tflite import read_tflite
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 Reader = Callable[[Path, Choice], Checkpoint]
@@ -44,6 +45,8 @@ SIGNATURES: list[tuple[int, bytes, Reader | str]] = [  # place, bytes there, rea
     (0, b"Rar!\x1a\x07", f"a rar {_ARCHIVE}"),
     (0, b"PK\x05\x06", "an empty zip archive; name the file of weights"),
 ]
+_LOADERS = {read_safetensors: safetensors.load_arrays, read_torch: pytorch.load_arrays}
+_NO_STATE = "not a state dict; save the network's state_dict() as safetensors"
 
 
 def file_reader(path: Path) -> Reader:
@@ -108,6 +111,23 @@ def opened_files(path: Path) -> list[Path]:
         return [path]
 
 
+def load_arrays(path: Path, wanted: TensorFilter) -> "dict[str, np.ndarray]":
+    """The tensors of a safetensors or PyTorch checkpoint that are wanted, by name; no code is run.
+
+    Raises
+    ------
+    AtlasError
+        The file is damaged, holds no state dict or would run code.
+    """
+    files, found = _files(path), {}
+    for file in files[1:] or files:
+        load = _LOADERS.get(_reader(file))
+        if load is None:
+            raise AtlasError(_NO_STATE)
+        found |= load(file, wanted)
+    return found
+
+
 def read_state(path: Path) -> "dict[str, torch.Tensor]":
     """All tensors of a safetensors or PyTorch checkpoint by name, for a network to load; no code is run.
 
@@ -128,7 +148,7 @@ def _read_state(path: Path) -> "dict[str, torch.Tensor]":
     if reader is read_torch:
         return load_torch(path)
     if reader is not read_safetensors:
-        raise AtlasError("not a state dict; save the network's state_dict() as safetensors")
+        raise AtlasError(_NO_STATE)
     try:
         return safetensors.torch.load_file(path)
     except SafetensorError as error:
