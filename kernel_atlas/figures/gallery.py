@@ -55,17 +55,6 @@ def draw(size: str, threshold: float, sample: pd.DataFrame, totals: pd.DataFrame
         f"pattern are less similar than {1 - threshold:g} to every one."
     )
     alt = f"Rows of {size} kernels, a row for each pattern from the commonest to the rarest, with shares as bars."
-    columns = [
-        "label",
-        "share",
-        "position",
-        "model",
-        "layer_index",
-        "layer",
-        "channel",
-        "similarity",
-        "second",
-        "margin",
-    ]
+    columns = "label share position model layer_index layer channel similarity second margin".split()
     data = data[columns].join(taps_columns(stack(data["weight"])))
     return Drawing(figure, data, f"The patterns of {size} kernels", caption, alt)

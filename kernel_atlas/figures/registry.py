@@ -29,7 +29,6 @@ FIGURES = {  # of one size each
     "gallery": {"sample": SAMPLE, **_statistics("totals")},
     "spectrum_posed": _codes("results/autoencoder/{size}/posed"),
     "spectrum": _codes("results/autoencoder/{size}"),
-    "shares_layers": _statistics("models", "layers"),
     "kmeans": {"centres": "results/kmeans/{size}.parquet"},
 }
 OVERVIEWS = {  # of all sizes in one

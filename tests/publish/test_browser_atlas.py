@@ -358,7 +358,7 @@ def large(tested, tmp_path, monkeypatch):
         "#view=kernels&left=alpha&order=code&off=Off-Centre&kernel=beta/1/7",
         "#view=kernels&left=alpha&right=chance&like=alpha/1/3&order=like",
         "#view=kernels&read=2",
-        "#view=map&read=2&axes=0,2",
+        "#view=map&read=2&axes=0,2&at=0.1,0,20",
         "#network=beta",
         "#view=code&read=2",
     ],

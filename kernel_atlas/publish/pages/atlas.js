@@ -46,14 +46,13 @@ const placeOf = (text) => {
   return { model, layer: layer ? Number(layer) : "" };
 };
 
-async function everywhere(kernels, least = 0) { // kernels of all networks: of a large run a sample, larger on demand
-  const level = Math.max(least, state.read), here = await kernels.loadLevel(level), whole = kernels.count;
-  get("sampled").hidden = here.length === whole;
-  get("sample").textContent = `A random sample of ${counted(here.length)} of ${counted(whole)} kernels.`;
-  const next = kernels.sample[level + 1];
+async function everywhere(kernels, level = state.read, more = true) { // kernels of all networks; of a large run a sample
+  const here = await kernels.loadLevel(level), next = kernels.sample[level + 1], whole = counted(kernels.count);
   const bytes = (next ? [next] : kernels.blocks).reduce((sum, one) => sum + one.bytes, 0);
+  get("sampled").hidden = here.length === kernels.count;
+  get("sample").textContent = `A random sample of ${counted(here.length)} of ${whole} kernels.`;
   get("more").textContent = `Read ${next ? `${counted(next.kernels)} more` : "all"} (${fixed(bytes / 1e6, 1)} MB)`;
-  get("more").value = level + 1;
+  Object.assign(get("more"), { value: level + 1, hidden: !more });
   return here;
 }
 
@@ -195,7 +194,8 @@ const plane = new KernelMap(get("plane"), palette, { hover: tell, pick, moved })
 
 async function showMap(kernels) {
   const axes = state.axes.split(","), [x, y, zoom] = state.at.split(",").map(Number);
-  const here = await everywhere(kernels, Math.min(kernels.sample.length - 1, Math.floor(Math.log2(zoom) / 2)));
+  const most = Math.max(kernels.sample.length - 1, state.read), near = Math.floor(Math.log2(zoom) / 2);
+  const here = await everywhere(kernels, Math.min(near, most), near > most); // the nearer, the more
   const { kernels: shown, found } = kernels.select(here, { ...filter(), order: "layer" });
   showLabels(found);
   get("explained").textContent = axes.map((axis) => kernels.components.shares[axis]).join(" and ");
