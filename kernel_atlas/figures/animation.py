@@ -33,10 +33,9 @@ def animate_kernels(table: pd.DataFrame, output: str | Path) -> None:
     at = [table[table["step"] == step].set_index("channel").loc[order] for step in steps]
     codes = np.stack([kept["code"] for kept in at])
     shown = [family for family in FAMILIES if family in set(table["family"])]
-    frames = []
+    last = at[-1]["family"].tolist()
     with style.atlas_style():
-        for step in range(len(steps)):
-            frames.append(_frame(steps, step, at[step], codes, at[-1]["family"].tolist(), shown))
+        frames = [_frame(steps, step, kernels, codes, last, shown) for step, kernels in enumerate(at)]
     all_frames = Image.fromarray(np.concatenate(frames))
     # one palette for all, or a colour would change its meaning, and one that keeps rare colours
     palette = all_frames.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.core.kernels import centre_and_normalise, spread
 from kernel_atlas.core.patterns import family_of, templates
 from kernel_atlas.core.vocabulary import FAMILIES
-from kernel_atlas.figures.kernels import draw_kernel, draw_scale
+from kernel_atlas.figures.kernels import draw_kernel
 from kernel_atlas.figures.style import SOFT, add_legend, atlas_style, cut, open_canvas, short, wrapped
 from kernel_atlas.io.tables import whole
 
@@ -48,35 +48,27 @@ def draw_sheet(kernels: pd.DataFrame, title: str) -> Figure:
     layers = [part for _, part in kernels.groupby("layer_index", sort=True)]
     # of each size evenly: in networks whose sizes alternate, every second layer has the same
     by_size = sorted(range(len(layers)), key=lambda index: (*layers[index][["kh", "kw"]].iloc[0], index))
-    shown = [layers[index] for index in sorted(by_size[place] for place in _evenly(len(layers), LAYERS))]
+    shown = [layers[index] for index in sorted(by_size[place] for place in spread(len(layers), LAYERS))]
     bands = [_in_order(part) for part in shown]
     heights = [NAME + GAP + STEP * -(-len(band) // COLUMNS) for band in bands]
     frames = _frames(pd.concat(bands))
     top = HEAD + LEGEND * -(-len(frames) // FRAMES)
     figure, canvas = open_canvas(top + sum(heights) + MARGIN)
-    beside = {"loc": "upper left", "bbox_to_anchor": (0.01, 1 - (HEAD - 0.14) / figure.get_figheight())}
+    beside = {"loc": "upper left", "bbox_to_anchor": (MARGIN / WIDTH, 1 - (HEAD - 0.14) / figure.get_figheight())}
     add_legend(figure, frames, ncols=FRAMES, fontsize=7, handleheight=1.2, borderpad=0, borderaxespad=0, **beside)
     for part, band, height in zip(shown, bands, heights, strict=True):
         pattern, taps = _commonest(part)
         _draw_name(canvas, part, len(band), pattern, top)
         if taps is not None:
-            draw_kernel(
-                canvas, taps, LEFT / 2 + MARGIN / 4, top + NAME, height - NAME - GAP, _frame(family_of(pattern))
-            )
+            draw_kernel(canvas, taps, LEFT / 2 + MARGIN / 4, top + NAME, height - NAME - GAP, _frame(pattern))
         for place, kernel in enumerate(band.itertuples()):
             row, column = divmod(place, COLUMNS)
             taps = np.reshape(kernel.weight, (kernel.kh, kernel.kw))
             middle = LEFT + STEP * column + SIDE / 2
-            draw_kernel(canvas, taps, middle, top + NAME + STEP * row, SIDE, _frame(_family(kernel.label)))
+            draw_kernel(canvas, taps, middle, top + NAME + STEP * row, SIDE, _frame(kernel.label))
         top += height
     _draw_head(canvas, kernels, title, len(layers), len(shown))
-    draw_scale(canvas, WIDTH - MARGIN - 2.51, 0.19)
     return figure
-
-
-def _evenly(there: int, most: int) -> np.ndarray:
-    """Places of at most so many of a list, its ends among them."""
-    return np.arange(there) if there <= most else np.linspace(0, there - 1, most).round().astype(int)
 
 
 def _in_order(layer: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +76,7 @@ def _in_order(layer: pd.DataFrame) -> pd.DataFrame:
     live = layer[~layer["dead"]]
     place = live["label"].map(lambda label: list(FAMILIES).index(family_of(label)), na_action="ignore")
     order = live.assign(place=place).sort_values(["place", "label", "similarity"], ascending=[True, True, False])
-    return live.loc[order.index].iloc[_evenly(len(live), ROWS * COLUMNS)]
+    return live.loc[order.index].iloc[spread(len(live), ROWS * COLUMNS)]
 
 
 def _commonest(layer: pd.DataFrame) -> tuple[str | None, np.ndarray | None]:
@@ -114,16 +106,12 @@ def _draw_name(canvas: Axes, layer: pd.DataFrame, shown: int, pattern: str | Non
     canvas.text(WIDTH - MARGIN, top + NAME - 0.05, ", ".join(facts), size=7, color=SOFT, ha="right", va="bottom")
 
 
-def _frame(family: str | None) -> dict[str, object]:
-    """The frame of a kernel: the colour of its family, broken where the family is Off; None where there is no label."""
-    if family is None:
+def _frame(label: str | None) -> dict[str, object]:
+    """The frame of a kernel: the colour of its family, broken if that is Off; faint without a label."""
+    if label is None:
         return {"ec": "#e4e4e4", "lw": 0.4}
-    colour, hatch = FAMILIES[family]
-    return {"ec": colour, "lw": 0.8 if family == "other" else 1.4, "ls": (0, (2, 0.8)) if hatch else "-"}
-
-
-def _family(label: str | None) -> str | None:
-    return None if label is None else family_of(label)
+    colour, hatch = FAMILIES[family_of(label)]
+    return {"ec": colour, "lw": 0.8 if label == "other" else 1.4, "ls": (0, (2, 0.8)) if hatch else "-"}
 
 
 def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, shown: int) -> None:
@@ -140,12 +128,11 @@ def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, sho
         ". At the left the commonest pattern of a layer, then its kernels in the order of their labels. Each is scaled "
         "to its own largest tap: red is positive, blue negative, white zero. Frames are families of patterns."
     )
-    words = wrapped(words, WIDTH - 2 * MARGIN, 6.8)
-    canvas.text(MARGIN, 0.41, words, size=7.5, va="top", linespacing=1.25)
+    canvas.text(MARGIN, 0.41, wrapped(words, WIDTH - 2 * MARGIN, 6.8), size=7.5, va="top", linespacing=1.25)
 
 
 def _frames(kernels: pd.DataFrame) -> dict[str, Patch]:
     """The frames that occur, by what they mean."""
-    there = {_family(label) for label in kernels["label"]}
+    there = {None if label is None else family_of(label): label for label in kernels["label"]}
     names = {family: short(family) for family in FAMILIES} | {"other": "other (no pattern)", None: UNKNOWN}
-    return {name: Patch(facecolor="white", **_frame(family)) for family, name in names.items() if family in there}
+    return {name: Patch(facecolor="white", **_frame(there[key])) for key, name in names.items() if key in there}

@@ -77,21 +77,18 @@ def draw_stretches(
     return figure, data.join(taps_columns(decoded))
 
 
-def _prototypes(row: np.ndarray, counts: np.ndarray, decoded: np.ndarray, clusters: int) -> list[np.ndarray]:
-    """What is drawn at the median code of the kernels of each stretch."""
-    found = []
-    for index in range(clusters):
+def _prototypes(row: np.ndarray, counts: np.ndarray, decoded: np.ndarray, clusters: int) -> np.ndarray:
+    """What is drawn at the median code of the kernels of each stretch; zeros of one narrower than a step."""
+    found = np.zeros((clusters, decoded.shape[1]), np.float32)
+    for index in np.unique(row):
         inside = np.flatnonzero(row == index)
-        if not len(inside):  # a stretch drawn by hand, narrower than a step
-            found.append(np.zeros(decoded.shape[1]))
-            continue
         passed = counts[inside].cumsum()
-        found.append(decoded[inside[np.searchsorted(passed, passed[-1] / 2)]])
+        found[index] = decoded[inside[np.searchsorted(passed, passed[-1] / 2)]]
     return found
 
 
 def _draw_clusters(
-    canvas: Axes, clusters: pd.DataFrame, prototypes: list[np.ndarray], names: list[str], top: float, cell: float
+    canvas: Axes, clusters: pd.DataFrame, prototypes: np.ndarray, names: list[str], top: float, cell: float
 ) -> None:
     """The prototype of each cluster with its number and label, in rows from inches below the top."""
     columns = 4 if style.is_narrow() else 9

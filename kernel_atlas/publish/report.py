@@ -23,12 +23,12 @@ from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.core.words import joined, number
 from kernel_atlas.figures.kernels import TAPS, stack
-from kernel_atlas.figures.write import for_page
 from kernel_atlas.findings.experiments import EXPERIMENTS, state
 from kernel_atlas.findings.parts import OWN, Grid
 from kernel_atlas.findings.questions import QUESTIONS, Question
 from kernel_atlas.findings.registry import by_size, rank
 from kernel_atlas.publish.grids import describe_grid
+from kernel_atlas.publish.page import for_page
 
 PACKAGES = ["snakemake", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "matplotlib"]
 FAMILIES = 4  # of other people's networks that are named

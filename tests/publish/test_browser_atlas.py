@@ -160,7 +160,10 @@ def test_a_network_has_a_page_with_its_layers_in_order(page, browser):
 
 def test_report_and_atlas_lead_to_each_other(page, browser):
     assert find(browser, "header a[href='report.html']").is_displayed()
-    assert "atlas.html" in (page.parent / "report.html").read_text()
+    report = (page.parent / "report.html").read_text()
+    assert "atlas.html" in report
+    places = re.findall(r'href="report.html#(.+?)"', page.read_text())
+    assert places and all(f'id="{place}"' in report for place in places)
 
 
 # ---- the map
