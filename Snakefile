@@ -28,6 +28,7 @@ include: "rules/zoo.smk"
 include: "rules/timm.smk"
 include: "rules/patterns.smk"
 include: "rules/reference.smk"
+include: "rules/pictures.smk"
 
 
 onstart:

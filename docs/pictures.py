@@ -1,31 +1,49 @@
-"""Pictures of the documents: the README's, the gallery of patterns, those of the glossary.
+"""Pictures of the documents: those that are kept, the gallery of patterns, those of the glossary.
 
-python docs/pictures.py    # draws docs/shares.png again, which is kept
-
-The README's picture comes from kept tables alone; `tests/workflow/test_documents.py` tells when these have changed.
+`snakemake pictures` draws those that are kept. Each has in it the digest of the files that say how it looks, by which
+`tests/workflow/test_documents.py` tells when it is old.
 """
 
 import hashlib
+import io
+import json
+import re
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from kernel_atlas.api import ENCODER, assign, extract
+from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.kernels import centre_and_normalise, draw_noise
 from kernel_atlas.core.patterns import REFERENCE, Templates, family_of, templates
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.evidence.controls import make_control
 from kernel_atlas.figures.kernels import draw_kernel
 from kernel_atlas.figures.style import INK, SOFT, atlas_style, look_of, open_canvas, place_axes, short
+from kernel_atlas.io.tables import whole
 from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.model.poses import turn
 
 ROOT = Path(__file__).parents[1]
-KEPT = ROOT / "docs/shares.png"
 SHARES, NETWORKS = (ROOT / "resources/reference" / name for name in ("shares.csv", "networks.csv"))
+PAGES = ROOT / "kernel_atlas/publish/pages"
+LOOKS = {  # kept picture -> what it is drawn from
+    "shares": (SHARES, NETWORKS, REFERENCE),
+    "report": (PAGES / "report.html", PAGES / "head.html"),
+    "atlas": (PAGES / "atlas.html", PAGES / "atlas.css", PAGES / "head.html"),
+}
+VIEWS = {
+    "report": ("", "figure"),
+    "atlas": ("#size=9x9", ""),
+}  # address, and what is below
+WINDOW = (1300, 780)  # CSS pixels
 WIDTH = 9.0  # inches
 SIZES = ("7x7", "5x5", "3x3")
 ROWS = 10  # labels shown: the commonest of 5x5 and 7x7 kernels
@@ -36,10 +54,81 @@ PANELS = (2.55, 4.72, 6.89)  # inches: left ends of the panels of sizes
 PANEL = 1.95
 
 
-def digest() -> str:
-    """Of the tables that the kept picture is drawn from."""
-    text = b"".join(path.read_bytes() for path in (SHARES, NETWORKS, REFERENCE))
-    return hashlib.sha256(text).hexdigest()
+def digest(name: str) -> str:
+    """Of the files that say how a kept picture looks."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in LOOKS[name])).hexdigest()
+
+
+def draw_kept(name: str, page: str | Path, output: str | Path) -> None:
+    """Draw a picture that is kept.
+
+    Parameters
+    ----------
+    name : str
+        shares, report or atlas.
+    page : path
+        Of the run, for the last two.
+    output : path
+        PNG.
+
+    Raises
+    ------
+    AtlasError
+        There is no browser, or the atlas would show kernels of other people's networks.
+    """
+    if name == "shares":
+        content = io.BytesIO()
+        with atlas_style(WIDTH):
+            draw_shares().savefig(content, format="png", dpi=160)
+        picture = Image.open(content)
+    else:
+        if name == "atlas":
+            _check_own(Path(page))
+        picture = _photograph(Path(page), *VIEWS[name])
+    source = PngInfo()
+    source.add_text("Source", digest(name))
+    few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    with whole(output) as partial:
+        few.save(partial, "png", optimize=True, pnginfo=source)
+
+
+def _check_own(atlas: Path) -> None:
+    """Raise an error unless all 9x9 kernels of an atlas are of the embedded networks."""
+    text = re.search(r'id="facts-of-the-page">(.*?)</script>', atlas.read_text(encoding="utf-8"), re.DOTALL)[1]
+    size = VIEWS["atlas"][0].removeprefix("#size=")
+    there = {
+        one["model"] for one in json.loads(text)["models"] if any(block["size"] == size for block in one["blocks"])
+    }
+    others = there - {path.stem for path in (ROOT / "resources/zoo").glob("*.safetensors")}
+    if others or not there:
+        found = ", ".join(sorted(others)) or "there are none"
+        raise AtlasError(f"{atlas}: its {size} kernels must be of embedded networks, as in the default run ({found})")
+
+
+def _photograph(page: Path, fragment: str, below: str) -> Image.Image:
+    """The top of a page, down to an element if one is named."""
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (browser and driver):
+        raise AtlasError("pictures need a browser: apt-get install chromium chromium-driver")
+    from selenium import webdriver  # of the group dev, and the site is built without it
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for argument in ("--headless=new", "--no-sandbox", "--hide-scrollbars"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options, Service(driver))
+    try:
+        screen = {"width": WINDOW[0], "height": WINDOW[1], "deviceScaleFactor": 1, "mobile": False}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        driver.get(page.resolve().as_uri() + fragment)
+        time.sleep(2)  # until all is drawn
+        bottom = "return arguments[0] ? document.querySelector(arguments[0]).getBoundingClientRect().top : innerHeight"
+        end = min(WINDOW[1], driver.execute_script(bottom, below))
+        picture = Image.open(io.BytesIO(driver.get_screenshot_as_png()))
+        return picture.crop((0, 0, WINDOW[0], int(end)))
+    finally:
+        driver.quit()
 
 
 def draw_shares() -> Figure:
@@ -160,8 +249,3 @@ def draw_glossary(folder: Path) -> None:
         for place, kernel in enumerate(strip):
             draw_kernel(canvas, kernel, 0.25 + 0.44 * place, 0.06, 0.38)
         figure.savefig(folder / f"glossary_{name}.svg")
-
-
-if __name__ == "__main__":
-    with atlas_style(WIDTH):
-        draw_shares().savefig(KEPT, dpi=160, metadata={"Software": None, "Source": digest()})

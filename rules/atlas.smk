@@ -2,7 +2,7 @@
 
 Inputs: shards and assignments of every model, the labeller, the patterns, spectra, statistics, the model sheet; with
 evidence, the fits.
-Outputs: results/atlas.html, a self-contained page.
+Outputs: results/atlas.html, a self-contained page; results/atlas, the kernels of a large run, which it reads from there.
 """
 
 
@@ -34,6 +34,7 @@ rule write_atlas:
             category="Findings",
             labels={"page": "atlas", "model": "all", "size": "all"},
         ),
+        blocks=directory("results/atlas"),
     log:
         "results/logs/write_atlas.log",
     benchmark:

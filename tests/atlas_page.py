@@ -14,9 +14,11 @@ from selenium.webdriver.support.ui import Select
 
 from kernel_atlas.core.patterns import read_patterns
 from kernel_atlas.io.extract import extract_model
+from kernel_atlas.io.sheet import read_sheet
 from kernel_atlas.io.sources import Wanted
-from kernel_atlas.io.tables import write_table
+from kernel_atlas.io.tables import read_csv, read_table, write_table
 from kernel_atlas.model.assign import SCHEMA, Assigner
+from kernel_atlas.model.encoder import read_encoder
 from kernel_atlas.publish import atlas
 
 NASTY = "</script><img src=x onerror=document.title='run'>"
@@ -49,6 +51,26 @@ def write_small(folder: Path) -> Path:
         Assigner(read_patterns(), {}),
         {},
         {name: table(f"{name}.csv") for name in STATISTICS},
+    )
+    return page
+
+
+def write_large(project: Path, folder: Path) -> Path:
+    """The page of a run again, with its kernels beside it."""
+    results, sheet = project / "results", read_sheet(project / "sheet.tsv")
+    page = folder / "large.html"
+    atlas.write_atlas(
+        page,
+        ROOT / "kernel_atlas/publish/pages/atlas.html",
+        "A large run",
+        sheet,
+        {model: results / f"kernels/{model}" for model in sheet["model"]},
+        {model: results / f"assignments/{model}.parquet" for model in sheet["model"]},
+        Assigner(read_patterns(), read_encoder(results / "encoder.safetensors")),
+        {size: read_table(results / f"autoencoder/{size}/spectrum.parquet") for size in ("3x3", "5x5")},
+        {name: read_csv(results / f"statistics/{name}.csv") for name in STATISTICS},
+        fits=read_csv(results / "evidence/fits.csv"),
+        inside=0,
     )
     return page
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-# All hosts are this machine's unused port 9: what a page would fetch fails, and is seen in the log.
+# Hosts are not found: what a page would fetch fails, and is seen in the log.
 QUIET = [
     "--headless=new",
     "--no-sandbox",
@@ -18,19 +18,19 @@ QUIET = [
     "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
     "--hide-scrollbars",
 ]
 
 
 @contextmanager
-def open_browser(downloads: Path) -> Iterator[webdriver.Chrome]:
-    """A browser that keeps what it downloads in a folder."""
+def open_browser(downloads: Path, hosts: Sequence[str] = ()) -> Iterator[webdriver.Chrome]:
+    """A browser that keeps what it downloads in a folder, and finds no other hosts than these."""
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
         pytest.skip("Chromium is not installed: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
-    for argument in QUIET:
+    found = "".join(f", EXCLUDE {host}" for host in hosts)
+    for argument in (*QUIET, f"--host-resolver-rules=MAP * ~NOTFOUND{found}"):
         options.add_argument(argument)
     several = {"profile.default_content_setting_values.automatic_downloads": 1}  # of one page, without asking
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads), **several})
@@ -59,9 +59,13 @@ def photograph(driver: webdriver.Chrome, name: str) -> None:
     driver.save_screenshot(str(folder / f"{name}.png"))
 
 
+def events(driver: webdriver.Chrome) -> list[dict]:
+    """What the browser's network did since last asked."""
+    return [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+
+
 def complaints(driver: webdriver.Chrome) -> list[str]:
     """Messages of the console, and addresses that are neither the page's own file nor data in it, since last asked."""
     said = [entry["message"] for entry in driver.get_log("browser")]
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    asked = [one["params"]["request"]["url"] for one in events(driver) if one["method"] == "Network.requestWillBeSent"]
     return said + [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]

@@ -10,8 +10,7 @@ from matplotlib.text import Text
 
 from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
-from kernel_atlas.core.vocabulary import FAMILIES, FITTED, KINDS
-from kernel_atlas.figures.held_out import METHODS
+from kernel_atlas.core.vocabulary import FAMILIES, FITTED, KINDS, METHODS
 from kernel_atlas.figures.registry import FIGURES, OVERVIEWS
 from kernel_atlas.figures.style import PAGE, atlas_style
 from kernel_atlas.figures.write import Drawing

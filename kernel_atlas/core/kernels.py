@@ -68,3 +68,8 @@ def size_name(side: int) -> str:
 def draw_noise(count: int, side: int, seed: int) -> np.ndarray:
     """Gaussian kernels, float32 [count, side * side]; a prefix of those of any larger count."""
     return np.random.default_rng([seed, side]).standard_normal((count, side * side), np.float32)
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """At most so many whole numbers below `count`, at even steps from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))

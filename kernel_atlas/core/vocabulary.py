@@ -49,15 +49,16 @@ KINDS = {
     "dense": "slices of regular convolutions",
 }
 
-METHODS = {  # beside which the autoencoder stands: name, colour and marker
-    "kmeans": ("k-means", "#d55e00", "s"),
-    "gaussian_mixture": ("Gaussian mixture", "#cc79a7", "^"),
-    "hdbscan": ("HDBSCAN", "#8a8a00", "P"),
-    "codebook": ("codebook in 16 poses", "#2e8fc4", "v"),
-    "patterns": ("reference patterns", "#8a5fc0", "X"),
-    "pca": ("principal components", "#009e73", "D"),
-    "retrained": ("autoencoder, retrained", "#0072b2", "o"),
-    "autoencoder": ("this run's autoencoder (saw both halves)", "#222222", "*"),
+METHODS = {  # beside which the autoencoder stands
+    "patterns": "reference patterns",
+    "codebook": "codebook in 16 poses",
+    "posed": "autoencoder in one pose",
+    "autoencoder": "autoencoder",
+    "kmeans": "k-means",
+    "gaussian_mixture": "Gaussian mixture",
+    "hdbscan": "HDBSCAN",
+    "pca": "principal components",
+    "retrained": "autoencoder, retrained",
 }
 
 # What experiments count of the kernels of a layer.

@@ -8,17 +8,8 @@ import pandas as pd
 from PIL import Image
 
 from kernel_atlas.core.vocabulary import FAMILIES
+from kernel_atlas.figures import style
 from kernel_atlas.figures.kernels import draw_kernel
-from kernel_atlas.figures.style import (
-    PAGE,
-    SOFT,
-    add_legend,
-    atlas_style,
-    families_legend,
-    open_canvas,
-    place_axes,
-    step_axis,
-)
 from kernel_atlas.io.tables import whole
 
 COLUMNS = 8  # of kernels
@@ -42,10 +33,9 @@ def animate_kernels(table: pd.DataFrame, output: str | Path) -> None:
     at = [table[table["step"] == step].set_index("channel").loc[order] for step in steps]
     codes = np.stack([kept["code"] for kept in at])
     shown = [family for family in FAMILIES if family in set(table["family"])]
-    frames = []
-    with atlas_style():
-        for step in range(len(steps)):
-            frames.append(_frame(steps, step, at[step], codes, at[-1]["family"].tolist(), shown))
+    last = at[-1]["family"].tolist()
+    with style.atlas_style():
+        frames = [_frame(steps, step, kernels, codes, last, shown) for step, kernels in enumerate(at)]
     all_frames = Image.fromarray(np.concatenate(frames))
     # one palette for all, or a colour would change its meaning, and one that keeps rare colours
     palette = all_frames.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
@@ -62,21 +52,23 @@ def _frame(
 ) -> np.ndarray:
     """The kernels at a step, framed in the colour of their label, and the codes so far in that of their last label."""
     height = 0.75 + PITCH * -(-len(kernels) // COLUMNS) + 0.45
-    figure, canvas = open_canvas(height)
+    figure, canvas = style.open_canvas(height)
     canvas.text(0.15, 0.3, f"step {steps[now]:,}", size=11, weight="bold", va="center")
     for place, (taps, family) in enumerate(zip(kernels["weight"], kernels["family"], strict=True)):
         row, column = divmod(place, COLUMNS)
         middle, top = 0.15 + PITCH * (column + 0.45), 0.6 + PITCH * row
         draw_kernel(canvas, np.asarray(taps) - np.mean(taps), middle, top, PITCH * 0.86, FAMILIES[family][0])
-    axes = place_axes(figure, 0.15 + PITCH * COLUMNS + 0.75, 0.6, PAGE - 0.2, height - 0.95)
-    place = step_axis(axes, steps)
+    axes = style.place_axes(figure, 0.15 + PITCH * COLUMNS + 0.75, 0.6, style.PAGE - 0.2, height - 0.95)
+    place = style.step_axis(axes, steps)
     for channel, family in enumerate(last):
         colour = FAMILIES[family][0]
         axes.plot(place[: now + 1], codes[: now + 1, channel], color=colour, lw=0.8, alpha=0.9)
         axes.plot(place[now], codes[now, channel], "o", color=colour, ms=3)
     axes.set(ylim=(0, 1), ylabel="code")
-    axes.text(1, 1.02, "coloured by the label at the end", transform=axes.transAxes, ha="right", size=7, color=SOFT)
-    add_legend(figure, families_legend(shown), loc="lower center")
+    axes.text(
+        1, 1.02, "coloured by the label at the end", transform=axes.transAxes, ha="right", size=7, color=style.SOFT
+    )
+    style.add_legend(figure, style.families_legend(shown), loc="lower center")
     picture = io.BytesIO()
     figure.savefig(picture, dpi=DOTS, format="png")
     return np.asarray(Image.open(picture).convert("RGB"))

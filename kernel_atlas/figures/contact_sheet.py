@@ -1,4 +1,4 @@
-"""The kernels of one checkpoint on one picture: a band for each layer, in the order of their labels."""
+"""The kernels of one checkpoint on one picture: a band for each layer, its commonest pattern at the left."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from kernel_atlas.core.patterns import family_of
+from kernel_atlas.core.kernels import centre_and_normalise, spread
+from kernel_atlas.core.patterns import family_of, templates
 from kernel_atlas.core.vocabulary import FAMILIES
-from kernel_atlas.figures.kernels import draw_kernel, draw_scale
+from kernel_atlas.figures.kernels import draw_kernel
 from kernel_atlas.figures.style import SOFT, add_legend, atlas_style, cut, open_canvas, short, wrapped
 from kernel_atlas.io.tables import whole
 
@@ -19,9 +20,10 @@ LAYERS = 24  # at most, so that the sheet stays a page
 ROWS = 2  # of kernels, at most, of each layer
 COLUMNS = 38
 SHARP = 200  # dots per inch
-MARGIN, SIDE = 0.15, 0.2  # inches; of a kernel
-STEP = (WIDTH - 2 * MARGIN) / COLUMNS
-HEAD, FOOT, NAME, GAP = 0.74, 0.62, 0.19, 0.09  # inches: above all, below all, of a layer's name, between layers
+MARGIN, LEFT, SIDE = 0.15, 0.62, 0.19  # inches: around all, to the first kernel, of a kernel
+STEP = (WIDTH - LEFT - MARGIN) / COLUMNS
+HEAD, LEGEND, NAME, GAP = 0.86, 0.18, 0.19, 0.09  # inches: above all, of a row of the legend, of a name, between layers
+FRAMES = 6  # side by side in the legend
 UNKNOWN = "not square"
 
 
@@ -46,28 +48,27 @@ def draw_sheet(kernels: pd.DataFrame, title: str) -> Figure:
     layers = [part for _, part in kernels.groupby("layer_index", sort=True)]
     # of each size evenly: in networks whose sizes alternate, every second layer has the same
     by_size = sorted(range(len(layers)), key=lambda index: (*layers[index][["kh", "kw"]].iloc[0], index))
-    shown = [layers[index] for index in sorted(by_size[place] for place in _evenly(len(layers), LAYERS))]
+    shown = [layers[index] for index in sorted(by_size[place] for place in spread(len(layers), LAYERS))]
     bands = [_in_order(part) for part in shown]
     heights = [NAME + GAP + STEP * -(-len(band) // COLUMNS) for band in bands]
-    figure, canvas = open_canvas(HEAD + sum(heights) + FOOT)
-    top = HEAD
+    frames = _frames(pd.concat(bands))
+    top = HEAD + LEGEND * -(-len(frames) // FRAMES)
+    figure, canvas = open_canvas(top + sum(heights) + MARGIN)
+    beside = {"loc": "upper left", "bbox_to_anchor": (MARGIN / WIDTH, 1 - (HEAD - 0.14) / figure.get_figheight())}
+    add_legend(figure, frames, ncols=FRAMES, fontsize=7, handleheight=1.2, borderpad=0, borderaxespad=0, **beside)
     for part, band, height in zip(shown, bands, heights, strict=True):
-        _draw_name(canvas, part, len(band), top)
+        pattern, taps = _commonest(part)
+        _draw_name(canvas, part, len(band), pattern, top)
+        if taps is not None:
+            draw_kernel(canvas, taps, LEFT / 2 + MARGIN / 4, top + NAME, height - NAME - GAP, _frame(pattern))
         for place, kernel in enumerate(band.itertuples()):
             row, column = divmod(place, COLUMNS)
             taps = np.reshape(kernel.weight, (kernel.kh, kernel.kw))
-            middle = MARGIN + STEP * column + SIDE / 2
-            draw_kernel(canvas, taps, middle, top + NAME + STEP * row, SIDE, _frame(_family(kernel.label)))
+            middle = LEFT + STEP * column + SIDE / 2
+            draw_kernel(canvas, taps, middle, top + NAME + STEP * row, SIDE, _frame(kernel.label))
         top += height
     _draw_head(canvas, kernels, title, len(layers), len(shown))
-    _draw_legend(figure, pd.concat(bands))
-    draw_scale(canvas, WIDTH - MARGIN - 2.51, 0.19)
     return figure
-
-
-def _evenly(there: int, most: int) -> np.ndarray:
-    """Places of at most so many of a list, its ends among them."""
-    return np.arange(there) if there <= most else np.linspace(0, there - 1, most).round().astype(int)
 
 
 def _in_order(layer: pd.DataFrame) -> pd.DataFrame:
@@ -75,10 +76,21 @@ def _in_order(layer: pd.DataFrame) -> pd.DataFrame:
     live = layer[~layer["dead"]]
     place = live["label"].map(lambda label: list(FAMILIES).index(family_of(label)), na_action="ignore")
     order = live.assign(place=place).sort_values(["place", "label", "similarity"], ascending=[True, True, False])
-    return live.loc[order.index].iloc[_evenly(len(live), ROWS * COLUMNS)]
+    return live.loc[order.index].iloc[spread(len(live), ROWS * COLUMNS)]
 
 
-def _draw_name(canvas: Axes, layer: pd.DataFrame, shown: int, top: float) -> None:
+def _commonest(layer: pd.DataFrame) -> tuple[str | None, np.ndarray | None]:
+    """The commonest pattern of a layer, and its drawing that is most like the mean of the kernels that have it."""
+    named = layer[layer["label"].notna() & ~layer["label"].isin(["other", "dead"])]
+    if named.empty:
+        return None, None
+    label, drawn = named["label"].mode()[0], templates(int(named["kh"].iloc[0]))
+    mine = drawn.taps[[one == label for one in drawn.labels]]
+    mean = centre_and_normalise(np.stack(named.loc[named["label"] == label, "weight"])).mean(axis=0)
+    return label, mine[(mine @ mean).argmax()] if len(mine) else None  # a pattern of one's own has no drawing
+
+
+def _draw_name(canvas: Axes, layer: pd.DataFrame, shown: int, pattern: str | None, top: float) -> None:
     first = layer.iloc[0]
     live = int((~layer["dead"]).sum())
     count = f"{shown} of {live} kernels" if shown < live else f"{live} kernel{'s' * (live != 1)}"
@@ -89,20 +101,17 @@ def _draw_name(canvas: Axes, layer: pd.DataFrame, shown: int, top: float) -> Non
         facts.append(f"{UNKNOWN}, in the order of channels")
     elif live:
         facts.append(f"{(~layer['label'].isin(['other', 'dead'])).sum() / live:.0%} with a pattern")
+        facts += [f"most often {short(pattern)}"] if pattern else []
     canvas.text(MARGIN, top + NAME - 0.05, f"{first['layer_index']}  {cut(first['layer'], 70)}", size=7.5, va="bottom")
     canvas.text(WIDTH - MARGIN, top + NAME - 0.05, ", ".join(facts), size=7, color=SOFT, ha="right", va="bottom")
 
 
-def _frame(family: str | None) -> dict[str, object]:
-    """The frame of a kernel: the colour of its family, broken where the family is Off; None where there is no label."""
-    if family is None:
+def _frame(label: str | None) -> dict[str, object]:
+    """The frame of a kernel: the colour of its family, broken if that is Off; faint without a label."""
+    if label is None:
         return {"ec": "#e4e4e4", "lw": 0.4}
-    colour, hatch = FAMILIES[family]
-    return {"ec": colour, "lw": 0.8 if family == "other" else 1.4, "ls": (0, (2, 0.8)) if hatch else "-"}
-
-
-def _family(label: str | None) -> str | None:
-    return None if label is None else family_of(label)
+    colour, hatch = FAMILIES[family_of(label)]
+    return {"ec": colour, "lw": 0.8 if label == "other" else 1.4, "ls": (0, (2, 0.8)) if hatch else "-"}
 
 
 def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, shown: int) -> None:
@@ -115,13 +124,15 @@ def _draw_head(canvas: Axes, kernels: pd.DataFrame, title: str, layers: int, sho
     if shown < layers:
         words += f"; {shown} layers are shown, of each size evenly along the network"
     canvas.text(MARGIN, 0.24, cut(title, 70), size=10, weight="bold", va="center")
-    words = wrapped(f"{words}. A layer's kernels are in the order of their labels.", WIDTH - 2 * MARGIN, 6.8)
-    canvas.text(MARGIN, 0.41, words, size=7.5, va="top", linespacing=1.25)
+    words += (
+        ". At the left the commonest pattern of a layer, then its kernels in the order of their labels. Each is scaled "
+        "to its own largest tap: red is positive, blue negative, white zero. Frames are families of patterns."
+    )
+    canvas.text(MARGIN, 0.41, wrapped(words, WIDTH - 2 * MARGIN, 6.8), size=7.5, va="top", linespacing=1.25)
 
 
-def _draw_legend(figure: Figure, kernels: pd.DataFrame) -> None:
-    """The frames that occur."""
-    there = {_family(label) for label in kernels["label"]}
+def _frames(kernels: pd.DataFrame) -> dict[str, Patch]:
+    """The frames that occur, by what they mean."""
+    there = {None if label is None else family_of(label): label for label in kernels["label"]}
     names = {family: short(family) for family in FAMILIES} | {"other": "other (no pattern)", None: UNKNOWN}
-    frames = {name: Patch(facecolor="white", **_frame(family)) for family, name in names.items() if family in there}
-    add_legend(figure, frames, loc="lower center", handleheight=1.2)
+    return {name: Patch(facecolor="white", **_frame(there[key])) for key, name in names.items() if key in there}

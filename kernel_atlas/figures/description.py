@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from kernel_atlas.core.errors import AtlasError
 from kernel_atlas.core.words import percent
@@ -14,6 +14,7 @@ from kernel_atlas.figures import style
 LABELS = 8  # of a size, those of the largest change
 BAND = "#e6e6e6"
 LOOKS = {"pattern": ("with a pattern", style.BLUE, "o"), "phase": ("random phases", style.ORANGE, "X")}
+CHANGES = {"whole": ("", style.INK, "o"), "label": ("", style.BLUE, "o"), "phase": ("", style.ORANGE, "o")}
 REFERENCE = {"middle half of reference networks": Patch(color=BAND)}
 
 
@@ -93,11 +94,9 @@ def draw_difference(table: pd.DataFrame, title: str) -> Figure:
 
 def _draw_changes(axes: Axes, part: pd.DataFrame) -> None:
     axes.axvline(0, color=style.SOFT, lw=0.8)
-    for place, row in enumerate(part.itertuples()):
-        colour = style.ORANGE if row.label == "random phases" else style.INK if place == 0 else style.BLUE
-        axes.hlines(place, row.low, row.high, color=colour, lw=1.1)
-        axes.plot(row.change, place, "o", color=colour, ms=4.5)
-    axes.set_yticks(range(len(part)), [style.short(label) for label in part["label"]])
-    axes.set_ylim(len(part) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda change, _: f"{100 * change:.3g}"))
+    points = part.assign(row=part["label"], value=part["change"], kind="label")
+    points.loc[points.index[0], "kind"] = "whole"
+    points.loc[points["label"] == "random phases", "kind"] = "phase"
+    style.draw_points(axes, points, {label: style.short(label) for label in part["label"]}, CHANGES, 0)
+    axes.set_xlabel("")
+    axes.xaxis.set_major_formatter(lambda change, _: f"{100 * change:.3g}")

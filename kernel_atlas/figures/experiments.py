@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from kernel_atlas.core.vocabulary import FAMILIES, FORMULAS, MEASURES
 from kernel_atlas.figures import style
@@ -110,23 +111,25 @@ def draw_dynamics(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Dra
         sums = part.groupby("step")[["kernels", *FAMILIES]].sum()
         shares = pd.DataFrame({family: share(sums, family) for family in FAMILIES if sums[family].any()})
         place = style.step_axis(panels[name], sums.index.to_numpy())
-        style.stack_areas(panels[name], np.append(place, place[-1] * 1.2), shares)
+        base = np.zeros(len(shares))
+        for family in shares:
+            look = style.look_of(family)
+            panels[name].stairs(
+                base + shares[family], np.append(place, place[-1] * 1.2), baseline=base, fill=True, **look
+            )
+            base += shares[family].to_numpy()
+        panels[name].set(xlim=(place[0], place[-1] * 1.2), ylim=(0, 1))
+        panels[name].yaxis.set_major_formatter(style.PERCENT)
+        panels[name].yaxis.set_major_locator(MaxNLocator(3))
     layer = way["layer_index"].add(1).astype(str)
     data = way.assign(layer=layer, relabelled=way["relabelled"] / way["kernels"], beyond=way["beyond"] / way["kernels"])
     for column, words in WAYS.items():
         axes = panels[words]
         at = style.step_axis(axes, np.sort(data["step"].unique()))
         points = data.assign(at=data["step"].map(dict(zip(np.sort(data["step"].unique()), at, strict=True))))
-        look = {"hue": "layer", "style": "layer", "palette": list(style.COLOURS[: layer.nunique()]), "legend": False}
-        sns.lineplot(
-            points,
-            x="at",
-            y=column,
-            markers=list(style.MARKS[: layer.nunique()]),
-            errorbar=("pi", 100),
-            ax=axes,
-            **look,
-        )
+        looks = {"palette": list(style.COLOURS[: len(layers)]), "markers": list(style.MARKS[: len(layers)])}
+        named = {"x": "at", "y": column, "hue": "layer", "style": "layer", "legend": False}
+        sns.lineplot(points, **named, **looks, errorbar=("pi", 100), ax=axes)
         axes.set(ylim=(0, 1.02), xlabel="step", ylabel="")
     lines = {f"layer {name}": line for name, line in zip(sorted(layer.unique()), axes.get_lines(), strict=False)}
     style.add_legend(figure, style.families_legend(family for family in FAMILIES if way[family].any()) | lines)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.core.kernels import centre_and_normalise, spread
 from kernel_atlas.core.words import percent
 from kernel_atlas.figures.kernels import draw_row, stack, taps_columns
 from kernel_atlas.figures.style import INK, SOFT, is_narrow, open_canvas, place_axes, shade_of, short
@@ -31,8 +31,7 @@ def draw(size: str, threshold: float, sample: pd.DataFrame, totals: pd.DataFrame
     for row, label in enumerate(rows):
         own = sample[sample["label"] == label]
         # the sample is in the order of models and layers: even steps through it cover most of them
-        steps = np.linspace(0, len(own) - 1, min(members, len(own))).round().astype(int)
-        chosen = own.iloc[steps].sort_values("similarity", ascending=False, kind="stable")
+        chosen = own.iloc[spread(len(own), members)].sort_values("similarity", ascending=False, kind="stable")
         drawn.append(chosen.assign(position=np.arange(len(chosen)), **shares.loc[label, ["share"]]))
         top = 0.05 + row * pitch
         draw_row(pictures, centre_and_normalise(stack(chosen["weight"])), 0, (top + above) / SIDE)
@@ -55,17 +54,6 @@ def draw(size: str, threshold: float, sample: pd.DataFrame, totals: pd.DataFrame
         f"pattern are less similar than {1 - threshold:g} to every one."
     )
     alt = f"Rows of {size} kernels, a row for each pattern from the commonest to the rarest, with shares as bars."
-    columns = [
-        "label",
-        "share",
-        "position",
-        "model",
-        "layer_index",
-        "layer",
-        "channel",
-        "similarity",
-        "second",
-        "margin",
-    ]
+    columns = "label share position model layer_index layer channel similarity second margin".split()
     data = data[columns].join(taps_columns(stack(data["weight"])))
     return Drawing(figure, data, f"The patterns of {size} kernels", caption, alt)

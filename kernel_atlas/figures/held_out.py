@@ -3,15 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from kernel_atlas.core.vocabulary import METHODS
 from kernel_atlas.figures import style
 from kernel_atlas.figures.write import Drawing, draw_nothing
 
-METHODS = {
-    "patterns": "reference patterns",
-    "codebook": "codebook in 16 poses",
-    "posed": "autoencoder, one pose",
-    "autoencoder": "autoencoder",
-}
 LOOKS = {  # by the column of the share
     "held_out_share": ("kernels of other networks", style.COLOURS[0], "o"),
     "phase_share": ("the same with random phases", style.COLOURS[1], "X"),

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from kernel_atlas.figures.style import GREY, SOFT
+from kernel_atlas.figures.style import GREY
 
 TAPS = "RdBu_r"  # white at zero; its two ends differ to every kind of colour vision
 DOTS, GAP = 24, 3  # of a mosaic: dots of a kernel's side, at least, and between kernels
@@ -52,15 +52,6 @@ def draw_row(axes: Axes, kernels: Sequence[np.ndarray], left: float, top: float)
     image = np.concatenate(tiles, axis=1)
     extent = (left, left + len(kernels), top + 1 - GAP / (len(image) + GAP), top)
     axes.imshow(image, extent=extent, aspect="auto", interpolation="nearest")
-
-
-def draw_scale(canvas: Axes, left: float, top: float) -> None:
-    """The colours of taps."""
-    where = {"extent": (left + 0.72, left + 1.52, top + 0.09, top), "aspect": "auto", "interpolation": "nearest"}
-    canvas.imshow(np.linspace(-1, 1, 64)[None], cmap=TAPS, **where)
-    words = {"va": "center", "size": 6.5, "color": SOFT}
-    canvas.text(left + 0.67, top + 0.045, "taps: \N{MINUS SIGN}max", ha="right", **words)
-    canvas.text(left + 1.57, top + 0.045, "+max of each kernel", ha="left", **words)
 
 
 def stack(taps: pd.Series) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The figure of the maps of kernels."""
 
-import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator
 
 from kernel_atlas.figures import style
 from kernel_atlas.figures.write import Drawing
@@ -50,9 +50,8 @@ def draw_maps(table: pd.DataFrame, summary: pd.DataFrame, title: str) -> Drawing
         axes.set_xlabel("")
         if ratio:
             axes.set_xscale("log", base=2)
-            ends = np.log2(axes.get_xlim())
-            powers = np.arange(np.ceil(ends[0]), ends[1], 2 if np.ptp(ends) > 4 else 1)
-            axes.set_xticks(2**powers, [f"{2**p:g}" if p >= 0 else f"1/{2**-p:g}" for p in powers])
+            axes.xaxis.set_major_locator(LogLocator(2, numticks=5))
+            axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}" if x >= 1 else f"1/{1 / x:g}")
             axes.minorticks_off()
     style.add_legend(figure, style.points_legend(LOOKS))
     caption = (

@@ -19,14 +19,13 @@ def draw(depth: pd.DataFrame) -> Drawing:
         return draw_nothing("Patterns by depth", "no depth is covered by five networks")
     names = {family: "no pattern" if family == "other" else short(family) for family in families}
     sizes = sizes_of(data)
-    colours = dict(zip(sizes, COLOURS, strict=False))
+    colours, dashes = (dict(zip(sizes, looks, strict=False)) for looks in (COLOURS, DASHES))
     figure, panels = open_panels(list(names.values()), 1.25, columns=(4, 2), sharex=True)
     for family, name in names.items():
         axes, part = panels[name], data[data["family"] == family]
         for size, own in part.groupby("size"):
             axes.fill_between(own["depth"], own["low"], own["high"], color=colours[size], alpha=0.2, lw=0)
         look = {"hue": "size", "style": "size", "hue_order": sizes, "style_order": sizes}
-        dashes = dict(zip(sizes, DASHES, strict=False))
         sns.lineplot(
             part, x="depth", y="share", **look, palette=colours, dashes=dashes, errorbar=None, legend=False, ax=axes
         )
@@ -34,7 +33,7 @@ def draw(depth: pd.DataFrame) -> Drawing:
         axes.yaxis.set_major_formatter(PERCENT)
     lines = {
         f"{size} kernels": Line2D([], [], color=colours[size], ls=(0, dash) if dash else "-")
-        for size, dash in zip(sizes, DASHES, strict=False)
+        for size, dash in dashes.items()
     }
     add_legend(figure, lines)
     caption = (

@@ -7,7 +7,7 @@ A figure is a module of this folder. `draw(size, threshold, **tables)` draws one
   Text has 11 pixels or more where a page shows the one at least 800 pixels wide and the other at least 340.
 - `.pdf`, `.csv` (the data) and `.json` (title, caption, text for those who cannot see it).
 
-`write.for_page` makes an SVG a part of a page: inks and ground become the colours of the page, light or dark.
+`publish/page.py` makes an SVG a part of a page: inks and ground become the colours of the page, light or dark.
 """
 
 SAMPLE = "results/samples/{size}.parquet"
@@ -29,7 +29,6 @@ FIGURES = {  # of one size each
     "gallery": {"sample": SAMPLE, **_statistics("totals")},
     "spectrum_posed": _codes("results/autoencoder/{size}/posed"),
     "spectrum": _codes("results/autoencoder/{size}"),
-    "shares_layers": _statistics("models", "layers"),
     "kmeans": {"centres": "results/kmeans/{size}.parquet"},
 }
 OVERVIEWS = {  # of all sizes in one

@@ -6,6 +6,7 @@ import pandas as pd
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures import style
 from kernel_atlas.figures.write import Drawing
+from kernel_atlas.stats.independence import one_per_group
 
 NETWORKS, CONTROLS = 16, 4  # of a size; with more they cannot be read on a page
 
@@ -49,8 +50,8 @@ def draw(models: pd.DataFrame, labels: pd.DataFrame) -> Drawing:
 
 def _networks_of(models: pd.DataFrame) -> pd.DataFrame:
     """The independent networks and the controls with most kernels of a size, by their share with a pattern."""
-    independent, controls = style.largest_first(models)
-    shown = pd.concat([independent.head(NETWORKS), controls.head(CONTROLS)])
+    controls = models[models["use"] == "control"].sort_values("kernels", ascending=False, kind="stable")
+    shown = pd.concat([one_per_group(models).head(NETWORKS), controls.head(CONTROLS)])
     return shown.sort_values("pattern_share", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -5,19 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kernel_atlas.figures import style
 from kernel_atlas.figures.kernels import draw_kernel, draw_row, stack, taps_columns
-from kernel_atlas.figures.style import (
-    GREY,
-    PERCENT,
-    SOFT,
-    is_narrow,
-    open_canvas,
-    page_width,
-    place_axes,
-    shade_of,
-    short,
-    wrapped,
-)
 from kernel_atlas.figures.write import Drawing
 from kernel_atlas.model.clusters import cluster_of
 
@@ -49,22 +38,24 @@ def draw_stretches(
     near, there = (np.bincount(drawn[keep], minlength=len(codes)) for keep in (is_near.to_numpy(), slice(None)))
     clustered = density * near / np.maximum(there, 1)
 
-    columns = 4 if is_narrow() else 9
-    names = [wrapped(short(label), page_width() / columns) for label in clusters["label"]]
+    columns = 4 if style.is_narrow() else 9
+    names = [style.wrapped(style.short(label), style.page_width() / columns) for label in clusters["label"]]
     cell = 0.5 + 0.13 * max(name.count("\n") + 1 for name in names)  # inches: prototype, words
     foot = 0.3 + HIGH + STRIP + 0.5
-    figure, canvas = open_canvas(foot + cell * -(-len(clusters) // columns))
+    figure, canvas = style.open_canvas(foot + cell * -(-len(clusters) // columns))
     left, right = 0.75, figure.get_figwidth() - 0.05
-    axes = place_axes(figure, left, 0.3, right, 0.3 + HIGH)
+    axes = style.place_axes(figure, left, 0.3, right, 0.3 + HIGH)
     edges = np.linspace(0, 1, len(codes) + 1)
-    axes.stairs(density, edges, fill=True, color=GREY, alpha=0.4)
-    axes.stairs(density, edges, color=GREY, lw=0.6)
+    axes.stairs(density, edges, fill=True, color=style.GREY, alpha=0.4)
+    axes.stairs(density, edges, color=style.GREY, lw=0.6)
     for index, cluster in enumerate(clusters.itertuples()):
         inside = np.flatnonzero(row == index)
         if len(inside):
-            axes.stairs(clustered[inside], edges[inside[0] : inside[-1] + 2], fill=True, color=shade_of(cluster.label))
+            axes.stairs(
+                clustered[inside], edges[inside[0] : inside[-1] + 2], fill=True, color=style.shade_of(cluster.label)
+            )
         if index:
-            axes.axvline(cluster.code_low, color=SOFT, lw=0.5, ls=(0, (2, 2)))
+            axes.axvline(cluster.code_low, color=style.SOFT, lw=0.5, ls=(0, (2, 2)))
         if cluster.code_high - cluster.code_low > 0.25 / (right - left):
             middle = (cluster.code_low + cluster.code_high) / 2
             axes.text(middle, 1.02, cluster.cluster, ha="center", va="bottom", transform=axes.get_xaxis_transform())
@@ -72,8 +63,8 @@ def draw_stretches(
     most = max(1e-6, 1.05 * density.max())
     ticks = [float(f"{most * part:.0e}") for part in (1 / 16, 1 / 2)]
     axes.set(xlim=(0, 1), ylim=(0, most), ylabel="kernels per step", xticks=[], yticks=ticks)
-    axes.yaxis.set_major_formatter(PERCENT)
-    strip = place_axes(figure, left, 0.34 + HIGH, right, 0.34 + HIGH + STRIP)
+    axes.yaxis.set_major_formatter(style.PERCENT)
+    strip = style.place_axes(figure, left, 0.34 + HIGH, right, 0.34 + HIGH + STRIP)
     number = int((right - left) / STRIP)
     at = [np.abs(codes - (step + 0.5) / number).argmin() for step in range(number)]
     draw_row(strip, decoded[at], 0, 0)
@@ -86,27 +77,24 @@ def draw_stretches(
     return figure, data.join(taps_columns(decoded))
 
 
-def _prototypes(row: np.ndarray, counts: np.ndarray, decoded: np.ndarray, clusters: int) -> list[np.ndarray]:
-    """What is drawn at the median code of the kernels of each stretch."""
-    found = []
-    for index in range(clusters):
+def _prototypes(row: np.ndarray, counts: np.ndarray, decoded: np.ndarray, clusters: int) -> np.ndarray:
+    """What is drawn at the median code of the kernels of each stretch; zeros of one narrower than a step."""
+    found = np.zeros((clusters, decoded.shape[1]), np.float32)
+    for index in np.unique(row):
         inside = np.flatnonzero(row == index)
-        if not len(inside):  # a stretch drawn by hand, narrower than a step
-            found.append(np.zeros(decoded.shape[1]))
-            continue
         passed = counts[inside].cumsum()
-        found.append(decoded[inside[np.searchsorted(passed, passed[-1] / 2)]])
+        found[index] = decoded[inside[np.searchsorted(passed, passed[-1] / 2)]]
     return found
 
 
 def _draw_clusters(
-    canvas: Axes, clusters: pd.DataFrame, prototypes: list[np.ndarray], names: list[str], top: float, cell: float
+    canvas: Axes, clusters: pd.DataFrame, prototypes: np.ndarray, names: list[str], top: float, cell: float
 ) -> None:
     """The prototype of each cluster with its number and label, in rows from inches below the top."""
-    columns = 4 if is_narrow() else 9
-    pitch = (page_width() - 0.1) / columns
+    columns = 4 if style.is_narrow() else 9
+    pitch = (style.page_width() - 0.1) / columns
     for place, (cluster, prototype, name) in enumerate(zip(clusters.itertuples(), prototypes, names, strict=True)):
         x, y = 0.05 + place % columns * pitch, top + place // columns * cell
-        draw_kernel(canvas, prototype, x + 0.45, y, 0.32, {"ec": shade_of(cluster.label), "lw": 1.4})
+        draw_kernel(canvas, prototype, x + 0.45, y, 0.32, {"ec": style.shade_of(cluster.label), "lw": 1.4})
         canvas.text(x + 0.02, y + 0.16, cluster.cluster, va="center", weight="bold")
         canvas.text(x + 0.02, y + 0.38, name, va="top", linespacing=1.1)

@@ -19,11 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path as MarkerPath
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from kernel_atlas.core.patterns import COMPASS, family_of
 from kernel_atlas.core.vocabulary import AXES, FAMILIES
-from kernel_atlas.stats.independence import one_per_group
 
 PAGE, PHONE = 8.0, 3.4  # inches: how wide figures are drawn
 STYLE = Path(__file__).with_name("atlas.mplstyle")
@@ -181,18 +180,6 @@ def families_legend(families: Iterable[str]) -> dict[str, Patch]:
     return {"no pattern" if name == "other" else short(name): Patch(**look_of(name)) for name in families}
 
 
-def stack_areas(axes: Axes, edges: np.ndarray, shares: pd.DataFrame) -> None:
-    """Shares of families [steps, families] as stacked steps between edges [steps + 1]."""
-    base = np.zeros(len(shares))
-    for family in shares:
-        top = base + shares[family].to_numpy()
-        axes.stairs(top, edges, baseline=base, fill=True, **look_of(family))
-        base = top
-    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1))
-    axes.yaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_locator(MaxNLocator(3))
-
-
 def step_axis(axes: Axes, steps: np.ndarray) -> np.ndarray:
     """A logarithmic axis of steps on which 0 has a place, half a step; the places of the steps."""
     ticks = [0.5, *(10.0**power for power in range(1 + int(np.log10(steps.max()))))]
@@ -230,9 +217,3 @@ def family_shares(table: pd.DataFrame, unit: str | list[str]) -> pd.DataFrame:
     table = table.assign(family=table["label"].map(family_of))
     wide = table.pivot_table(index=unit, columns="family", values="share", aggfunc="sum", fill_value=0.0)
     return wide[[family for family in FAMILIES if family in wide]]
-
-
-def largest_first(models: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Independent networks and controls of one size; most kernels first."""
-    controls = models[models["use"] == "control"]
-    return one_per_group(models), controls.sort_values("kernels", ascending=False, kind="stable")

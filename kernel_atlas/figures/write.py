@@ -13,13 +13,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kernel_atlas.figures.style import GROUND, INK, PAGE, PHONE, SOFT, atlas_style, page_width
+from kernel_atlas.figures.style import PAGE, PHONE, SOFT, atlas_style, page_width
 from kernel_atlas.io.tables import whole, write_csv
 
 DOTS = {"svg": 200, "pdf": 300}  # per inch, of what is drawn as an image: pages show 96, paper more
 UNDATED = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
-# Colours of a figure that are those of the page around it, by the names that pages/head.html gives them.
-THEME = {INK: "--ink", SOFT: "--soft", GROUND: "--page"}
 
 
 class Drawing(NamedTuple):
@@ -71,20 +69,6 @@ def write_figure(
     text = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
     with whole(words) as partial:
         partial.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def for_page(svg: str) -> str:
-    """An SVG as a part of a page, whose CSS sets its size, its fonts, and by THEME its inks and its ground."""
-    svg = svg[svg.index("<svg") :]
-    head, _, svg = svg.partition(">")
-    head = re.sub(r' (width|height)="[^"]*"', "", head)
-    svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r" font-family: [^;]*sans-serif;", "", svg)
-    # groups have equal ids in every figure, but a page may have an id only once; nothing refers to them
-    svg = re.sub(r'<g id="[\w.]+_\d+"', "<g", svg)
-    for colour, name in THEME.items():
-        svg = svg.replace(f": {colour}", f": var({name}, {colour})")
-    return f"{head}>{svg}"
 
 
 def lighten(svg: str) -> str:

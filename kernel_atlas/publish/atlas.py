@@ -21,10 +21,11 @@ from kernel_atlas.figures.kernels import TAPS
 from kernel_atlas.io.tables import read_table
 from kernel_atlas.model.assign import Assigner
 from kernel_atlas.publish import gallery
-from kernel_atlas.publish.blocks import NOT_ASSIGNED, STEPS, as_text, pack_block, read_model, rounded
+from kernel_atlas.publish.blocks import NOT_ASSIGNED, STEPS, Folder, Sample, as_text, read_model, rounded, split
 from kernel_atlas.publish.page import write_page
 from kernel_atlas.stats.shares import PATTERNED
 
+INSIDE = 8_000_000  # bytes: some 100,000 kernels, which open in a second from a disk and can still be mailed
 COMPONENTS = 4  # principal components that the map can have as axes
 SCRIPTS = ("kernels.js", "wall.js", "map.js", "views.js", "atlas.js")
 EQUATIONS = {  # of core/patterns.py, as the page writes them: G is a Gaussian, u lies along the pattern's direction
@@ -49,8 +50,9 @@ def write_atlas(
     statistics: Mapping[str, pd.DataFrame],
     seed: int = 0,
     fits: pd.DataFrame | None = None,
+    inside: int = INSIDE,
 ) -> None:
-    """Write the page.
+    """Write the page, and a folder beside it (`atlas/` of `atlas.html`) for the kernels of a large run.
 
     Parameters
     ----------
@@ -72,6 +74,8 @@ def write_atlas(
         Of the intervals of shares of kinds.
     fits : DataFrame, optional
         fits.csv.
+    inside : int
+        Bytes of kernels that the page itself holds at most; the folder stays empty then.
     """
     labels = [*_names(assigner, assignments, fits), "other", "dead", NOT_ASSIGNED]
     drawn = functools.cache(functools.partial(draw_patterns, assigner.patterns))
@@ -82,22 +86,27 @@ def write_atlas(
         dict.fromkeys((PATTERNED, *gallery.KINDS), [np.nan] * 3),
     )
     # facts and a block of each model and size, and what describes a size as a whole
-    models, blocks = [], []
+    models, folder = [], Folder(Path(output).with_suffix(""))
     wholes: dict[str, _Whole] = {}
     for model in sorted(kernels):
         facts = {name: rows.at[model, name] for name in ("use", "convolution", "family", "dataset", "top1")}
-        known = {name: value for name, value in facts.items() if pd.notna(value)} | {"model": model, "blocks": []}
+        known = {name: value for name, value in facts.items() if pd.notna(value)}
+        known |= {"model": model, "patterned": {}, "blocks": []}
         for size, layers, columns in read_model(kernels[model], assignments[model], labels, drawn, fitted.get(model)):
             mine = shares.get((model, size), missing)
-            whole = wholes.setdefault(size, _Whole(columns["taps"].shape[1]))
+            whole = wholes.setdefault(size, _Whole(columns["taps"].shape[1], seed))
             whole.add(known, layers, columns, mine)
-            known["blocks"].append({"size": size, "layers": layers, "patterned": percent(*mine[PATTERNED])})
-            blocks.append(pack_block(columns))
+            known["patterned"][size] = percent(*mine[PATTERNED])
+            for some, cut in split(layers, columns):
+                known["blocks"].append({"size": size, "layers": some} | folder.add(cut))
         models.append(known)
+    blocks, beside = (folder.take(), "") if folder.bytes <= inside else ([], folder.path.name)
     sizes, galleries = [], {}
     for size in sorted(wholes, key=lambda name: [int(side) for side in name.split("x")]):
         galleries[size] = gallery.describe_gallery(size, statistics)
         drawing = {"components": wholes[size].components(), "rows": wholes[size].rows(galleries[size]["rows"], labels)}
+        levels = wholes[size].sample.levels() if beside else ()
+        drawing["sample"] = [{"kernels": len(level["place"])} | folder.add(level) for level in levels]
         sizes.append(_describe_size(size, assigner, drawn, spectra.get(size)) | drawing)
     # the facts that scripts need, and the page
     looks = {label: _look(label) for label in labels}
@@ -109,6 +118,7 @@ def write_atlas(
         "start": gallery.most_informative(galleries),
         "sizes": sizes,
         "models": models,
+        "folder": beside,
     }
     pages = Path(template).parent
     write_page(
@@ -116,6 +126,7 @@ def write_atlas(
         template,
         title=title,
         facts=Markup(json.dumps(facts, allow_nan=False).replace("<", "\\u003c")),  # in a script, a tag would end it
+        folder=beside,
         looks=looks,
         galleries=galleries,
         networks=networks,
@@ -133,11 +144,14 @@ class _Whole:
     ----------
     networks : list of dict
         Of each model: model, control, kernels, and shares from `describe_networks`.
+    sample : Sample
     """
 
-    def __init__(self, taps: int):
+    def __init__(self, taps: int, seed: int):
         self.networks: list[dict[str, Any]] = []
+        self.sample = Sample(seed)
         self._members: list[pd.DataFrame] = []
+        self._taps: list[np.ndarray] = []
         self._moments = np.zeros((taps, taps))
 
     def add(
@@ -151,6 +165,7 @@ class _Whole:
         control = facts["use"] == "control" or facts["convolution"] != "depthwise"
         described = {"model": facts["model"], "control": control, "kernels": len(columns["label"]), "shares": shares}
         self.networks.append(described)
+        self.sample.add(columns)
         if control:
             return
         units = centre_and_normalise(columns["taps"]).astype(np.float64)
@@ -159,7 +174,8 @@ class _Whole:
         names = ("label", "similarity", "template", "channel")
         kernels = pd.DataFrame({"model": facts["model"], "layer": index} | {name: columns[name] for name in names})
         chosen = gallery.choose_members(kernels).sort_index()  # in the order of layers again
-        self._members.append(chosen.assign(taps=list(columns["taps"][chosen.index])))
+        self._members.append(chosen)
+        self._taps.append(columns["taps"][chosen.index])
 
     def components(self) -> dict[str, Any]:
         """The directions in which unit kernels differ most, and their shares of the sum of squares."""
@@ -171,13 +187,15 @@ class _Whole:
 
     def rows(self, described: list[dict[str, Any]], labels: list[str]) -> list[dict[str, Any]]:
         """Of each row of a gallery: its members, their taps, and the template that most of them are like."""
-        found = gallery.choose_members(pd.concat(self._members, ignore_index=True)) if described else None
+        if not described:
+            return []
+        found, taps = gallery.choose_members(pd.concat(self._members, ignore_index=True)), np.concatenate(self._taps)
         drawing = []
         for row in described:
             mine = found[found["label"] == labels.index(row["label"])]
             kernels = [f"{one.model}/{one.layer}/{one.channel}" for one in mine.itertuples()]
-            taps = as_text(np.stack(mine["taps"]).tobytes())
-            drawing.append({"kernels": kernels, "taps": taps, "template": int(mine["template"].mode()[0])})
+            text, often = as_text(taps[mine.index].tobytes()), int(mine["template"].mode()[0])
+            drawing.append({"kernels": kernels, "taps": text, "template": often})
         return drawing
 
 

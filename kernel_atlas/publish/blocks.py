@@ -1,7 +1,8 @@
-"""Kernels as the atlas holds them: a block is the kernels of one model and size, its columns compressed, as text.
+"""Kernels as the atlas holds them: a block is some layers of one model and size, its columns compressed, as text.
 
 Taps are rounded to 255 steps of each kernel's range: enough for pictures, not for computing. `pages/kernels.js` has the
-same columns.
+same columns. Blocks of a small run lie in the page. Those of a large one lie beside it, and the page reads what it
+shows; what it shows of all networks at once is a sample.
 """
 
 import base64
@@ -19,6 +20,8 @@ from kernel_atlas.core.patterns import Templates
 from kernel_atlas.io.shards import shards_of
 from kernel_atlas.io.tables import read_table
 
+LAYERS = 8192  # kernels of a block, unless a layer has more: half a MB of 7x7
+SAMPLE = (16384, 65536, 262144)  # kernels of each level of a sample: the first is read to show a wall of all networks
 STEPS = 255  # of a kernel's range
 FINE = 65534  # steps of a code (0 to 1) and of a dissimilarity (0 to 2); one more means missing
 COARSE = 254  # steps of a cosine (0 to 1); one more means missing
@@ -76,11 +79,84 @@ def read_model(
         yield size, layers, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def split(
+    layers: list[dict[str, Any]], columns: Mapping[str, np.ndarray]
+) -> Iterator[tuple[list[dict[str, Any]], dict[str, np.ndarray]]]:
+    """Cut what `read_model` gives at layers, into blocks."""
+    ends = np.cumsum([layer["kernels"] for layer in layers])
+    first = begin = 0
+    for place, end in enumerate(ends, start=1):
+        if place == len(ends) or ends[place] - begin > LAYERS:
+            yield layers[first:place], {name: column[begin:end] for name, column in columns.items()}
+            first, begin = place, end
+
+
 def pack_block(columns: Mapping[str, np.ndarray]) -> str:
     """Columns one after the other, little-endian, wide types first (as typed arrays must begin at their multiples)."""
     ordered = sorted(columns.values(), key=lambda column: -column.itemsize)
     raw = b"".join(column.astype(column.dtype.newbyteorder("<")).tobytes() for column in ordered)
     return as_text(gzip.compress(raw, 9, mtime=0))
+
+
+class Sample:
+    """Kernels of one size drawn at random from all models, added model by model; it never holds many more."""
+
+    def __init__(self, seed: int):
+        self._random = np.random.default_rng(seed)
+        self._drawn: dict[str, np.ndarray] = {}
+        self._count = 0
+
+    def add(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Add a model's kernels, after those of the models before."""
+        more = len(columns["label"])
+        place = np.arange(self._count, self._count + more, dtype=np.uint32)
+        new = {"place": place, **columns, "draw": self._random.random(more)}
+        before = self._drawn or {name: column[:0] for name, column in new.items()}
+        self._drawn = {name: np.concatenate([before[name], column]) for name, column in new.items()}
+        self._count += more
+        if len(self._drawn["draw"]) > sum(SAMPLE):
+            kept = np.argpartition(self._drawn["draw"], sum(SAMPLE))[: sum(SAMPLE)]
+            self._drawn = {name: column[kept] for name, column in self._drawn.items()}
+
+    def levels(self) -> Iterator[dict[str, np.ndarray]]:
+        """The columns of each level that has kernels; `place` is a kernel's number among all, in rising order."""
+        order = np.argsort(self._drawn.pop("draw"))
+        for level in np.split(order, np.cumsum(SAMPLE)[:-1]):
+            if len(level):
+                rows = level[np.argsort(self._drawn["place"][level])]
+                yield {name: column[rows] for name, column in self._drawn.items()}
+
+
+class Folder:
+    """Blocks as files beside a page: scripts that hand over a text, which a page that lies on a disk may read, too."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._bytes: list[int] = []
+
+    def add(self, columns: Mapping[str, np.ndarray]) -> dict[str, int]:
+        """Write a block; its number, and the bytes of its file."""
+        number, text = len(self._bytes), pack_block(columns)
+        size = self._file(number).write_text(f'receive({number}, "{text}")\n', encoding="ascii")
+        self._bytes.append(size)
+        return {"block": number, "bytes": size}
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(self._bytes)
+
+    def take(self) -> list[str]:
+        """The texts of all blocks, out of the folder."""
+        texts = []
+        for number in range(len(self._bytes)):
+            texts.append(self._file(number).read_text(encoding="ascii").split('"')[1])
+            self._file(number).unlink()
+        return texts
+
+    def _file(self, number: int) -> Path:
+        return self.path / f"{number}.js"
 
 
 def _columns(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kernel_atlas.core.kernels import spread
 from kernel_atlas.core.patterns import SIMPLEST, kind_of
 from kernel_atlas.stats.independence import one_per_group
 from kernel_atlas.stats.resampling import bootstrap_share, seed_of
@@ -16,11 +17,6 @@ NETWORKS = 3  # in which a label is most frequent
 FEWEST = 3  # independent networks from which on a size is more than one network's choice
 FURTHER = "further"  # the kind of labels that a user's own patterns have
 KINDS = (*SIMPLEST, FURTHER, "other")
-
-
-def spread(count: int, most: int) -> np.ndarray:
-    """At most so many whole numbers below `count`, at even steps from the first to the last."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
 def choose_members(kernels: pd.DataFrame) -> pd.DataFrame:

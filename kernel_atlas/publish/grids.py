@@ -17,7 +17,7 @@ WORDS = {  # column -> what its values are called
     "control": KINDS,
     "subject": KINDS,
     "encoder": {"main": "of the run", "posed": "of the run, in one pose", "own": "trained on these"},
-    "method": {name: words for name, (words, *_) in METHODS.items()} | {"autoencoder": "code of one number"},
+    "method": METHODS,
     "family": {name: words for name, (words, *_) in FITTED.items()},
     "measure": MEASURES | map_summaries.MEASURES,
     "replacement": NAMES,

@@ -20,13 +20,13 @@ from kernel_atlas.core.kernels import centre_and_normalise
 from kernel_atlas.core.patterns import templates
 from kernel_atlas.core.words import joined, number
 from kernel_atlas.figures.kernels import TAPS, stack
-from kernel_atlas.figures.write import for_page
 from kernel_atlas.findings.experiments import EXPERIMENTS, state
 from kernel_atlas.findings.parts import OWN, Grid
 from kernel_atlas.findings.questions import QUESTIONS, Question
 from kernel_atlas.findings.registry import by_size, rank
 from kernel_atlas.io.results import versions
 from kernel_atlas.publish.grids import describe_grid
+from kernel_atlas.publish.page import for_page
 
 FAMILIES = 4  # of other people's networks that are named
 STEPS = 7  # of the code, in its picture

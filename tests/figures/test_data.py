@@ -20,7 +20,4 @@ def test_data_are_what_is_drawn():
     np.testing.assert_allclose(models[families].sum(axis=1), models["pattern_share"])
     assert (models["phase_share"] == 0.05).all()
 
-    layers = drawn("shares_layers", tables).data
-    np.testing.assert_allclose(layers.drop(columns=["model", "layer_index"]).sum(axis=1), 1)
-    assert "chance" not in layers["model"].tolist()
     assert drawn("kmeans", tables).data["share"].sum() == pytest.approx(1)

@@ -9,7 +9,8 @@ from drawing import cluster_tables, drawn, evidence_tables
 
 from kernel_atlas.figures.registry import REPORT, is_evidence
 from kernel_atlas.figures.style import page_width
-from kernel_atlas.figures.write import for_page, write_figure
+from kernel_atlas.figures.write import write_figure
+from kernel_atlas.publish.page import for_page
 
 # Colours and sizes of what is drawn, but for what is see-through; a colour as red, green, blue.
 LOOK = """

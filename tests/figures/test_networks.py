@@ -29,7 +29,7 @@ def test_sizes_without_an_autoencoder_are_left_out():
 def test_networks_that_share_weights_count_once():
     tables = cluster_tables()
     tables["models"]["group"] = "same"
-    assert drawn("shares_layers", tables).data["model"].nunique() == 1
+    assert (drawn("shares_models", tables).data["use"] != "control").sum() == 1
 
 
 def test_depth_has_a_line_for_each_size():

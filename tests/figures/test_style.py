@@ -7,7 +7,7 @@ from conftest import ROOT
 from matplotlib.colors import to_rgb
 
 from kernel_atlas.core.patterns import COMPASS, family_of, templates
-from kernel_atlas.core.vocabulary import FAMILIES, METHODS
+from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.figures.style import COLOURS, shade_of, short
 
 
@@ -37,7 +37,7 @@ def luminance(colour):
 def test_marks_are_seen_on_white_and_on_dark_pages():
     head = (ROOT / "kernel_atlas/publish/pages/head.html").read_text()
     pages = [luminance(colour) + 0.05 for colour in re.findall(r"--page: (#\w+)", head)]
-    marks = {*COLOURS, *(colour for _, colour, _ in METHODS.values()), *(colour for colour, _ in FAMILIES.values())}
+    marks = {*COLOURS, *(colour for colour, _ in FAMILIES.values())}
     marks |= {shade_of(label) for label in templates(7).labels}
     for mark in marks - {"#222222"}:  # ink, which is light on a dark page
         for page in pages:

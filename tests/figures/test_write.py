@@ -15,7 +15,8 @@ from PIL import Image
 
 from kernel_atlas.figures.registry import FIGURES, OVERVIEWS, is_evidence
 from kernel_atlas.figures.style import GROUND, INK, SOFT, page_width
-from kernel_atlas.figures.write import for_page, lighten, write_figure
+from kernel_atlas.figures.write import lighten, write_figure
+from kernel_atlas.publish.page import for_page
 
 ENDINGS = {"figure": "svg", "phone": "phone.svg", "pdf": "pdf", "data": "csv", "words": "json"}
 

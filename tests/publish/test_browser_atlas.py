@@ -19,9 +19,10 @@ from atlas_page import (
     shards,
     shown,
     visit,
+    write_large,
     write_small,
 )
-from browser import complaints, photograph
+from browser import complaints, events, photograph
 from numpy.testing import assert_allclose
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
@@ -30,6 +31,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from kernel_atlas.core.kernels import centre_and_normalise
+from kernel_atlas.publish import blocks
 
 
 @pytest.fixture
@@ -158,7 +160,10 @@ def test_a_network_has_a_page_with_its_layers_in_order(page, browser):
 
 def test_report_and_atlas_lead_to_each_other(page, browser):
     assert find(browser, "header a[href='report.html']").is_displayed()
-    assert "atlas.html" in (page.parent / "report.html").read_text()
+    report = (page.parent / "report.html").read_text()
+    assert "atlas.html" in report
+    places = re.findall(r'href="report.html#(.+?)"', page.read_text())
+    assert places and all(f'id="{place}"' in report for place in places)
 
 
 # ---- the map
@@ -337,6 +342,71 @@ def test_the_first_kernel_is_near_the_top_of_a_phone(page, browser):
     assert find(browser, "section[data-view=patterns]:not([hidden]) canvas.film").location["y"] < 500
     visit(browser, page, "#view=kernels", width=400)
     assert find(browser, "#left .wall").location["y"] < 600
+
+
+# ---- large runs: kernels beside the page
+
+
+@pytest.fixture
+def large(tested, tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "LAYERS", 100)
+    monkeypatch.setattr(blocks, "SAMPLE", (64, 128))
+    return write_large(tested, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "#view=patterns",
+        "#view=kernels&left=alpha&order=code&off=Off-Centre&kernel=beta/1/7",
+        "#view=kernels&left=alpha&right=chance&like=alpha/1/3&order=like",
+        "#view=kernels&read=2",
+        "#view=map&read=2&axes=0,2&at=0.1,0,20",
+        "#network=beta",
+        "#view=code&read=2",
+    ],
+)
+def test_kernels_beside_the_page_are_shown_like_those_in_it(page, large, browser, fragment):
+    seen = """const drawn = [...document.querySelectorAll('canvas')].filter((one) => one.offsetWidth);
+    return [drawn.map((one) => one.toDataURL()), get('kernel').innerText, panels.map(({ wall }) => [...wall.shown])]"""
+    both = []
+    for path in (page, large):
+        visit(browser, path, fragment)
+        both.append(browser.execute_script(seen))
+    assert both[0] == both[1] and both[0][0]
+
+
+def test_of_a_large_run_no_more_is_read_than_is_shown(page, large, browser):
+    def files_read():
+        sent = [one["params"] for one in events(browser) if one["method"] == "Network.requestWillBeSent"]
+        asked = [params["request"]["url"] for params in sent if params["request"]["url"] != "about:blank"]
+        assert all(url.startswith(large.parent.as_uri()) for url in asked)
+        return sum(url.endswith(".js") for url in asked)
+
+    events(browser)  # those of the other page
+    visit(browser, large, "#view=patterns")
+    assert files_read() == 0
+    visit(browser, large, "#view=kernels&left=alpha/1")
+    assert files_read() == 1 and shown(browser) == 90
+    visit(browser, large, "#view=kernels")
+    assert files_read() == 1 and shown(browser) == 64
+    count = len(everyone(page, 5))
+    assert find(browser, "#sample").text == f"A random sample of 64 of {count} kernels."
+    for more in (64 + 128, count):
+        click(browser, "#more")
+        assert shown(browser) == more
+    assert not find(browser, "#sampled").is_displayed()
+    visit(browser, large, "#view=map&at=0,0,6")  # nearer, so more of them
+    assert browser.execute_script("return plane.shown.length") == 64 + 128
+
+
+def test_a_page_without_its_kernels_says_so(large, browser):
+    large.with_suffix("").rename(large.with_name("elsewhere"))
+    visit(browser, large, "#view=patterns")
+    assert not find(browser, "#missing").is_displayed()
+    follow(browser, "Kernels", "#views")
+    assert "large" in find(browser, "#missing").text
+    complaints(browser)
 
 
 # ---- networks and the code

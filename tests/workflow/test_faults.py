@@ -126,7 +126,7 @@ STAGES = {
     "write_atlas": ["atlas.html"],
     "write_report": ["report.html"],
     "state_findings": ["findings.csv"],
-    "draw_figure": [f"figures/shares_layers_5x5.{end}" for end in ("svg", "phone.svg", "pdf", "csv", "json")],
+    "draw_figure": [f"figures/gallery_5x5.{end}" for end in ("svg", "phone.svg", "pdf", "csv", "json")],
     "summarise_assignments": ["statistics"],
     "sample_kernels": ["samples/5x5.parquet"],
     "assign_noise": ["controls/noise.parquet"],

@@ -9,7 +9,7 @@ const VIEWS = { patterns: showPatterns, kernels: showWalls, map: showMap, networ
 const START = { // left, right: NETWORK or NETWORK/LAYER; kernel, like: NETWORK/LAYER/CHANNEL; only, off: labels
   view: sizes.get(facts.start)?.rows.length ? "patterns" : "kernels", size: facts.start, network: "", kernel: "",
   left: "", right: "", only: "", off: "", least: 0, order: "similarity", side: 32, like: "", axes: "0,1", at: "0,0,1",
-  sort: "with a pattern", search: "",
+  sort: "with a pattern", search: "", read: 0, // read: level of a sample
 };
 let state = { ...START };
 
@@ -20,7 +20,7 @@ function readAddress() {
   const options = (id) => [...get(id).options].map(({ value }) => value);
   const known = { size: [...sizes.keys()], view: Object.keys(VIEWS), order: options("order"), axes: options("axes") };
   Object.entries(known).forEach(([name, values]) => { if (!values.includes(state[name])) state[name] = START[name]; });
-  for (const [name, low, high] of [["least", 0, 1], ["side", 8, 96]]) {
+  for (const [name, low, high] of [["least", 0, 1], ["side", 8, 96], ["read", 0, 9]]) {
     state[name] = isNaN(state[name]) ? START[name] : Math.min(high, Math.max(low, Number(state[name])));
   }
   if (!/^[-.\de]+,[-.\de]+,[.\d]+$/.test(state.at)) state.at = START.at;
@@ -45,6 +45,16 @@ const placeOf = (text) => {
   const [model, layer] = text.split("/");
   return { model, layer: layer ? Number(layer) : "" };
 };
+
+async function everywhere(kernels, level = state.read, more = true) { // kernels of all networks; of a large run a sample
+  const here = await kernels.loadLevel(level), next = kernels.sample[level + 1], whole = counted(kernels.count);
+  const bytes = (next ? [next] : kernels.blocks).reduce((sum, one) => sum + one.bytes, 0);
+  get("sampled").hidden = here.length === kernels.count;
+  get("sample").textContent = `A random sample of ${counted(here.length)} of ${whole} kernels.`;
+  get("more").textContent = `Read ${next ? `${counted(next.kernels)} more` : "all"} (${fixed(bytes / 1e6, 1)} MB)`;
+  Object.assign(get("more"), { value: level + 1, hidden: !more });
+  return here;
+}
 
 async function find(id) { // a kernel by its address, of whatever size: [kernels, number], or null
   const [model, ...place] = id.split("/"), [layer, channel] = place.map(Number);
@@ -91,7 +101,7 @@ const pick = (kernel, how) => change({ kernel: idOf(now().facts(kernel)) }, how)
 const panels = ["left", "right"].map((side) => {
   const box = get(side), part = (name) => box.querySelector(name);
   const panel = { side, box, model: part(".model"), layer: part(".layer"), count: part(".count"), png: part(".png") };
-  panel.wall = new Wall(part(".wall"), palette, { hover: tell, pick });
+  panel.wall = new Wall(part(".wall"), palette, { hover: (...what) => tell(...what, panel.cosines), pick });
   panel.model.addEventListener("change", () => change({ [side]: panel.model.value }));
   panel.layer.addEventListener("change", () => change({ [side]: `${panel.model.value}/${panel.layer.value}` }));
   part(".csv").addEventListener("click", () => keep(tableText(panel), panel, "csv"));
@@ -102,12 +112,11 @@ const panels = ["left", "right"].map((side) => {
   return panel;
 });
 
-function tell(kernel, event) { // beside the pointer, inside the window
+function tell(kernel, event, cosines) { // beside the pointer, inside the window
   const tip = get("tip");
   tip.hidden = kernel === null || kernel === undefined;
   if (tip.hidden) return;
-  const one = now().facts(kernel), cosine = state.order === "like" && likeness ? likeness.cosines[kernel] : null;
-  const label = one.label + (cosine === null ? "" : `, cosine ${fixed(cosine, 2)}`);
+  const one = now().facts(kernel), label = one.label + (cosines ? `, cosine ${fixed(cosines[kernel], 2)}` : "");
   const place = `${one.model}, layer ${one.layer_index}, channel ${one.channel}`;
   tip.replaceChildren(element("b", label), element("br"), place);
   const { offsetWidth: wide, offsetHeight: high } = tip, { clientX, clientY } = event;
@@ -121,50 +130,41 @@ function fill(select, options, value) {
   select.value = value;
 }
 
-let likeness = null; // {id, kernels, cosines}: of every kernel of a size to the one that others should be like
-
-async function likenessOf(kernels) {
-  const [same, number] = (await find(state.like)) ?? [];
-  if (same !== kernels) return null;
-  if (likeness?.id === state.like) return likeness;
-  await kernels.load(0, kernels.count);
-  return { id: state.like, kernels, cosines: kernels.cosines(unit(kernels.tapsOf(number))) };
-}
-
 async function showWalls(kernels) {
-  likeness = state.like ? await likenessOf(kernels) : null;
-  const order = state.order === "like" && !likeness ? START.order : state.order;
+  const [same, number] = (state.like && await find(state.like)) || [], like = same === kernels ? number : null;
+  const order = state.order === "like" && like === null ? START.order : state.order;
   get("like").textContent = `cosine to ${state.like}`;
-  get("like").hidden = !likeness;
+  get("like").hidden = like === null;
   get("walls-title").textContent = order === "like" ? `Kernels like ${state.like}` : "Kernels";
   get("compare").textContent = state.right ? "Show one network" : "Compare with another network";
   panels[1].box.hidden = !state.right;
   const found = new Array(facts.labels.length).fill(0);
   for (const panel of panels.filter(({ box }) => !box.hidden)) {
-    (await showWall(panel, kernels, order)).forEach((count, label) => { found[label] += count; });
+    (await showWall(panel, kernels, order, like)).forEach((count, label) => { found[label] += count; });
   }
   const [{ wall }] = panels;
   document.querySelector("output[for=side]").textContent = `${wall.scale * wall.fine * kernels.width} px`;
   showLabels(found);
 }
 
-async function showWall(panel, kernels, order) {
+async function showWall(panel, kernels, order, like) {
   const { model, layer } = placeOf(state[panel.side]), layers = kernels.layers.filter((one) => one.model === model);
   const all = ["", `all ${counted(kernels.models.length)} networks`];
   fill(panel.model, [all, ...kernels.models.map((name) => [name, name])], model);
   const names = layers.map((one) => [String(one.layer_index), `${one.layer_index}: ${one.layer}`]);
   fill(panel.layer, [["", model ? `all ${layers.length} layers` : "all layers"], ...names], String(layer));
   panel.layer.disabled = !model;
-  const [begin, end] = kernels.rangeOf(model, layer);
-  await kernels.load(begin, end);
-  const { kernels: shown, found } = kernels.select(begin, end, { ...filter(), order }, likeness?.cosines);
+  const here = await (model ? kernels.load(...kernels.rangeOf(model, layer)) : everywhere(kernels));
+  const { size, only, off, least, side, read } = state;
+  const same = String([size, model, layer, only, off, least, order, like, side, read]);
+  if (panel.same === same) return panel.found; // or else a click would scroll to the top
+  panel.cosines = order === "like" ? kernels.cosines(unit(kernels.tapsOf(like)), here) : null;
+  const { kernels: shown, found } = kernels.select(here, { ...filter(), order }, panel.cosines);
   panel.png.textContent = shown.length > PICTURE ? `PNG of the first ${counted(PICTURE)}` : "PNG";
-  panel.count.textContent = end > begin ? `${counted(shown.length)} of ${counted(end - begin)} kernels`
+  panel.count.textContent = here.length ? `${counted(shown.length)} of ${counted(here.length)} kernels`
     : `no ${state.size} kernels in ${state[panel.side]}: choose another network`;
-  const { size, only, off, least, like, side } = state;
-  const same = String([size, model, layer, only, off, least, order, like, side]);
-  if (panel.same !== same) panel.wall.show(kernels, shown, side); // or else a click would scroll to the top
-  panel.same = same;
+  panel.wall.show(kernels, shown, side);
+  Object.assign(panel, { same, found });
   return found;
 }
 
@@ -193,12 +193,13 @@ const moved = (at) => change({ at: rounded(at) }, "replaceState");
 const plane = new KernelMap(get("plane"), palette, { hover: tell, pick, moved });
 
 async function showMap(kernels) {
-  await kernels.load(0, kernels.count);
-  const { kernels: shown, found } = kernels.select(0, kernels.count, { ...filter(), order: "layer" });
-  showLabels(found);
   const axes = state.axes.split(","), [x, y, zoom] = state.at.split(",").map(Number);
+  const most = Math.max(kernels.sample.length - 1, state.read), near = Math.floor(Math.log2(zoom) / 2);
+  const here = await everywhere(kernels, Math.min(near, most), near > most); // the nearer, the more
+  const { kernels: shown, found } = kernels.select(here, { ...filter(), order: "layer" });
+  showLabels(found);
   get("explained").textContent = axes.map((axis) => kernels.components.shares[axis]).join(" and ");
-  const { size, only, off, least, at } = state, same = String([size, only, off, least, axes]);
+  const { size, only, off, least, at } = state, same = String([size, only, off, least, axes, here.length]);
   if (plane.same !== same || plane.told !== at) plane.show(kernels, shown, axes, { x, y, zoom });
   Object.assign(plane, { same, told: at });
 }
@@ -277,6 +278,7 @@ function show() { // one after the other, and only what was asked for last
       { title: `${counted(count)} kernels`, ariaCurrent: size === kernels.size ? "true" : null })));
     for (const name of ["order", "side", "least", "axes", "search"]) get(name).value = state[name];
     document.querySelector("output[for=least]").textContent = state.least > 0 ? state.least.toFixed(2) : "any";
+    get("sampled").hidden = true;
     await (state.network ? showNetwork : VIEWS[view])(kernels);
     await showKernel();
     performance.mark("shown");
@@ -290,6 +292,7 @@ for (const name of ["side", "least", "search"]) { // no step back for each lette
   get(name).addEventListener("input", () => change({ [name]: value() }, "replaceState"));
 }
 const clicks = {
+  more: () => change({ read: Number(get("more").value) }),
   reset: () => change({ only: "", off: "", least: 0 }),
   close: () => change({ kernel: "" }),
   in: () => plane.zoom(1.5),

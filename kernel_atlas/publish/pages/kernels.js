@@ -1,6 +1,6 @@
 "use strict";
-// The kernels of the page. `publish/blocks.py` packs them: a block holds the kernels of one model and size, columns one
-// after the other. A kernel's number counts through all blocks of its size.
+// The kernels of the page. `publish/blocks.py` packs them: a block holds some layers of one model and size, columns one
+// after the other. A kernel's number counts through all blocks of its size. Blocks of a large run lie beside the page.
 
 const COLUMNS = [ // as pack_block orders them, wide types first
   ["low", Float32Array], ["step", Float32Array], ["channel", Uint32Array], ["code", Uint16Array],
@@ -17,8 +17,24 @@ function bytesOf(text) {
   return bytes;
 }
 
-async function unpack(text) {
-  const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+const awaited = new Map();
+const receive = (block, text) => awaited.get(block)(text); // a file calls it
+
+function textOf(block) { // in the page, or from its file: a script, as a page that lies on a disk may read nothing else
+  const inside = document.getElementById(`block-${block}`);
+  if (inside) return inside.textContent;
+  return new Promise((resolve, reject) => {
+    awaited.set(block, resolve);
+    const src = `${facts.folder}/${block}.js`, missing = () => {
+      get("missing").hidden = false;
+      reject(new Error(`${src} is missing`));
+    };
+    document.head.append(element("script", undefined, { src, onerror: missing }));
+  });
+}
+
+async function unpack(block) {
+  const stream = new Blob([bytesOf(await textOf(block))]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }
 
@@ -28,18 +44,15 @@ class Kernels { // of one size
     this.taps = this.height * this.width;
     this.labels = facts.labels;
     this.layers = []; // {model, layer_index, layer, first, kernels, share, most}
-    this.blocks = []; // {first, kernels, element}
+    this.blocks = []; // {block, bytes, first, kernels}
     this.count = 0;
-    let place = 0;
-    facts.models.forEach((model) => model.blocks.forEach((block) => {
-      const element = document.getElementById(`block-${place++}`);
-      if (block.size !== size) return;
+    facts.models.forEach((model) => model.blocks.filter((block) => block.size === size).forEach((block) => {
       const first = this.count;
       block.layers.forEach((layer) => {
         this.layers.push({ ...layer, model: model.model, first: this.count });
         this.count += layer.kernels;
       });
-      this.blocks.push({ first, kernels: this.count - first, element });
+      this.blocks.push({ ...block, first, kernels: this.count - first });
     }));
     this.columns = {};
     COLUMNS.forEach(([name, Type]) => {
@@ -50,20 +63,33 @@ class Kernels { // of one size
     if (this.template_taps) this.template_taps = bytesOf(this.template_taps);
   }
 
-  async load(first, end) { // unpack what these kernels are in
-    const inside = (block) => block.first < end && block.first + block.kernels > first;
-    const wanted = this.blocks.filter((block) => block.element && inside(block));
-    await Promise.all(wanted.map(async (block) => {
-      const buffer = await unpack(block.element.textContent);
-      let place = 0;
+  async load(first, end) { // what these kernels are in; gives their numbers
+    await Promise.all(this.blocks.filter((one) => one.first < end && one.first + one.kernels > first)
+      .map((one) => this.read(one)));
+    return new Uint32Array(end - first).map((_, place) => first + place);
+  }
+
+  async loadLevel(level) { // all kernels of a small run; of a large one a sample, or all above its last level
+    if (level >= this.sample.length) return this.load(0, this.count);
+    const parts = await Promise.all(this.sample.slice(0, level + 1).map((one) => this.read(one)));
+    return Uint32Array.from(parts.flatMap((one) => [...one]));
+  }
+
+  read(one) { // unpack a block, once; gives the numbers that a block of a sample has
+    one.reading ??= unpack(one.block).then((buffer) => {
+      const places = "first" in one ? null : new Uint32Array(buffer, 0, one.kernels);
+      let at = places ? places.byteLength : 0;
       COLUMNS.forEach(([name, Type]) => {
-        const each = name === "taps" ? this.taps : 1;
-        const column = new Type(buffer, place, block.kernels * each);
-        this.columns[name].set(column, block.first * each);
-        place += column.byteLength;
+        const each = name === "taps" ? this.taps : 1, column = new Type(buffer, at, one.kernels * each);
+        at += column.byteLength;
+        if (!places) this.columns[name].set(column, one.first * each);
+        else column.forEach((value, n) => {
+          this.columns[name][places[Math.floor(n / each)] * each + (n % each)] = value;
+        });
       });
-      block.element = null; // it is here now
-    }));
+      return places;
+    });
+    return one.reading;
   }
 
   rangeOf(model, layer) { // first kernel and the one after the last; of all models, a model, or a layer of it
@@ -106,7 +132,7 @@ class Kernels { // of one size
     };
   }
 
-  select(first, end, { passes, least, order }, cosines) { // kernels that pass, in order; and how many each label has
+  select(kernels, { passes, least, order }, cosines) { // kernels that pass, in order; and how many each label has
     const { code, dissimilarity, similarity, label } = this.columns;
     const shown = this.labels.map((one) => passes(one.label)), limit = least * COARSE, keys = [];
     const found = new Array(this.labels.length).fill(0), known = (kernel) => similarity[kernel] <= COARSE;
@@ -117,7 +143,7 @@ class Kernels { // of one size
       layer: () => 0,
       like: (kernel) => Math.round((1 - cosines[kernel]) * 500000), // a key has 21 bits beside the kernel
     }[order];
-    for (let kernel = first; kernel < end; kernel++) {
+    for (const kernel of kernels) {
       found[label[kernel]]++;
       if (!shown[label[kernel]] || (limit > 0 && (!known(kernel) || similarity[kernel] < limit))) continue;
       keys.push(key(kernel) * 2 ** 32 + kernel);
@@ -126,10 +152,10 @@ class Kernels { // of one size
     return { kernels: Uint32Array.from(sorted, (one) => one % 2 ** 32), found };
   }
 
-  cosines(direction) { // of every kernel to taps with mean 0 and length 1, Float32Array [count]; 0 of constant ones
-    const { taps } = this.columns, all = new Float32Array(this.count);
-    for (let kernel = 0, at = 0; kernel < this.count; kernel++) {
-      let product = 0, sum = 0, squares = 0;
+  cosines(direction, kernels) { // to taps with mean 0 and length 1, Float32Array [count]; 0 of constant kernels
+    const { taps } = this.columns, all = new Float32Array(this.count).fill(NaN);
+    for (const kernel of kernels) {
+      let at = kernel * this.taps, product = 0, sum = 0, squares = 0;
       for (let tap = 0; tap < this.taps; tap++, at++) { // the direction has mean 0: the kernel's mean is in no product
         product += direction[tap] * taps[at];
         sum += taps[at];

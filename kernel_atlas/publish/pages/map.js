@@ -36,7 +36,7 @@ class KernelMap {
   }
 
   show(kernels, shown, axes, at) { // at: the middle of what is seen, and how many times it is enlarged
-    const [x, y] = axes.map((axis) => kernels.cosines(unit(kernels.components.axes[axis])));
+    const [x, y] = axes.map((axis) => kernels.cosines(unit(kernels.components.axes[axis]), shown));
     Object.assign(this, { kernels, shown, x, y, at });
     this.draw();
   }

@@ -98,7 +98,7 @@ async function showNetwork() {
   if (!one) return;
   const words = [one.family, one.dataset && `trained on ${one.dataset}`, one.top1 && `top-1 accuracy ${one.top1} %`,
     one.use === "control" && "a control"];
-  words.push(...one.blocks.map(({ size, patterned }) => `${size}: ${patterned} with a pattern`));
+  words.push(...Object.entries(one.patterned).map(([size, share]) => `${size}: ${share} with a pattern`));
   get("network-words").textContent = words.filter(Boolean).join("; ");
   const rows = one.blocks.flatMap(({ size, layers }) => layers.map((layer) => [sizes.get(size), layer]));
   await Promise.all(one.blocks.map(({ size }) => sizes.get(size).load(...sizes.get(size).rangeOf(one.model, ""))));
@@ -127,7 +127,7 @@ async function showCode(kernels) {
   get("code-none").hidden = !!kernels.spectrum;
   get("code-body").hidden = !kernels.spectrum;
   if (!kernels.spectrum) return;
-  await kernels.load(0, kernels.count);
+  const here = await everywhere(kernels);
   const most = Math.log1p(Math.max(...kernels.counts)), steps = kernels.counts.length;
   get("density").replaceChildren(...kernels.counts.map((count, step) => {
     const { label } = kernels.decoded((step + 0.5) / steps).stretch, bar = element("i");
@@ -137,7 +137,7 @@ async function showCode(kernels) {
     return bar;
   }));
   const all = { passes: () => true, least: 0, order: "code" };
-  const sorted = kernels.select(0, kernels.count, all).kernels.filter((kernel) => kernels.columns.code[kernel] <= FINE);
+  const sorted = kernels.select(here, all).kernels.filter((kernel) => kernels.columns.code[kernel] <= FINE);
   decode(kernels, sorted);
   get("code").oninput = () => decode(kernels, sorted);
 }
