@@ -36,13 +36,13 @@ def left(folder):
 
 
 def test_models_of_another_run_leave(results, tmp_path, capsys):
-    begin_run(results, "a.tsv", ["one", "two"], {"seed": 0}, {})
+    begin_run(results, "a.tsv", ["one", "two"], {"seed": 0})
     assert not capsys.readouterr().err
     folder = tmp_path / "results"
     of_one = ["kernels/one/000.parquet", "assignments/one.parquet"]
     of_two = ["kernels/two/000.parquet", "assignments/two.parquet", "ablation/trials/two/x", "release/README.md"]
     write(folder, *of_one, *of_two)
-    begin_run(results, "b.tsv", ["one"], {"seed": 0}, {})
+    begin_run(results, "b.tsv", ["one"], {"seed": 0})
     assert left(folder) == {*of_one, "unused/kernels/two/000.parquet", "run.yaml"}
     assert "a run of a.tsv and becomes one of b.tsv" in capsys.readouterr().err
     assert yaml.safe_load((folder / "run.yaml").read_text())["models"] == ["one"]
