@@ -1,8 +1,8 @@
 """How fast the atlas of a large run is written, opens and moves, in headless Chromium from a server on this machine.
 
-    python benchmarks/atlas.py [--kernels 1000000] [--side 7] [--rounds 3]
+    python benchmarks/atlas.py [--kernels 1000000] [--networks 100] [--side 7] [--rounds 3]
 
-The tables of such a run are written: patterns with noise, in networks of 10,000 kernels and 25 layers. Printed are time
+The tables of such a run are written: patterns with noise, in networks of 25 layers. Printed are time
 and memory of writing the page, its size, and medians of
 - the first paint, and the first wall: of one network, and of all networks (a sample of their kernels),
 - what was transferred before these walls,
@@ -46,7 +46,7 @@ from kernel_atlas.model.coder import SAMPLES, build_spectrum  # noqa: E402
 from kernel_atlas.publish.atlas import write_atlas  # noqa: E402
 from kernel_atlas.stats import shares  # noqa: E402
 
-MODEL, LAYER = 10_000, 400  # kernels
+LAYERS = 25  # of a network
 FRAMES = """const done = arguments[0], wall = document.querySelector("#left .wall"), begin = performance.now();
 let frames = 0;
 const step = (now) => {
@@ -63,30 +63,31 @@ PAINT = "return performance.getEntriesByName('first-contentful-paint')[0].startT
 ASK = "performance.clearMarks(); const begin = performance.now(); change({}); return begin"
 
 
-def write_tables(folder: Path, count: int, side: int) -> list[str]:
+def write_tables(folder: Path, count: int, networks: int, side: int) -> list[str]:
     """Shards and assignments of that many kernels; gives the names of networks.
 
     Codes, similarities and second labels are random, which changes nothing of the speed.
     """
     random, patterns = np.random.default_rng(0), templates(side)
     labels = np.array(patterns.labels, object)
-    names = [f"net_{number:03d}" for number in range(-(-count // MODEL))]
+    names, each = [f"net_{number:03d}" for number in range(networks)], count // networks // LAYERS
+    mine = each * LAYERS
     for name in names:
-        drawn = random.integers(0, len(labels), MODEL)
-        kernels = patterns.taps[drawn] + random.normal(0, 0.05, (MODEL, side * side))
-        layers = kernels.astype(np.float32).reshape(-1, LAYER, 1, side, side)
+        drawn = random.integers(0, len(labels), mine)
+        kernels = patterns.taps[drawn] + random.normal(0, 0.05, (mine, side * side))
+        layers = kernels.astype(np.float32).reshape(-1, each, 1, side, side)
         file = folder / f"{name}.safetensors"
         save_file({f"stages.{n // 5}.blocks.{n % 5}.weight": layer for n, layer in enumerate(layers)}, file)
         extract_model(name, f"file:{file.name}", Wanted(folder), folder / "kernels" / name, dense_per_layer=1, seed=1)
         file.unlink()
-        columns = {"model": [name] * MODEL, "layer_index": np.repeat(np.arange(MODEL // LAYER), LAYER)}
-        columns |= {"channel": np.tile(np.arange(LAYER), MODEL // LAYER), "kh": [side] * MODEL, "kw": [side] * MODEL}
-        columns |= {"label": np.where(random.random(MODEL) < 0.3, "other", labels[drawn])}
-        columns |= {"second": random.permutation(labels[drawn]), "beyond_spectrum": random.random(MODEL) < 0.5}
+        columns = {"model": [name] * mine, "layer_index": np.repeat(np.arange(LAYERS), each)}
+        columns |= {"channel": np.tile(np.arange(each), LAYERS), "kh": [side] * mine, "kw": [side] * mine}
+        columns |= {"label": np.where(random.random(mine) < 0.3, "other", labels[drawn])}
+        columns |= {"second": random.permutation(labels[drawn]), "beyond_spectrum": random.random(mine) < 0.5}
         fractions = ("similarity", "margin", "scrambled", "code", "dissimilarity")
-        columns |= {column: random.random(MODEL, np.float32) for column in fractions}
+        columns |= {column: random.random(mine, np.float32) for column in fractions}
         columns |= {"cluster": (columns["code"] * 4).astype(int), "tap_sum": kernels.sum(axis=1)}
-        missing = {field.name: pa.nulls(MODEL, field.type) for field in SCHEMA if field.name not in columns}
+        missing = {field.name: pa.nulls(mine, field.type) for field in SCHEMA if field.name not in columns}
         write_table(pa.table(columns | missing).select(SCHEMA.names).cast(SCHEMA), folder / f"{name}.parquet")
     return names
 
@@ -106,7 +107,7 @@ def write_page(folder: Path, names: list[str], side: int) -> None:
     tables |= {"chance": pd.DataFrame(columns=columns_of("chance.csv"))}
     clusters = pd.DataFrame({"cluster": range(4), "code_low": np.arange(4) / 4, "code_high": np.arange(1, 5) / 4})
     clusters["label"] = ["On-Centre", "Off-Centre", "First-Derivative-E", "On-Cross"]
-    spectrum = build_spectrum(np.repeat(taps, -(-SAMPLES // len(taps)), axis=0)[:SAMPLES], random.random(MODEL))
+    spectrum = build_spectrum(np.repeat(taps, -(-SAMPLES // len(taps)), axis=0)[:SAMPLES], random.random(10_000))
     del counts
     before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     write_atlas(
@@ -182,6 +183,7 @@ def measure(address: str, folder: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernels", type=int, default=1_000_000)
+    parser.add_argument("--networks", type=int, default=100)
     parser.add_argument("--side", type=int, default=7)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -189,8 +191,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "page").mkdir()
-        names = write_tables(folder, options.kernels, options.side)
-        print(f"{len(names) * MODEL} kernels of {options.side}x{options.side} in {len(names)} networks", flush=True)
+        names = write_tables(folder, options.kernels, options.networks, options.side)
+        print(f"{options.kernels} kernels of {options.side}x{options.side} in {len(names)} networks", flush=True)
         writer = multiprocessing.get_context("spawn").Process(target=write_page, args=(folder, names, options.side))
         writer.start()
         writer.join()

@@ -18,10 +18,10 @@ from kernel_atlas.core.patterns import Templates, draw_patterns, family_of, kind
 from kernel_atlas.core.vocabulary import FAMILIES
 from kernel_atlas.core.words import percent
 from kernel_atlas.figures.kernels import TAPS
-from kernel_atlas.io.tables import read_table
+from kernel_atlas.io.tables import read_table, whole_folder
 from kernel_atlas.model.assign import Assigner
 from kernel_atlas.publish import gallery
-from kernel_atlas.publish.blocks import NOT_ASSIGNED, STEPS, Folder, Sample, as_text, read_model, rounded, split
+from kernel_atlas.publish.blocks import NOT_ASSIGNED, STEPS, Folder, Layer, Sample, as_text, read_model, rounded, split
 from kernel_atlas.publish.page import write_page
 from kernel_atlas.stats.shares import PATTERNED
 
@@ -77,6 +77,36 @@ def write_atlas(
     inside : int
         Bytes of kernels that the page itself holds at most; the folder stays empty then.
     """
+    place, pages = Path(output).with_suffix(""), Path(template).parent
+    with whole_folder(place) as partial:
+        given = (sheet, kernels, assignments, assigner, spectra, statistics, seed, fits)
+        facts, described = _describe(Folder(partial), place.name, inside, *given)
+    write_page(
+        output,
+        template,
+        title=title,
+        facts=Markup(json.dumps(facts, allow_nan=False).replace("<", "\\u003c")),  # in a script, a tag would end it
+        folder=facts["folder"],
+        style=Markup((pages / "atlas.css").read_text(encoding="utf-8")),
+        scripts=[Markup((pages / name).read_text(encoding="utf-8")) for name in SCRIPTS],
+        **described,
+    )
+
+
+def _describe(
+    folder: Folder,
+    name: str,
+    inside: int,
+    sheet: pd.DataFrame,
+    kernels: Mapping[str, str | Path],
+    assignments: Mapping[str, str | Path],
+    assigner: Assigner,
+    spectra: Mapping[str, pa.Table],
+    statistics: Mapping[str, pd.DataFrame],
+    seed: int,
+    fits: pd.DataFrame | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The facts that scripts need, and those that the template needs; kernels go to the folder model by model."""
     labels = [*_names(assigner, assignments, fits), "other", "dead", NOT_ASSIGNED]
     drawn = functools.cache(functools.partial(draw_patterns, assigner.patterns))
     rows = sheet.set_index("model").astype(object)
@@ -86,11 +116,10 @@ def write_atlas(
         dict.fromkeys((PATTERNED, *gallery.KINDS), [np.nan] * 3),
     )
     # facts and a block of each model and size, and what describes a size as a whole
-    models, folder = [], Folder(Path(output).with_suffix(""))
-    wholes: dict[str, _Whole] = {}
+    models, wholes = [], {}
     for model in sorted(kernels):
-        facts = {name: rows.at[model, name] for name in ("use", "convolution", "family", "dataset", "top1")}
-        known = {name: value for name, value in facts.items() if pd.notna(value)}
+        facts = {column: rows.at[model, column] for column in ("use", "convolution", "family", "dataset", "top1")}
+        known = {column: value for column, value in facts.items() if pd.notna(value)}
         known |= {"model": model, "patterned": {}, "blocks": []}
         for size, layers, columns in read_model(kernels[model], assignments[model], labels, drawn, fitted.get(model)):
             mine = shares.get((model, size), missing)
@@ -100,7 +129,7 @@ def write_atlas(
             for some, cut in split(layers, columns):
                 known["blocks"].append({"size": size, "layers": some} | folder.add(cut))
         models.append(known)
-    blocks, beside = (folder.take(), "") if folder.bytes <= inside else ([], folder.path.name)
+    blocks, beside = (folder.take(), "") if folder.bytes <= inside else ([], name)
     sizes, galleries = [], {}
     for size in sorted(wholes, key=lambda name: [int(side) for side in name.split("x")]):
         galleries[size] = gallery.describe_gallery(size, statistics)
@@ -108,7 +137,6 @@ def write_atlas(
         levels = wholes[size].sample.levels() if beside else ()
         drawing["sample"] = [{"kernels": len(level["place"])} | folder.add(level) for level in levels]
         sizes.append(_describe_size(size, assigner, drawn, spectra.get(size)) | drawing)
-    # the facts that scripts need, and the page
     looks = {label: _look(label) for label in labels}
     networks = {size: wholes[size].networks for size in galleries}
     found = [each["shares"] for mine in networks.values() for each in mine]
@@ -118,23 +146,12 @@ def write_atlas(
         "start": gallery.most_informative(galleries),
         "sizes": sizes,
         "models": models,
+        "layer": Layer._fields,
         "folder": beside,
     }
-    pages = Path(template).parent
-    write_page(
-        output,
-        template,
-        title=title,
-        facts=Markup(json.dumps(facts, allow_nan=False).replace("<", "\\u003c")),  # in a script, a tag would end it
-        folder=beside,
-        looks=looks,
-        galleries=galleries,
-        networks=networks,
-        columns=[kind for kind in missing if any(mine[kind][0] > 0 for mine in found)],
-        blocks=blocks,
-        style=Markup((pages / "atlas.css").read_text(encoding="utf-8")),
-        scripts=[Markup((pages / name).read_text(encoding="utf-8")) for name in SCRIPTS],
-    )
+    columns = [kind for kind in missing if any(mine[kind][0] > 0 for mine in found)]
+    described = {"looks": looks, "galleries": galleries, "networks": networks, "columns": columns, "blocks": blocks}
+    return facts, described
 
 
 class _Whole:
@@ -157,7 +174,7 @@ class _Whole:
     def add(
         self,
         facts: Mapping[str, Any],
-        layers: list[dict[str, Any]],
+        layers: list[Layer],
         columns: Mapping[str, np.ndarray],
         shares: Mapping[str, list],
     ) -> None:
@@ -170,7 +187,7 @@ class _Whole:
             return
         units = centre_and_normalise(columns["taps"]).astype(np.float64)
         self._moments += units.T @ units
-        index = np.repeat([layer["layer_index"] for layer in layers], [layer["kernels"] for layer in layers])
+        index = np.repeat([layer.layer_index for layer in layers], [layer.kernels for layer in layers])
         names = ("label", "similarity", "template", "channel")
         kernels = pd.DataFrame({"model": facts["model"], "layer": index} | {name: columns[name] for name in names})
         chosen = gallery.choose_members(kernels).sort_index()  # in the order of layers again

@@ -9,7 +9,7 @@ import base64
 import gzip
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,15 +28,27 @@ COARSE = 254  # steps of a cosine (0 to 1); one more means missing
 NOT_ASSIGNED = "not square"  # label of kernels that no pattern can have
 
 
+class Layer(NamedTuple):
+    """What the page says of a layer: `share` of its live kernels have a pattern, None where none can have one.
+
+    `most` is the commonest pattern. A tuple, as a large run has 20,000 layers: names in each would be a MB.
+    """
+
+    layer_index: int
+    layer: str
+    kernels: int
+    share: float | None
+    most: str | None
+
+
 def read_model(
     kernels: str | Path,
     assignments: str | Path,
     labels: list[str],
     drawn: Callable[[int], Templates],
     fits: pd.DataFrame | None,
-) -> Iterator[tuple[str, list[dict[str, Any]], dict[str, np.ndarray]]]:
-    """Size, layers and columns of each size of a model; `share` is that with a pattern, None where none can
-    have one, `most` the commonest pattern, None where there is none.
+) -> Iterator[tuple[str, list[Layer], dict[str, np.ndarray]]]:
+    """Size, layers and columns of each size of a model.
 
     Parameters
     ----------
@@ -66,24 +78,18 @@ def read_model(
             found = np.bincount(columns["label"][live], minlength=len(labels))
             patterns = found[: labels.index("other")]
             square = not found[labels.index(NOT_ASSIGNED)]
-            layers.append(
-                {
-                    "layer_index": index,
-                    "layer": table["layer"][0].as_py(),
-                    "kernels": len(table),
-                    "share": round(patterns.sum() / live.sum(), 4) if square and live.any() else None,
-                    "most": labels[patterns.argmax()] if patterns.any() else None,
-                }
-            )
+            share = round(patterns.sum() / live.sum(), 4) if square and live.any() else None
+            most = labels[patterns.argmax()] if patterns.any() else None
+            layers.append(Layer(index, table["layer"][0].as_py(), len(table), share, most))
             parts.append(columns)
         yield size, layers, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def split(
-    layers: list[dict[str, Any]], columns: Mapping[str, np.ndarray]
-) -> Iterator[tuple[list[dict[str, Any]], dict[str, np.ndarray]]]:
+    layers: list[Layer], columns: Mapping[str, np.ndarray]
+) -> Iterator[tuple[list[Layer], dict[str, np.ndarray]]]:
     """Cut what `read_model` gives at layers, into blocks."""
-    ends = np.cumsum([layer["kernels"] for layer in layers])
+    ends = np.cumsum([layer.kernels for layer in layers])
     first = begin = 0
     for place, end in enumerate(ends, start=1):
         if place == len(ends) or ends[place] - begin > LAYERS:
@@ -130,9 +136,8 @@ class Sample:
 class Folder:
     """Blocks as files beside a page: scripts that hand over a text, which a page that lies on a disk may read, too."""
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path):
+        self.path = path
         self._bytes: list[int] = []
 
     def add(self, columns: Mapping[str, np.ndarray]) -> dict[str, int]:

@@ -22,6 +22,8 @@ def parts(page):
     """The facts and the unpacked blocks of a page."""
     text = page.read_text()
     facts = json.loads(re.search(r'id="facts-of-the-page">(.*?)</script>', text, re.DOTALL)[1])
+    for block in (block for model in facts["models"] for block in model["blocks"]):
+        block["layers"] = [dict(zip(facts["layer"], layer, strict=True)) for layer in block["layers"]]
     blocks = re.findall(r'<script type="text/plain" id="block-\d+">(.*?)</script>', text)
     return facts, [gzip.decompress(base64.b64decode(block)) for block in blocks]
 

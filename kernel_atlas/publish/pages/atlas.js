@@ -2,6 +2,8 @@
 // What the page shows is the state, the state is in the address, and every control changes the state.
 
 const facts = JSON.parse(get("facts-of-the-page").textContent);
+const named = (values) => Object.fromEntries(facts.layer.map((name, place) => [name, values[place]]));
+facts.models.forEach(({ blocks }) => blocks.forEach((block) => { block.layers = block.layers.map(named); }));
 const palette = facts.colours.map(colourBytes);
 const PICTURE = 20000; // kernels in a PNG at most
 const sizes = new Map(facts.sizes.map(({ size }) => [size, new Kernels(facts, size)]));
