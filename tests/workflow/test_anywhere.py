@@ -1,8 +1,11 @@
 """The workflow elsewhere: imported from a repository, with results in storage, planned for the cloud."""
 
+import functools
+import http.server
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,14 +75,19 @@ def test_a_workflow_imports_this_one_from_a_repository(tmp_path):
 
 
 def test_an_address_of_one_file_is_refused_with_one_line(tmp_path):
-    (tmp_path / "Snakefile").write_text(
-        "from snakemake.sourcecache import GenericSourceFile\n"
-        f"module kernel_atlas:\n    snakefile: GenericSourceFile('{ROOT}/Snakefile')\n"
-        "use rule * from kernel_atlas\n"
-    )
-    wrong = snakemake(tmp_path, "-n", check=False)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=ROOT)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/Snakefile"
+        module = f'module kernel_atlas:\n    snakefile: "{address}"\nuse rule * from kernel_atlas\n'
+        (tmp_path / "Snakefile").write_text(module)
+        wrong = snakemake(tmp_path, "-n", check=False)
+        server.shutdown()
     assert wrong.returncode != 0
-    assert "has no library beside it; import the workflow by github(...)" in wrong.stdout.splitlines()[-1]
+    assert wrong.stdout.splitlines()[-1] == (
+        f"error: {address.removesuffix('/Snakefile')}/rules: an address of one file has no library beside it; "
+        "import the workflow by github(...), gitlab(...), git+file: or from a copy on disk"
+    )
 
 
 def in_storage(store: Path) -> tuple[str, ...]:
