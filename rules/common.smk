@@ -1,6 +1,7 @@
 """Shared by all stages: the checked configuration and sheet, and input functions."""
 
 import ast
+import functools
 import os
 import re
 import sys
@@ -59,6 +60,19 @@ def find_file(path):
     return ours if os.path.exists(ours) and not os.path.exists(path) else path
 
 
+@functools.cache
+def imports_of(path):
+    """Modules of kernel_atlas that a file imports; kept, as 46 rules ask for the same files."""
+    found = set()
+    for node in ast.walk(ast.parse(Path(path).read_text("utf-8"))):
+        # of `from package import name`, the only form in this project
+        if (getattr(node, "module", None) or "").startswith("kernel_atlas"):
+            names = ["", *(f".{each.name}" for each in node.names)]
+            found |= {node.module + name for name in names}
+    paths = {os.path.join(BASE, *name.split(".")) + ".py" for name in found}
+    return set(filter(os.path.exists, paths))
+
+
 def library(script, *modules):
     """The given modules and the transitive imports, in kernel_atlas, of these and of a script.
 
@@ -67,16 +81,9 @@ def library(script, *modules):
     found = {os.path.join(BASE, "kernel_atlas", module) for module in modules}
     waiting = [os.path.join(BASE, "workflow_scripts", script), *found]
     while waiting:
-        for node in ast.walk(ast.parse(Path(waiting.pop()).read_text("utf-8"))):
-            # of `from package import name`, the only form in this project
-            package = getattr(node, "module", None) or ""
-            if package.split(".")[0] != "kernel_atlas":
-                continue
-            for name in (package, *(f"{package}.{alias.name}" for alias in node.names)):
-                path = os.path.join(BASE, *name.split(".")) + ".py"
-                if os.path.exists(path) and path not in found:
-                    found.add(path)
-                    waiting.append(path)
+        new = imports_of(waiting.pop()) - found
+        found |= new
+        waiting += new
     return sorted(os.path.relpath(path) for path in found)
 
 
@@ -136,7 +143,8 @@ def on_hub(model):
 
 def known_to_timm(wildcards):
     """The table of timm's depthwise layers, an input where timm may know the architecture."""
-    source, architecture = MODELS.loc[wildcards.model, ["source", "architecture"]]
+    source = MODELS.at[wildcards.model, "source"]
+    architecture = MODELS.at[wildcards.model, "architecture"]
     asked = source.startswith("timm:") or (
         architecture and source.startswith(("file:", "hf:", "package:"))
     )
@@ -152,11 +160,10 @@ def only_dense(key):
 
 def must_be_permissive(wildcards):
     """Whether extraction must check a licence: a permissive one is required and the sheet states none."""
-    source, licence = MODELS.loc[wildcards.model, ["source", "licence"]]
     return (
         config["licences"] == "permissive"
-        and not licence
-        and not source.startswith("init:")
+        and not MODELS.at[wildcards.model, "licence"]
+        and not MODELS.at[wildcards.model, "source"].startswith("init:")
     )
 
 
