@@ -23,7 +23,7 @@ def run(tmp_path_factory):
     sheet.to_csv(folder / "config/timm.tsv", sep="\t", index=False)
     write_headers(folder / "headers", sheet["model"])
     with rehearsal.serve(folder / "headers") as (endpoint, _):
-        took = rehearsal.snakemake(folder, endpoint, "run", "results/statistics/models.csv", "--config", *SHORT)
+        took = rehearsal.snakemake(folder, endpoint, "run", "--config", *SHORT, "--", "results/statistics/models.csv")
     return folder, took
 
 
