@@ -150,7 +150,8 @@ def on_hub(model):
 
 def known_to_timm(wildcards):
     """The table of timm's depthwise layers, an input where timm may know the architecture."""
-    source, architecture = MODELS.loc[wildcards.model, ["source", "architecture"]]
+    source = MODELS.at[wildcards.model, "source"]
+    architecture = MODELS.at[wildcards.model, "architecture"]
     asked = source.startswith("timm:") or (
         architecture and not source.startswith("init:")
     )
@@ -166,11 +167,10 @@ def only_dense(key):
 
 def must_be_permissive(wildcards):
     """Whether extraction must check a licence: a permissive one is required and the sheet states none."""
-    source, licence = MODELS.loc[wildcards.model, ["source", "licence"]]
     return (
         config["licences"] == "permissive"
-        and not licence
-        and not source.startswith("init:")
+        and not MODELS.at[wildcards.model, "licence"]
+        and not MODELS.at[wildcards.model, "source"].startswith("init:")
     )
 
 

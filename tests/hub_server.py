@@ -60,7 +60,8 @@ class Content:
     """The bytes of a file and the names the hub has for them."""
 
     def __init__(self, data: bytes, lfs: bool) -> None:
-        self.data, self.lfs, self.sha256 = data, lfs, hashlib.sha256(data).hexdigest()
+        # a view, so that a part of a large file is no copy
+        self.data, self.lfs, self.sha256 = memoryview(data), lfs, hashlib.sha256(data).hexdigest()
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(data)}\n".encode()
         blob = pointer if lfs else data
         self.oid = hashlib.sha1(b"blob %d\0" % len(blob) + blob).hexdigest()  # as git names it
@@ -131,7 +132,7 @@ def _refusal(status: int, code: str, message: str, **headers: str) -> Reply:
 
 def _part(content: Content, start: int, stop: int, headers: dict[str, str], total: int) -> Reply:
     headers = headers | {"Content-Range": f"bytes {start}-{stop - 1}/{total}"}
-    return Reply(206, headers, memoryview(content.data)[start:stop], content, start)
+    return Reply(206, headers, content.data[start:stop], content, start)
 
 
 def _serve(content: Content, asked: str | None, headers: dict[str, str]) -> Reply:
@@ -139,7 +140,7 @@ def _serve(content: Content, asked: str | None, headers: dict[str, str]) -> Repl
     size, headers = len(content.data), {"Accept-Ranges": "bytes", **headers}
     first, last = re.fullmatch(r"bytes=(?=-?\d)(\d*)-(\d*)|.*", asked or "").groups()
     if first is None or (first and last and int(last) < int(first)):
-        return Reply(200, headers, memoryview(content.data), content)
+        return Reply(200, headers, content.data[:], content)
     start = int(first) if first else max(size - int(last), 0)
     stop = min(int(last) + 1, size) if first and last else size
     if start >= stop:
@@ -292,7 +293,7 @@ class Hub:
             if fault == "change" and reply.file[0] in self.repos:
                 # Done before the answer leaves, or the client's next request might still meet the old file.
                 repo = self.repos[reply.file[0]]
-                data = repo.commits[repo.commit][reply.file[1]].data
+                data = bytes(repo.commits[repo.commit][reply.file[1]].data)
                 half = len(data) // 2  # a checkpoint's header is kept: nothing but the etag tells
                 repo.add({reply.file[1]: data[:half] + data[half:].translate(bytes([*range(1, 256), 0]))})
             return _spoil(fault, reply), fault

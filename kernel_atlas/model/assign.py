@@ -218,7 +218,7 @@ def sample_assigned(
         Parquet file as samples/*.parquet of schemas/tables.yaml.
     """
     keys = ["model", "layer_index", "channel"]
-    # draw, then read one row group at a time, as memory must not grow with the number of models
+    # draw, then read one row group and one model at a time, as memory must not grow with the number of models
     with open_table(merged) as file:
         live = np.flatnonzero(~file.read(["dead"])["dead"].to_numpy())
         drawn = np.sort(np.random.default_rng(seed).choice(live, min(count, len(live)), replace=False))
@@ -229,10 +229,10 @@ def sample_assigned(
             parts.append(file.read_row_group(group, [*keys, "layer", "weight"]).take(here))
             start += rows
     sample = pa.concat_tables(parts).combine_chunks()
-    labels = pa.concat_tables(read_table(path, [*keys, *ASSIGNED]) for path in assignments)
     # Arrow's join loses the order and cannot carry lists: keep the place, and take the taps by it
-    place = pa.array(np.arange(len(sample)))
-    joined = sample.select(keys).append_column("place", place).join(labels, keys, join_type="inner").sort_by("place")
+    places = sample.select(keys).append_column("place", pa.array(np.arange(len(sample))))
+    labels = (read_table(path, [*keys, *ASSIGNED]) for path in assignments)
+    joined = pa.concat_tables(places.join(table, keys, join_type="inner") for table in labels).sort_by("place")
     taps = sample.select(["layer", "weight"]).take(joined["place"])
     for name in taps.column_names:
         joined = joined.append_column(name, taps[name])
