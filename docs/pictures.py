@@ -87,9 +87,8 @@ def draw_kept(name: str, page: str | Path, output: str | Path) -> None:
         picture = _photograph(Path(page), *VIEWS[name])
     source = PngInfo()
     source.add_text("Source", digest(name))
-    few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     with whole(output) as partial:
-        few.save(partial, "png", optimize=True, pnginfo=source)
+        picture.convert("RGB").save(partial, "png", optimize=True, pnginfo=source)
 
 
 def _check_own(atlas: Path) -> None:
