@@ -366,9 +366,10 @@ def forget_failures(say=False):
     """Name the unreadable models and delete their results, so that the next run tries them again."""
     folders = [Path(f"results/kernels/{model}") for model in sorted(MODELS.index)]
     failed = [folder.name for folder in folders if forget_failure(folder)]
+    few = ", ".join(failed[:20]) + (" ..." if len(failed) > 20 else "")
     if say and failed:
         raise SystemExit(
-            f"error: {len(failed)} of {len(MODELS)} models could not be read and are left out: {', '.join(failed)}; "
+            f"error: {len(failed)} of {len(MODELS)} models could not be read and are left out: {few}; "
             "the reasons are above and in results/logs/extract_kernels; mend them or take them out of "
             f"{SHEET}, and run again"
         )
