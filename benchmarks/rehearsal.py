@@ -156,20 +156,28 @@ def rules_of(folder: Path) -> pd.DataFrame:
 
 
 def compare(folder: Path, retagged: bool = False) -> pd.DataFrame:
-    """Each planted kernel of the networks that were read, counted: model, size, third, planted, found, kernels."""
-    inventory = pd.read_parquet(folder / "results/inventory.parquet", columns=["model", "layer", "layer_index"])
+    """Each planted kernel of the networks that were read, counted: model, kh, third, planted, found, kernels.
+
+    Fails where a layer or a square kernel of a network that was read is missing.
+    """
+    inventory = pd.read_parquet(folder / "results/inventory.parquet")
     counted = []
     for model, layers in inventory.groupby("model"):
         kernels = plant(model, int(retagged and model == RETAGGED))
+        assert list(layers["layer"]) == list(kernels), model
         path = folder / f"results/assignments/{model}.parquet"
         found = pd.read_parquet(path, columns=["layer_index", "channel", "kh", "label"])
         place = {name: index for index, name in enumerate(kernels)}
+        square = layers[(layers["kh"] == layers["kw"]) & (layers["kh"] > 2)]
+        if square.empty:
+            continue
         parts = []
-        for row in layers.itertuples():
+        for row in square.itertuples():
             labels = kernels[row.layer].labels
             same = {"layer_index": row.layer_index, "third": 3 * place[row.layer] // len(kernels)}
             parts.append(pd.DataFrame({"channel": range(len(labels)), "planted": labels, **same}))
-        merged = found.merge(pd.concat(parts), on=["layer_index", "channel"], how="left", validate="one_to_one")
+        merged = found.merge(pd.concat(parts), on=["layer_index", "channel"], how="outer", validate="one_to_one")
+        assert merged.notna().all(axis=None), model
         counts = merged.value_counts(["kh", "third", "planted", "label"]).rename("kernels").reset_index()
         counted.append(counts.rename(columns={"label": "found"}).assign(model=model))
     return pd.concat(counted, ignore_index=True)

@@ -50,9 +50,9 @@ def peak_of(process: int | str) -> float:
 
 
 def family(process: int) -> list[int]:
-    """A process and all that it started."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [process] + [member for child in children for member in family(int(child))]
+    """A process and all that it started, from any thread: Snakemake starts jobs from a pool of threads."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [process] + [member for task in tasks for child in task.read_text().split() for member in family(int(child))]
 
 
 def watch(command: list[str], folder: str, output: str) -> tuple[float, float]:

@@ -160,8 +160,9 @@ def forget_failures(results: Folder | Storage, models: Collection[str], sheet: s
         results.delete(f"kernels/{model}")
     if not failed:
         return []
+    few = ", ".join(failed[:20]) + (" ..." if len(failed) > 20 else "")
     return [
-        f"error: {len(failed)} of {len(models)} models could not be read and are left out: {', '.join(failed)}; the "
+        f"error: {len(failed)} of {len(models)} models could not be read and are left out: {few}; the "
         f"reasons are above and in results/logs/extract_kernels; mend them or take them out of {sheet}, and run again"
     ]
 
