@@ -350,7 +350,9 @@ class Hub:
                 lines = [json.loads(line) for line in body.splitlines()]
                 said = [(line["key"], line["value"]) for line in lines]
                 files = {value["path"]: b64decode(value["content"]) for key, value in said if key == "file"}
-                files |= {value["path"]: self.stored[value["oid"]].data for key, value in said if key == "lfsFile"}
+                files |= {
+                    value["path"]: bytes(self.stored[value["oid"]].data) for key, value in said if key == "lfsFile"
+                }
                 commit = repo.add(files, [value["path"] for key, value in said if key == "deletedFile"])
                 return _json({"commitUrl": f"{self.endpoint}/{repo.id}/commit/{commit}", "commitOid": commit})
         return _json({"error": "Not Found"}, 404)

@@ -66,7 +66,8 @@ def write_folders(release: str | Path, atlas: str | Path, repository: str) -> Pa
     -------
     Path
         The folder. `dataset` in it has data/MODEL.parquet with the column `image` before those of the release (read
-        and written in groups of 65,536 rows), its other files, and the card; `space` has the page and its card.
+        and written in groups of 65,536 rows), its other files, and the card; `space` has the page, the kernels of a
+        large run that lie beside it, and its card.
 
     Raises
     ------
@@ -95,6 +96,9 @@ def write_folders(release: str | Path, atlas: str | Path, repository: str) -> Pa
         for name in COPIED:
             shutil.copyfile(release / name, folder / "dataset" / name)
         shutil.copyfile(atlas, folder / "space/index.html")
+        beside = _facts_of(atlas).get("folder")
+        if beside:
+            shutil.copytree(atlas.with_name(beside), folder / "space" / beside)
         _write_card(folder / "dataset/README.md", header, _card_of(card, repository))
         _write_card(folder / "space/README.md", _header_of_page(header, repository), _words_of_page(header, repository))
     return output

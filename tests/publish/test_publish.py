@@ -146,6 +146,15 @@ def test_a_dry_run_writes_the_folder_and_asks_nobody(run, folder):
         assert path.read_bytes() == (run / "release_hub" / name).read_bytes(), f"{name}: equal releases, equal files"
 
 
+def test_kernels_beside_a_page_come_with_it(run):
+    page = (run / "atlas.html").read_text()
+    (run / "atlas.html").write_text(page.replace('"folder": ""', '"folder": "atlas"'))
+    (run / "atlas").mkdir()
+    (run / "atlas/0.js").write_text("receive(0, '')")
+    space = write_folders(run / "release", run / "atlas.html", NAME) / "space"
+    assert set(dataset.files_of(space)) == {"README.md", "index.html", "atlas/0.js"}
+
+
 def test_what_is_published_once_is_not_sent_again(run):
     with Hub() as hub:
 
