@@ -250,7 +250,7 @@ def test_a_changed_licence_writes_the_release_again(tested, tmp_path):
     (project / "sheet.tsv").write_text(sheet.replace("\tMIT", "\tcc-by-nc-4.0"))
     wrong = snakemake(project, "release", check=False)
     assert wrong.returncode != 0
-    (line,) = [line for line in wrong.stdout.splitlines() if line.startswith("error: ")]
+    (line,) = {line for line in wrong.stdout.splitlines() if line.startswith("error: ")}
     assert line.startswith("error: results/release: no model may be released, as none has a permissive licence")
     assert not (project / "results/release").exists()
 

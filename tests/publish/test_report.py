@@ -200,7 +200,7 @@ def test_snakemakes_own_report_shows_the_results_without_a_network(project):
     assert held >= figures | {"report.html", "findings.csv", "models.csv", "clusters.tsv"}
     assert '"labels": {"figure": "spectrum", "model": "all", "size": "5x5"}' in shown
     assert '"labels": {"table": "models", "model": "all", "size": "all"}' in shown
-    assert "5x5 kernels: shares layers." in shown
+    assert "5x5 kernels: spectrum." in shown
 
 
 def test_numbers_are_sorted_and_downloaded_as_the_tables_have_them(page):
