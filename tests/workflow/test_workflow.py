@@ -95,7 +95,7 @@ USERS = {
     "model/naming": ({*NAMED, "cluster_kmeans"}, {*NAMED, "cluster_kmeans", *ASSIGN}),
     "model/autoencoder": (TRAINED, {*TRAINED, *NAMED, *ASSIGN}),
     "model/assign": (NAMED, {*NAMED, *ASSIGN}),
-    "stats/independence": ({"summarise_assignments", "draw_figure", KEPT}, {*LAST, KEPT}),
+    "stats/independence": ({"summarise_assignments", KEPT}, {*LAST, KEPT}),
     "stats/shares": ({"summarise_assignments", KEPT}, {*LAST, KEPT}),
     "figures/style": ({*DRAWN, "write_atlas", KEPT}, {*DRAWN, "write_report", "write_atlas", KEPT}),
     "figures/spectrum": ({"draw_figure"}, {"draw_figure", "write_report"}),
