@@ -30,7 +30,8 @@ def _counts(stability: pd.DataFrame, summary: pd.DataFrame) -> str:
     for row in summary.itertuples():
         own = (stability["size"] == row.size) & (stability["method"] == row.method) & (stability["kind"] == "all")
         kept = stability[own & (stability["stable"] == "yes")].nlargest(NAMED, "kernels")["label"]
-        named = f" ({joined(list(kept))}{' and more' if row.stable > NAMED else ''})" if len(kept) else ""
+        labels = list(dict.fromkeys(kept))  # two clusters may have one label
+        named = f" ({joined(labels)}{' and more' if row.stable > NAMED else ''})" if labels else ""
         counts.append(f"{number(row.stable)} of {number(row.clusters)} at {row.size}{named}")
     return "; ".join(counts)
 
