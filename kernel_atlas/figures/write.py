@@ -1,6 +1,7 @@
 """How figures are written: a drawing with its data and words, as SVG for wide and narrow pages, as PDF for print."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -17,6 +18,7 @@ from kernel_atlas.figures.style import PAGE, PHONE, SOFT, atlas_style, page_widt
 from kernel_atlas.io.tables import whole, write_csv
 
 DOTS = {"svg": 200, "pdf": 300}  # per inch, of what is drawn as an image: pages show 96, paper more
+HASHED = r'(?<=["#])([pmh]|image|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}(?=[")])'  # ids of clips, markers, hatches, images
 UNDATED = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
 
 
@@ -56,25 +58,32 @@ def write_figure(
         SVG, narrow SVG, PDF, CSV and JSON. Bytes are equal each time.
     """
     for width, written in ((PHONE, {"svg": phone}), (PAGE, {"svg": figure, "pdf": pdf})):
-        # ids start from the name of the file: they repeat from run to run, and differ between figures on one page
-        with atlas_style(width, **{"svg.hashsalt": Path(written["svg"]).name}):
+        with atlas_style(width):
             drawing = draw()
             for kind, path in written.items():
                 picture = io.BytesIO()  # as what is wrong with the disk is then what the error says
                 drawing.figure.savefig(picture, format=kind, dpi=DOTS[kind], metadata=UNDATED[kind])
                 content = picture.getvalue()
                 with whole(path) as partial:
-                    partial.write_bytes(lighten(content.decode()).encode() if kind == "svg" else content)
+                    partial.write_bytes(
+                        lighten(content.decode(), Path(path).name).encode() if kind == "svg" else content
+                    )
     write_csv(drawing.data, data, float_format="%.6g")
     text = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
     with whole(words) as partial:
         partial.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def lighten(svg: str) -> str:
-    """The same drawing in fewer bytes: places to a hundredth of a point, images packed as tightly as PNG can."""
+def lighten(svg: str, name: str) -> str:
+    """The same drawing in fewer bytes: places to a hundredth of a point, images packed as tightly as PNG can.
+
+    Ids that matplotlib hashes are numbered instead, after the name of the file. Hashes have the last digits of a
+    layout in them, which are others from run to run; names keep figures on one page apart.
+    """
     svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"-?\d+\.\d{3,}", _hundredths, tag[0]), svg)
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"|(?<=\n) +', "", svg)
+    start, numbers = hashlib.sha256(name.encode()).hexdigest()[:6], {}
+    svg = re.sub(HASHED, lambda id: f"i{start}-{numbers.setdefault(id[0], len(numbers))}", svg)
     return re.sub(r"(?<=data:image/png;base64,)[^\"]+", lambda image: _packed(image[0]), svg)
 
 

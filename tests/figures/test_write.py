@@ -64,9 +64,26 @@ def test_a_lighter_drawing_shows_the_same():
     few, many = colours[random.integers(0, 200, (40, 50))], random.integers(0, 256, (40, 50, 4), np.uint8)
     svg = '<path d="M 0.004 -1.23456 L 12.0000001 3.5"/><text x="0.123456" transform="rotate(-0 1 2)">0.123456</text>'
     lighter = lighten(
-        svg + "".join(f'<image xlink:href="data:image/png;base64,\n{encoded(image)}"/>' for image in (few, many))
+        svg + "".join(f'<image xlink:href="data:image/png;base64,\n{encoded(image)}"/>' for image in (few, many)),
+        "kernels.svg",
     )
     assert '<path d="M 0 -1.23 L 12 3.5"/><text x="0.12">0.123456</text>' in lighter
     for old, new in zip((few, many), re.findall('base64,([^"]+)"', lighter), strict=True):
         image = Image.open(io.BytesIO(base64.b64decode(new)))
         assert (np.asarray(image.convert("RGBA")) == old).all() and (image.mode == "P") == (old is few)
+
+
+def test_ids_do_not_depend_on_the_last_digits_of_a_layout():
+    """Hashes of a clip's place differ from process to process, as the layout's solver orders by addresses."""
+
+    def drawn(clip, marker, name="kernels.svg"):
+        return lighten(
+            f'<g id="axes_1"><path id="{marker}"/><use xlink:href="#{marker}" clip-path="url(#{clip})"/></g>'
+            f'<clipPath id="{clip}"/><use xlink:href="#DejaVuSans-41"/>',
+            name,
+        )
+
+    first, again = drawn("pc3e7103960", "m0123456789"), drawn("p14ebcf49ba", "mabcdef0123")
+    assert first == again != drawn("pc3e7103960", "m0123456789", "kernels.phone.svg")
+    assert re.search(r'<path id="(i[0-9a-f]{6}-0)"/><use xlink:href="#\1" clip-path="url\(#(i[0-9a-f]{6}-1)\)"', first)
+    assert 'id="axes_1"' in first and '"#DejaVuSans-41"' in first
