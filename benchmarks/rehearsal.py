@@ -2,6 +2,7 @@
 
     python benchmarks/rehearsal.py --folder FOLDER [--tags 60]     a run of 60 networks; without --tags, of all 721
     python benchmarks/rehearsal.py --folder FOLDER --report        what is known so far, also while a run goes on
+    python benchmarks/rehearsal.py --folder FOLDER --draw FILE     minutes and memory of each rule, as SVG or PNG
 
 The hub (tests/rehearsal_hub.py) takes 20 ms a request and sends 50 MB/s. FOLDER holds the run, the hub's headers and
 `steps.jsonl`, a line for each step: the plan; the run; the same again, which tries only the lost networks again; one
@@ -28,12 +29,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from rehearsal_hub import SHEET, plant, read_faults, write_headers  # noqa: E402
 from timm_run import done_since, family  # noqa: E402
+
+from kernel_atlas.figures import style  # noqa: E402
 
 DELAY, BANDWIDTH = 0.02, 50e6  # seconds a request; bytes a second
 MORE, RETAGGED = "mobilenetv4_conv_small.e3600_r256_in1k", "fastvit_t8.apple_dist_in1k"  # assigned only
@@ -72,13 +76,21 @@ def resident(process: int) -> float:
     return total * os.sysconf("SC_PAGE_SIZE") / 1e9
 
 
+def processor_of(process: int) -> float:
+    """Processor seconds of a process alone, without those that it started."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def snakemake(folder: Path, endpoint: str, step: str, *arguments: str) -> dict:
     """Run Snakemake as a user would; give what it took."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
+    # one second, Snakemake's default, takes a core with 700 ready jobs
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--max-jobs-per-timespan", "1000/30s"]
+    command += ["--directory", str(folder)]
     command += ["--configfile", str(ROOT / "config/timm.yaml"), *arguments]
     environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hub"), "NO_PROXY": "127.0.0.1"}
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
-    peak, load, before = [0.0], [os.getloadavg()[0]], resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak, own, load, before = [0.0], [0.0], [os.getloadavg()[0]], resource.getrusage(resource.RUSAGE_CHILDREN)
     start, began = time.perf_counter(), time.time()
     with (folder / f"{step}.log").open("a") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
@@ -87,6 +99,7 @@ def snakemake(folder: Path, endpoint: str, step: str, *arguments: str) -> dict:
             while process.poll() is None:
                 try:
                     peak[0] = max(peak[0], resident(process.pid))
+                    own[0] = processor_of(process.pid)
                 except OSError:  # one ended meanwhile
                     pass
                 time.sleep(0.5)
@@ -97,9 +110,14 @@ def snakemake(folder: Path, endpoint: str, step: str, *arguments: str) -> dict:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     return {
-        **{"step": step, "wall_s": round(time.perf_counter() - start, 1), "processor_s": round(processor, 1)},
-        **{"peak_gb": round(peak[0], 2), "load": [round(load[0], 1), round(os.getloadavg()[0], 1)]},
-        **{"status": process.returncode, "jobs": done_since(began, folder) if "-n" not in arguments else {}},
+        "step": step,
+        "wall_s": round(time.perf_counter() - start, 1),
+        "processor_s": round(processor, 1),
+        "snakemake_s": round(own[0], 1),
+        "peak_gb": round(peak[0], 2),
+        "load": [round(load[0], 1), round(os.getloadavg()[0], 1)],
+        "status": process.returncode,
+        "jobs": done_since(began, folder) if "-n" not in arguments else {},
     }
 
 
@@ -230,13 +248,39 @@ def report(folder: Path) -> None:
             print((100 * sums / sums.sum()).round(1).to_string())
 
 
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """Bars of a core's minutes and of the largest memory of each rule, the costliest first.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `rules_of`.
+    path : path
+    """
+    table = table.sort_values("processor_s", ascending=False)
+    table = table[table["processor_s"] >= 0.01 * table["processor_s"].sum()]
+    rows = table.index + table["jobs"].map(" ({})".format)
+    with style.atlas_style():
+        columns = {"minutes of a core": table["processor_s"] / 60, "GB at most in one job": table["largest_mb"] / 1e3}
+        figure, panels = style.open_panels(list(columns), 0.5 + 0.2 * len(table), columns=(2, 1), sharey=True)
+        for (name, values), colour in zip(columns.items(), style.COLOURS, strict=False):
+            sns.barplot(x=values.to_numpy(), y=rows, color=colour, saturation=1, ax=panels[name])
+            panels[name].bar_label(panels[name].containers[0], fmt="%.3g", padding=2)
+            panels[name].set(ylabel="", xlim=(0, 1.12 * values.max()))
+        figure.savefig(path, dpi=160)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--tags", type=int, default=721)
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--draw", type=Path)
     options = parser.parse_args()
     folder = options.folder.resolve()
+    if options.draw:
+        draw(rules_of(folder), options.draw)
+        return
     if not options.report:
         rehearse(folder, options.tags)
     report(folder)

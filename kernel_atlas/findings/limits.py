@@ -26,8 +26,8 @@ def find_code_limit(held_out: pd.DataFrame, stability_summary: pd.DataFrame) -> 
     share = percent(row["held_out_share"], row["low"], row["high"])
     few = "One number does not say what most kernels are: an" if row["held_out_share"] < MOST else "An"
     return [
-        f"{few} autoencoder with a code of one clusters {share} of the {row['size']} kernels of {row['units']} that it "
-        f"did not see{stable}."
+        f"{few} autoencoder with a one-number code clusters {share} of the {row['size']} kernels of {row['units']} "
+        f"that it did not see{stable}."
     ]
 
 
