@@ -20,8 +20,8 @@ def compare_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         size, share, share_low, share_high, models, control (a name), control_share, above (the lower end of the
-        interval, or without one the share, exceeds the control), telling (exceeds it twice). Telling sizes of
-        several networks come first, then large ones.
+        interval, or without one the share, exceeds the control), telling (exceeds it twice). Telling sizes come
+        first, of them those of enough networks for an interval, then those of several, then large ones.
     """
     rows = []
     for size, part in totals[totals["label"] == PATTERNED].groupby("size"):
@@ -35,7 +35,10 @@ def compare_shares(totals: pd.DataFrame, chance: pd.DataFrame) -> pd.DataFrame:
         rows.append(found | {"above": surest > control, "telling": surest > 2 * control})
     columns = ["size", *SHARE, "models", "control", "control_share", "above", "telling"]
     table = pd.DataFrame(rows, columns=columns)
-    places = [(not row.telling, row.models < SEVERAL, -side_of(row.size)) for row in table.itertuples()]
+    places = [
+        (not row.telling, row.models < FEWEST_NETWORKS, row.models < SEVERAL, -side_of(row.size))
+        for row in table.itertuples()
+    ]
     return table.loc[sorted(table.index, key=places.__getitem__)].reset_index(drop=True)
 
 

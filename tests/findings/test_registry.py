@@ -69,6 +69,13 @@ def test_sizes_whose_names_tell_something_come_first_then_large_ones(totals):
     assert second.startswith("At 9x9 and 3x3 a name tells little")
 
 
+def test_a_size_of_too_few_networks_for_an_interval_does_not_lead(totals):
+    counts = {"11x11": 2, "9x9": 1, "7x7": 14, "5x5": 89}
+    table = pd.concat([totals.assign(size=size, models=models) for size, models in counts.items()])
+    controls = pd.concat([chance(CONTROLS, size) for size in counts])
+    assert compare_shares(table, controls)["size"].tolist() == ["7x7", "5x5", "11x11", "9x9"]
+
+
 def test_where_chance_has_patterns_nearly_as_often_no_names_are_told(totals):
     said = " ".join(find_summary(totals, chance(CLOSE), NETWORKS))
     assert "commonest" not in said and said.endswith("That tells little.")
