@@ -2,7 +2,7 @@
 
     python benchmarks/rehearsal.py --folder FOLDER [--tags 60]     a run of 60 networks; without --tags, of all 721
     python benchmarks/rehearsal.py --folder FOLDER --report        what is known so far, also while a run goes on
-    python benchmarks/rehearsal.py --folder FOLDER --draw FILE     minutes and memory of each rule, as SVG or PNG
+    python benchmarks/rehearsal.py --folder FOLDER --draw FILE     minutes and memory of each rule, as SVG
 
 The hub (tests/rehearsal_hub.py) takes 20 ms a request and sends 50 MB/s. FOLDER holds the run, the hub's headers and
 `steps.jsonl`, a line for each step: the plan; the run; the same again, which tries only the lost networks again; one
@@ -267,7 +267,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             sns.barplot(x=values.to_numpy(), y=rows, color=colour, saturation=1, ax=panels[name])
             panels[name].bar_label(panels[name].containers[0], fmt="%.3g", padding=2)
             panels[name].set(ylabel="", xlim=(0, 1.12 * values.max()))
-        figure.savefig(path, dpi=160)
+        figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
