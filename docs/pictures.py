@@ -100,7 +100,7 @@ def _check_own(atlas: Path) -> None:
     }
     others = there - {path.stem for path in (ROOT / "resources/zoo").glob("*.safetensors")}
     if others or not there:
-        found = ", ".join(sorted(others)) or "there are none"
+        found = ", ".join(sorted(others)) or "none found"
         raise AtlasError(f"{atlas}: its {size} kernels must be of embedded networks, as in the default run ({found})")
 
 

@@ -34,7 +34,7 @@ class WebFile:
     headers: Mapping[str, str] = field(default_factory=dict)  # an authorization, say
 
     def renew(self) -> bool:
-        """Ask for a new address after one that is refused; whether there is one."""
+        """Ask for a new address after a refusal; False: there is none."""
         return False
 
     def check(self) -> None:
